@@ -1,0 +1,3 @@
+//! room: buffer
+
+pub mod settings;

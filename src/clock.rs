@@ -1,0 +1,122 @@
+//! The only reader of the operating system's time: monotonic for every delay, wall time with its trust.
+//!
+//! Everything else takes `now` as an argument, or sleeps by [`Clock::sleep_until`]; so a test with tokio's paused time
+//! moves the whole gateway.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+use crate::domain::time::{ClockTrust, Mono, Now, Timestamp};
+use crate::sys;
+
+/// A handle to the machine's clocks. Cheap to clone; all clones share the trust last read from the kernel.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    origin: Instant,
+    origin_mono: Duration,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    trust: AtomicU8,
+    max_error_us: AtomicU64,
+}
+
+impl Clock {
+    /// Returns the machine's clock, its trust read once. Must be called inside a tokio runtime.
+    pub fn system() -> Self {
+        let clock = Self {
+            origin: instant_now(),
+            origin_mono: sys::clock::boottime(),
+            shared: Arc::new(Shared {
+                trust: AtomicU8::new(code_of(ClockTrust::Unsynced)),
+                max_error_us: AtomicU64::new(0),
+            }),
+        };
+        clock.refresh_trust();
+        clock
+    }
+
+    /// Returns all clocks at this instant.
+    pub fn now(&self) -> Now {
+        Now { mono: self.mono(), wall: wall_now(), trust: self.trust() }
+    }
+
+    /// Returns monotonic time.
+    pub fn mono(&self) -> Mono {
+        Mono(self.origin_mono + instant_now().saturating_duration_since(self.origin))
+    }
+
+    /// Returns the trust in wall time as of the last [`Clock::refresh_trust`].
+    pub fn trust(&self) -> ClockTrust {
+        trust_of(self.shared.trust.load(Ordering::Relaxed))
+    }
+
+    /// Returns the kernel's estimate of the clock's error, where it gave one.
+    pub fn max_error(&self) -> Option<Duration> {
+        match self.shared.max_error_us.load(Ordering::Relaxed) {
+            0 => None,
+            us => Some(Duration::from_micros(us)),
+        }
+    }
+
+    /// Asks the kernel whether the clock is disciplined. Once synced, a lost discipline is holdover, not unsynced.
+    pub fn refresh_trust(&self) {
+        let kernel = sys::clock::kernel_state();
+        let trust = match (kernel.synced, self.trust()) {
+            (true, _) => ClockTrust::Synced,
+            (false, ClockTrust::Synced | ClockTrust::Holdover) => ClockTrust::Holdover,
+            (false, ClockTrust::Unsynced) => ClockTrust::Unsynced,
+        };
+        self.shared.trust.store(code_of(trust), Ordering::Relaxed);
+        let error_us = kernel.max_error.map_or(0, |e| u64::try_from(e.as_micros()).unwrap_or(u64::MAX));
+        self.shared.max_error_us.store(error_us, Ordering::Relaxed);
+    }
+
+    /// Waits until `at`; returns at once when it has passed.
+    pub async fn sleep_until(&self, at: Mono) {
+        tokio::time::sleep_until(self.origin + at.0.saturating_sub(self.origin_mono)).await;
+    }
+
+    /// Waits until `at`, or for ever when there is nothing to wait for.
+    pub async fn sleep_until_opt(&self, at: Option<Mono>) {
+        match at {
+            Some(at) => self.sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this module is where time enters")]
+fn instant_now() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "this module is where time enters")]
+fn wall_now() -> Timestamp {
+    let ms = match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),
+    };
+    Timestamp(ms)
+}
+
+fn code_of(trust: ClockTrust) -> u8 {
+    match trust {
+        ClockTrust::Unsynced => 0,
+        ClockTrust::Holdover => 1,
+        ClockTrust::Synced => 2,
+    }
+}
+
+fn trust_of(code: u8) -> ClockTrust {
+    match code {
+        2 => ClockTrust::Synced,
+        1 => ClockTrust::Holdover,
+        _ => ClockTrust::Unsynced,
+    }
+}

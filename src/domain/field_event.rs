@@ -1,0 +1,76 @@
+//! What the field tells the core. A fault of the field is data here: a poll that failed is a poll whose readings have
+//! the quality `comm`, not an error that climbs.
+
+use std::time::Duration;
+
+use super::id::DeviceSlot;
+use super::reading::Reading;
+use super::time::Mono;
+
+/// One message from a field reader.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FieldEvent {
+    /// One request was answered, or failed.
+    Sample(Sample),
+    /// One poll (all requests of one class of one device) ended.
+    Poll(Poll),
+    /// The device's connection changed.
+    Link(LinkChange),
+}
+
+/// The readings of one request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// The device as configured when it was asked.
+    pub slot: DeviceSlot,
+    /// Middle of request and answer; of a failed request, the time it was given up.
+    pub at: Mono,
+    /// Point ordinal within the device, ascending, and what was read.
+    pub readings: Vec<(u16, Reading)>,
+}
+
+/// The account of one poll: coverage is computed from these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Poll {
+    /// The device as configured when it was asked.
+    pub slot: DeviceSlot,
+    /// Index of the poll class within the device.
+    pub class: u8,
+    /// When it was due.
+    pub due: Mono,
+    /// When its first request was sent; `due` when none was (the device is in back-off).
+    pub started: Mono,
+    /// When it ended.
+    pub ended: Mono,
+    /// Whether every request was answered with usable registers.
+    pub ok: bool,
+    /// Polls of this class that fell due before this one while it or an earlier one was still under way.
+    pub skipped: u32,
+}
+
+/// A change of a device's connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkChange {
+    /// The device as configured.
+    pub slot: DeviceSlot,
+    /// When.
+    pub at: Mono,
+    /// The state now.
+    pub state: LinkState,
+}
+
+/// State of a device's connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// Connecting for the first time.
+    Connecting,
+    /// Answering.
+    Up,
+    /// Not answering; tried again after `retry`.
+    Down {
+        /// Why, for people: "connection refused", "no answer within 1 s".
+        reason: String,
+        /// Delay until the next try.
+        retry: Duration,
+    },
+}

@@ -1,0 +1,20 @@
+//! The pure core: what a reading means, what is reported, what is recorded.
+//!
+//! Nothing here waits, opens, logs or looks at a clock: every method takes `now` as an argument and returns what is to
+//! be done. That is held by `clippy.toml` and by `tests/architecture.rs`, so that a day of the park can be replayed in
+//! a test within milliseconds, and the same inputs give the same outputs on another day.
+//!
+//! In reading order: [`id`] and [`time`] are the words; [`reading`] is one value with its quality; [`registry`] is what
+//! the points mean; [`field_event`] is what comes in; [`engine`] decides; [`record`] is what goes out, and [`codec`] its
+//! stored form; [`ranges`] keeps account of sequence numbers; [`snapshot`] is what the page shows.
+
+pub mod codec;
+pub mod engine;
+pub mod field_event;
+pub mod id;
+pub mod ranges;
+pub mod reading;
+pub mod record;
+pub mod registry;
+pub mod snapshot;
+pub mod time;

@@ -1,0 +1,136 @@
+//! One reading: a value or none, and how far it can be believed. A missing value is not a zero.
+
+use std::fmt;
+
+/// What a point read. Never NaN or infinite: the decoder turns those into [`Quality::Sensor`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// A scaled or short number, already in the point's unit and rounded to the point's `decimals` where it has them.
+    Number(f64),
+    /// An unscaled 32-bit float, printed by its own shortest form (23.4, never 23.399999618530273).
+    Single(f32),
+    /// An unscaled signed 64-bit integer; a string on the wire, because JSON numbers lose digits beyond 2^53.
+    Integer(i64),
+    /// An unscaled unsigned 64-bit integer; a string on the wire for the same reason.
+    Counter(u64),
+    /// A coil, a discrete input or one bit of a register.
+    Bool(bool),
+}
+
+impl Value {
+    /// Returns the value as a number for comparison with limits and deadbands; bits are 0 and 1.
+    #[expect(clippy::cast_precision_loss, reason = "64-bit counters lose digits only in comparisons, never on the wire")]
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Self::Number(v) => v,
+            Self::Single(v) => f64::from(v),
+            Self::Integer(v) => v as f64,
+            Self::Counter(v) => v as f64,
+            Self::Bool(v) => f64::from(u8::from(v)),
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(v) => write!(f, "{v}"),
+            Self::Single(v) => write!(f, "{v}"),
+            Self::Integer(v) => write!(f, "{v}"),
+            Self::Counter(v) => write!(f, "{v}"),
+            Self::Bool(v) => write!(f, "{}", u8::from(*v)),
+        }
+    }
+}
+
+/// Why a reading may not be used as a measurement. A closed, versioned list on the wire (`design.md`, feed contract).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Quality {
+    /// A measurement.
+    Good,
+    /// No answer, a broken connection, or an answer that was not one.
+    Comm,
+    /// The device answers, but says or shows that this value is none (exception, NaN, invalid code).
+    Sensor,
+    /// Above the point's range; the value is kept.
+    OverRange,
+    /// Below the point's range; the value is kept.
+    UnderRange,
+    /// The instrument is being calibrated.
+    Calibration,
+    /// The instrument is under maintenance.
+    Maintenance,
+    /// The point is stopped (停用) by a named person.
+    Stopped,
+    /// Set by hand.
+    Substituted,
+    /// Older than its longest silence.
+    Stale,
+    /// Frozen or implausible.
+    Suspect,
+}
+
+impl Quality {
+    /// All qualities, in the order of their wire codes.
+    pub const ALL: [Quality; 11] = [
+        Self::Good,
+        Self::Comm,
+        Self::Sensor,
+        Self::OverRange,
+        Self::UnderRange,
+        Self::Calibration,
+        Self::Maintenance,
+        Self::Stopped,
+        Self::Substituted,
+        Self::Stale,
+        Self::Suspect,
+    ];
+
+    /// Returns the word used on the wire; good readings carry none there.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Comm => "comm",
+            Self::Sensor => "sensor",
+            Self::OverRange => "over_range",
+            Self::UnderRange => "under_range",
+            Self::Calibration => "calibration",
+            Self::Maintenance => "maintenance",
+            Self::Stopped => "stopped",
+            Self::Substituted => "substituted",
+            Self::Stale => "stale",
+            Self::Suspect => "suspect",
+        }
+    }
+
+    /// Returns the stored code, 0 for good.
+    pub fn code(self) -> u8 {
+        Self::ALL.iter().position(|q| *q == self).and_then(|i| u8::try_from(i).ok()).unwrap_or(u8::MAX)
+    }
+
+    /// Returns the quality with this stored code.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+}
+
+/// A value with its quality. `value` is `None` exactly when nothing that could be a value was read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// What was read, in the point's unit.
+    pub value: Option<Value>,
+    /// How far to believe it.
+    pub quality: Quality,
+}
+
+impl Reading {
+    /// A measurement.
+    pub fn good(value: Value) -> Self {
+        Self { value: Some(value), quality: Quality::Good }
+    }
+
+    /// No value, and why.
+    pub fn missing(quality: Quality) -> Self {
+        Self { value: None, quality }
+    }
+}

@@ -1,0 +1,107 @@
+//! What the points mean: the part of the configuration that the platform and the core need, without a single address.
+//!
+//! A registry has a revision. Values travel by tag under the revision named in their envelope; old revisions are kept
+//! as long as a stored record refers to them, so that a backlog is explained by the table under which it was read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::id::{DeviceId, PointUid, Tag};
+
+/// All devices and points of one revision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Registry {
+    /// Revision: 1 for the first configuration of an epoch, +1 whenever the content changes.
+    pub rev: u32,
+    /// Devices in configuration order; records refer to them by their index here.
+    pub devices: Vec<Arc<DeviceSpec>>,
+}
+
+/// One device and its points.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceSpec {
+    /// Its id.
+    pub id: DeviceId,
+    /// Its name as people say it, Chinese first.
+    pub name: String,
+    /// Points in point-table order; records refer to them by their index here (their ordinal).
+    pub points: Vec<PointSpec>,
+}
+
+/// One point as the platform needs it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PointSpec {
+    /// Immutable identity.
+    pub uid: PointUid,
+    /// Tag (位号).
+    pub tag: Tag,
+    /// Name, Chinese first.
+    pub name: String,
+    /// Unit as written in the point table, e.g. `℃`, `%LEL`, `ppm`; empty when it has none.
+    pub unit: String,
+    /// Decimals to which the value is rounded (scaled integers); `None` for floats, which print in their shortest form.
+    pub decimals: Option<u8>,
+    /// Range (量程) in the point's unit, low < high.
+    pub range: Option<(f64, f64)>,
+    /// Change below which a value is not reported again.
+    pub deadband: Deadband,
+    /// Longest time without a report, although nothing changed. At least the poll interval.
+    pub max_silence: Duration,
+    /// Configured poll interval.
+    pub interval: Duration,
+    /// What the platform needs to understand the point; absent where a site has none.
+    pub platform: PlatformCodes,
+    /// Commissioning state.
+    pub commissioning: Commissioning,
+}
+
+/// Codes by which the platform knows a point.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlatformCodes {
+    /// Company code (企业编码).
+    pub company: Option<String>,
+    /// Hazard-source code (重大危险源编码).
+    pub hazard_source: Option<String>,
+    /// The platform's own code of the point.
+    pub code: Option<String>,
+    /// Equipment the point belongs to, e.g. `T-101`.
+    pub equipment: Option<String>,
+    /// Kind of point, e.g. `temperature`, `level`, `gas`.
+    pub kind: Option<String>,
+}
+
+/// When a change is worth a report. Compared with the last *reported* value, never the last read one, so that a slow
+/// drift cannot creep away unreported.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Deadband {
+    /// Every reading is reported (report by exception off).
+    Off,
+    /// Reported when |value − last reported| exceeds this, in the point's unit; 0 reports every change.
+    Absolute(f64),
+}
+
+/// Commissioning state of a point (`domain.md`, A12).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Commissioning {
+    /// Drawn, not wired.
+    Planned,
+    /// Under loop test (联调).
+    Commissioning,
+    /// In service.
+    #[default]
+    InService,
+    /// Stopped (停用).
+    Stopped,
+}
+
+impl Commissioning {
+    /// Returns the word used in the point table and on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Commissioning => "commissioning",
+            Self::InService => "in_service",
+            Self::Stopped => "stopped",
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The read model: what the page, `/metrics`, `/readyz` and the demo's table show. Plain values, made by their owners
+//! (engine, store, uplink), never written by a reader.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::field_event::LinkState;
+use super::id::DeviceSlot;
+use super::reading::Reading;
+use super::record::{GapReason, Stream};
+use super::registry::Registry;
+use super::time::{ClockTrust, Mono, Now, Timestamp};
+
+/// The engine's view of the field at one instant.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// When it was taken.
+    pub now: Now,
+    /// Start counter of the gateway.
+    pub boot: u32,
+    /// When this run began.
+    pub started: Mono,
+    /// What the points mean.
+    pub registry: Arc<Registry>,
+    /// One per device, in registry order.
+    pub devices: Vec<DeviceView>,
+    /// Counters since the start.
+    pub totals: Totals,
+}
+
+/// One device as it stands.
+#[derive(Clone, Debug)]
+pub struct DeviceView {
+    /// Its slot.
+    pub slot: DeviceSlot,
+    /// Its connection.
+    pub link: LinkState,
+    /// Since when.
+    pub link_since: Option<Mono>,
+    /// One per poll class.
+    pub classes: Vec<ClassView>,
+    /// One per point, in registry order.
+    pub points: Vec<PointView>,
+}
+
+/// One poll class of one device: configured against achieved.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClassView {
+    /// Configured interval.
+    pub interval: Duration,
+    /// Median of the achieved intervals of late, where there are any.
+    pub p50: Option<Duration>,
+    /// 99th percentile of the same.
+    pub p99: Option<Duration>,
+    /// Largest delay between due and started since the start of the run.
+    pub worst_late: Duration,
+    /// Polls due, answered in full, failed, skipped, since the start.
+    pub due: u64,
+    /// See `due`.
+    pub ok: u64,
+    /// See `due`.
+    pub bad: u64,
+    /// See `due`.
+    pub skipped: u64,
+}
+
+/// One point as it stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PointView {
+    /// The last reading; `None` before the first.
+    pub reading: Option<Reading>,
+    /// When it was read.
+    pub at: Option<Mono>,
+}
+
+/// Counters of the engine since the start of the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Readings that reached the engine with a value.
+    pub readings: u64,
+    /// Readings that reached it without one.
+    pub readings_bad: u64,
+    /// Values put into telemetry records after report by exception.
+    pub values_recorded: u64,
+    /// Records made, by stream rank.
+    pub records: [u64; Stream::ALL.len()],
+    /// Polls due.
+    pub polls_due: u64,
+    /// Polls skipped.
+    pub polls_skipped: u64,
+    /// Events refused because their slot is gone (a reload overtook them).
+    pub stale_events: u64,
+    /// Largest delay between due and started of any poll.
+    pub worst_late: Duration,
+}
+
+/// The store as it stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StoreStatus {
+    /// Identity of the store, a ULID; new only when the store was replaced.
+    pub epoch: String,
+    /// Whether writing works.
+    pub healthy: bool,
+    /// Why not, for people.
+    pub trouble: Option<String>,
+    /// One per stream, by rank.
+    pub streams: [StreamStatus; Stream::ALL.len()],
+    /// Bytes on disk of all segments.
+    pub bytes: u64,
+    /// The configured quota.
+    pub quota_bytes: u64,
+    /// Bytes free on the file system, where known.
+    pub free_bytes: Option<u64>,
+    /// Entries of the gap ledger that the platform has not acknowledged.
+    pub gaps_open: u64,
+    /// Entries of the gap ledger ever.
+    pub gaps_total: u64,
+    /// Numbers lost, by reason, over all streams.
+    pub lost: Vec<(GapReason, u64)>,
+    /// Segments in quarantine.
+    pub quarantined: u64,
+    /// How often the store was reopened after a failure.
+    pub reopened: u64,
+    /// The longest commit (insert, flush, fsync) of this run.
+    pub worst_commit: Duration,
+    /// Commits of this run.
+    pub commits: u64,
+}
+
+/// One stream of the store.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StreamStatus {
+    /// First number that is kept; 0 when nothing is.
+    pub first: u64,
+    /// Last number that is stored; 0 when none ever was.
+    pub stored: u64,
+    /// Next number to be given.
+    pub next: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Segments.
+    pub segments: u64,
+    /// Wall time of the oldest record kept.
+    pub oldest: Option<Timestamp>,
+    /// Numbers not delivered to the named consumer and not inside a gap.
+    pub waiting: u64,
+    /// Numbers inside gaps.
+    pub lost: u64,
+}
+
+/// The uplink as it stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UplinkStatus {
+    /// Whether an uplink is configured.
+    pub configured: bool,
+    /// Broker address, for people; never a password.
+    pub broker: String,
+    /// One per session: urgent, bulk, commands.
+    pub sessions: Vec<SessionStatus>,
+    /// One per stream, by rank.
+    pub streams: [DeliveryStatus; Stream::ALL.len()],
+    /// Last acknowledgement by the platform (or PUBACK where that is what counts).
+    pub last_ack: Option<Mono>,
+    /// Age of the youngest live record when it was sent, of late.
+    pub live_age: Option<Duration>,
+    /// Messages refused, by reason: `ack_garbage`, `ack_unsent`, `ack_epoch`, `oversized`, `command_*`.
+    pub refused: Vec<(&'static str, u64)>,
+}
+
+/// One MQTT session.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SessionStatus {
+    /// `urgent`, `bulk` or `commands`.
+    pub name: &'static str,
+    /// Whether it is connected.
+    pub up: bool,
+    /// Since when it is as it is.
+    pub since: Option<Mono>,
+    /// Session attempts of this run.
+    pub attempts: u64,
+    /// Why it is down, for people.
+    pub trouble: Option<String>,
+}
+
+/// Delivery of one stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryStatus {
+    /// Records acknowledged by the platform, of all time in this epoch.
+    pub delivered: u64,
+    /// Records sent and not yet acknowledged.
+    pub in_flight: u64,
+    /// Records that wait for delivery, in flight or not.
+    pub waiting: u64,
+    /// Records sent again, of this run.
+    pub resent: u64,
+}
+
+/// The clock as it stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClockStatus {
+    /// Trust in wall time.
+    pub trust: ClockTrust,
+    /// Steps seen in this run.
+    pub steps: u64,
+    /// The last step in milliseconds.
+    pub last_step_ms: Option<i64>,
+    /// The kernel's estimate of the error, where it gives one.
+    pub max_error: Option<Duration>,
+}

@@ -1,0 +1,2 @@
+//! parkgate
+fn main() {}

@@ -1,0 +1,3 @@
+//! room: uplink
+
+pub mod settings;

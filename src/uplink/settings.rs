@@ -1,0 +1,93 @@
+//! What the uplink must know; validated by `config`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of the uplink.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Park id, first level of the topics after `parkgate/v1`.
+    pub park: String,
+    /// Logical gateway id, second level; outlives the hardware.
+    pub gateway: String,
+    /// Broker host.
+    pub host: String,
+    /// Broker port.
+    pub port: u16,
+    /// TLS, where used.
+    pub tls: Option<Tls>,
+    /// User and password, where used.
+    pub login: Option<Login>,
+    /// Prefix of the three client ids; unique at the broker.
+    pub client_id: String,
+    /// MQTT keep-alive, 5 s..=120 s.
+    pub keep_alive: Duration,
+    /// Time allowed for TCP, TLS and CONNACK together.
+    pub connect_timeout: Duration,
+    /// First delay after a lost session; doubles, with jitter, up to `backoff_max`.
+    pub backoff_initial: Duration,
+    /// Longest delay between session attempts; 10 s unless configured.
+    pub backoff_max: Duration,
+    /// What makes a record delivered.
+    pub ack: AckMode,
+    /// PUBACK without the platform's `ack` for this long sends again ([`AckMode::Platform`]).
+    pub ack_timeout: Duration,
+    /// Largest message, 4 KiB..=256 KiB.
+    pub max_message_bytes: usize,
+    /// Longest time a live record waits for company in an envelope, 0..=1 s.
+    pub max_batch_age: Duration,
+    /// Largest number of messages sent and not acknowledged by the broker, 1..=1000.
+    pub max_in_flight: u16,
+    /// Commands from the platform: keys by id. Empty refuses every command.
+    pub command_keys: Vec<CommandKey>,
+}
+
+/// What makes a record delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckMode {
+    /// The platform says so on its `ack` topic.
+    Platform,
+    /// The broker's PUBACK; records stay for the replay window of their stream's retention.
+    Broker,
+}
+
+/// TLS towards the broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM file with the authorities that may sign the broker's certificate.
+    pub ca_file: PathBuf,
+    /// PEM files with the client's certificate chain and key.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// User and password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// User name.
+    pub user: String,
+    /// Password. Never logged, never shown.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login").field("user", &self.user).field("password", &"***").finish()
+    }
+}
+
+/// A key that may sign commands (HMAC-SHA256).
+#[derive(Clone, PartialEq, Eq)]
+pub struct CommandKey {
+    /// Key id named by a command.
+    pub id: String,
+    /// The shared secret, at least 16 bytes. Never logged, never shown.
+    pub secret: Vec<u8>,
+    /// Issuer that this key speaks for.
+    pub issuer: String,
+}
+
+impl std::fmt::Debug for CommandKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CommandKey").field("id", &self.id).field("issuer", &self.issuer).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,3 @@
+//! room: web
+
+pub mod settings;
