@@ -5,4 +5,6 @@
 
 pub mod account;
 pub mod ages;
+pub mod image;
+pub mod server;
 // The load generator of the end-to-end tests and the benchmark stands here: `pub mod load;`
