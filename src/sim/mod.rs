@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod ages;
+pub mod broker;
 pub mod image;
 pub mod server;
 // The load generator of the end-to-end tests and the benchmark stands here: `pub mod load;`
