@@ -414,8 +414,7 @@ impl Hub {
         }
         self.send(conn, Packet::SubAck(SubAck::new(subscribe.pkid, codes)));
         for (filter, qos) in granted {
-            let kept: Vec<Publish> =
-                self.retained.values().filter(|p| matches(&filter, &p.topic)).cloned().collect();
+            let kept: Vec<Publish> = self.retained.values().filter(|p| matches(&filter, &p.topic)).cloned().collect();
             for publish in kept {
                 self.deliver(conn, publish, qos);
             }

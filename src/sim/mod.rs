@@ -6,6 +6,8 @@
 pub mod account;
 pub mod ages;
 pub mod broker;
+mod envelope;
+mod findings;
 pub mod image;
 pub mod server;
 // The load generator of the end-to-end tests and the benchmark stands here: `pub mod load;`
