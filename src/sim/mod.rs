@@ -6,8 +6,11 @@
 pub mod account;
 pub mod ages;
 pub mod broker;
+pub mod devices;
 mod envelope;
 mod findings;
 pub mod image;
+pub mod life;
+pub mod park;
 pub mod server;
 // The load generator of the end-to-end tests and the benchmark stands here: `pub mod load;`
