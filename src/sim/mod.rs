@@ -9,8 +9,10 @@ pub mod broker;
 pub mod devices;
 mod envelope;
 mod findings;
+pub mod folder;
 pub mod image;
 pub mod life;
 pub mod park;
+pub mod platform;
 pub mod server;
 // The load generator of the end-to-end tests and the benchmark stands here: `pub mod load;`
