@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Packet, Publish, QoS, SubscribeFilter};
+use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, Publish, QoS, SubscribeFilter};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -104,11 +104,14 @@ struct Desk {
 
 impl Desk {
     async fn run(mut self, broker: SocketAddr, mut questions: mpsc::Receiver<Question>) {
-        let (client, mut events) = connection(broker);
+        let (client, events) = connection(broker);
+        let (news, mut heard) = mpsc::channel(N_REQUESTS);
+        let mut pump = JoinSet::new();
+        pump.spawn(listen(events, news));
         let mut due = self.clock.mono() + ACK_EVERY;
         loop {
             tokio::select! {
-                polled = events.poll() => self.polled(polled, &client).await,
+                Some(heard) = heard.recv() => self.hear(heard, &client),
                 Some(question) = questions.recv() => self.answer(question),
                 () = self.clock.sleep_until(due) => {
                     due = self.clock.mono() + ACK_EVERY;
@@ -118,15 +121,11 @@ impl Desk {
         }
     }
 
-    async fn polled(&mut self, polled: Result<Event, ConnectionError>, client: &AsyncClient) {
-        match polled {
-            Ok(Event::Incoming(Packet::ConnAck(_))) => self.connected(client),
-            Ok(Event::Incoming(Packet::Publish(publish))) => self.take(&publish),
-            Ok(_) => {}
-            Err(_) => {
-                self.account.mark_session();
-                self.clock.sleep_until(self.clock.mono() + RETRY).await;
-            }
+    fn hear(&mut self, heard: Heard, client: &AsyncClient) {
+        match heard {
+            Heard::Connected => self.connected(client),
+            Heard::Message(publish) => self.take(&publish),
+            Heard::Lost => self.account.mark_session(),
         }
     }
 
@@ -194,6 +193,30 @@ impl Desk {
             reasons.into_iter().map(move |(reason, ranges)| (stream, reason, ranges.len()))
         };
         Stream::ALL.into_iter().flat_map(of).collect()
+    }
+}
+
+enum Heard {
+    Connected,
+    Message(Publish),
+    Lost,
+}
+
+/// Turns the client's event loop. A task of its own, because a poll that is dropped half way drops its connection.
+async fn listen(mut events: EventLoop, news: mpsc::Sender<Heard>) {
+    loop {
+        let heard = match events.poll().await {
+            Ok(Event::Incoming(Packet::ConnAck(_))) => Heard::Connected,
+            Ok(Event::Incoming(Packet::Publish(publish))) => Heard::Message(publish),
+            Ok(_) => continue,
+            Err(_) => {
+                tokio::time::sleep(RETRY).await;
+                Heard::Lost
+            }
+        };
+        if news.send(heard).await.is_err() {
+            return;
+        }
     }
 }
 
