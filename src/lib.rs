@@ -2,6 +2,7 @@
 
 pub mod buffer;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod field;
 pub mod supervise;
