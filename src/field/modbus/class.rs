@@ -262,10 +262,13 @@ impl Class {
     fn search_goes_on(&mut self, cut: usize) -> bool {
         let Some(poll) = &mut self.poll else { return false };
         poll.ok = false;
-        poll.search.cuts.push(cut);
         poll.search.cut_short |= poll.search.requests + 2 > MAX_SEARCH;
+        if poll.search.cut_short {
+            return false;
+        }
+        poll.search.cuts.push(cut);
         poll.search.requests += 2;
-        !poll.search.cut_short
+        true
     }
 
     fn push_parts(&mut self, run: &Range<usize>, cut: usize, device: &Device) {
