@@ -30,6 +30,8 @@ pub(super) enum Request {
     Live(mpsc::Sender<Live>),
     /// An answer to a command, to be recorded.
     Answer(String),
+    /// The wire form of a kept revision, to be recorded once more.
+    Registry(String),
 }
 
 /// The task.
@@ -99,6 +101,7 @@ impl EngineTask {
                 self.engine.handle_refresh();
             }
             Request::Answer(json) => self.engine.handle_answer(json, now),
+            Request::Registry(json) => self.engine.handle_registry_again(json, now),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The gateway's own clockwork, once a second: trust in the wall clock, the systemd watchdog, changed configuration
 //! files.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::watch::{Stamp, stamp_of};
+use crate::config::watch::{ChangeStamp, stamp};
 use crate::supervise::Pulse;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -21,13 +21,13 @@ const N_STILL_LOOKS: u32 = 2;
 /// Runs until `stop`.
 pub(super) async fn run(
     clock: Clock,
-    config_dir: PathBuf,
+    files: Files,
     reloads: mpsc::Sender<()>,
     pulses: Vec<Pulse>,
     own: Pulse,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let mut folder = Folder::new(&config_dir);
+    let mut folder = Folder::new(files);
     let mut next = clock.mono() + EVERY;
     loop {
         tokio::select! {
@@ -38,7 +38,7 @@ pub(super) async fn run(
         own.beat(clock.mono());
         clock.refresh_trust();
         feed_watchdog(&clock, &pulses);
-        if folder.has_settled_anew(&config_dir) {
+        if folder.has_settled_anew() {
             // One reload waiting is enough: it reads the newest files.
             drop(reloads.try_send(()));
         }
@@ -54,22 +54,30 @@ fn feed_watchdog(clock: &Clock, pulses: &[Pulse]) {
     }
 }
 
+/// What makes up the configuration on disk.
+pub(super) struct Files {
+    pub(super) dir: PathBuf,
+    /// Secrets and certificates beside the folder's own files.
+    pub(super) also: Vec<PathBuf>,
+}
+
 struct Folder {
-    in_force: Stamp,
-    seen: Stamp,
+    files: Files,
+    in_force: ChangeStamp,
+    seen: ChangeStamp,
     still: u32,
 }
 
 impl Folder {
-    fn new(dir: &Path) -> Self {
-        let stamp = stamp_of(dir);
-        Self { in_force: stamp.clone(), seen: stamp, still: 0 }
+    fn new(files: Files) -> Self {
+        let now = stamp(&files.dir, &files.also);
+        Self { files, in_force: now.clone(), seen: now, still: 0 }
     }
 
-    fn has_settled_anew(&mut self, dir: &Path) -> bool {
-        let stamp = stamp_of(dir);
-        self.still = if stamp == self.seen { self.still + 1 } else { 0 };
-        self.seen = stamp;
+    fn has_settled_anew(&mut self) -> bool {
+        let now = stamp(&self.files.dir, &self.files.also);
+        self.still = if now == self.seen { self.still + 1 } else { 0 };
+        self.seen = now;
         let settled = self.still >= N_STILL_LOOKS && self.seen != self.in_force;
         if settled {
             self.in_force = self.seen.clone();

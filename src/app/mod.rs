@@ -197,8 +197,9 @@ impl Gateway {
             book: book.clone(),
             pulses: pulses.to_vec(),
         });
+        let files = housekeeping::Files { dir: config_dir.clone(), also: config.files.clone() };
         let house =
-            housekeeping::run(clock.clone(), config_dir.clone(), reloads_tx, pulses.to_vec(), house_pulse, stops.page.clone());
+            housekeeping::run(clock.clone(), files, reloads_tx, pulses.to_vec(), house_pulse, stops.page.clone());
         supervisor.core("housekeeping", stops.page.clone(), house);
         let answers = commands::Answerer { requests: requests_tx.clone(), book: book.clone() };
         supervisor.core("commands", stops.engine.clone(), answers.run(commands_rx));

@@ -146,6 +146,11 @@ impl Engine {
         self.push(Stream::Event, now, Body::Answer { json });
     }
 
+    /// Records a kept revision once more, because the platform asked for it.
+    pub fn handle_registry_again(&mut self, json: String, now: Now) {
+        self.push(Stream::Registry, now, Body::Registry { json });
+    }
+
     /// Returns when [`Engine::handle_timeout`] must next be called.
     pub fn poll_timeout(&self) -> Mono {
         self.next_tick
