@@ -71,7 +71,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Run { folder } => with_config(&folder.config, |loaded| run_gateway(loaded, folder.config.clone())),
         Command::Check { folder } => with_config(&folder.config, |loaded| {
-            println!("{}", config::summary(&loaded));
+            println!("配置可用 / the configuration is good\n{}", config::disk_need(&loaded.config));
             ExitCode::SUCCESS
         }),
         Command::Buffer { folder } => with_config(&folder.config, |loaded| show_store(&loaded)),
