@@ -115,7 +115,7 @@ fn standing(trend: &Trend) -> Vec<(Span, f64, Quality)> {
         let Some(value) = sample.reading.value.map(|v| v.as_f64()).filter(|v| v.is_finite()) else {
             continue;
         };
-        for span in without_holes((start, end), &trend.holes) {
+        if let Some(span) = without_holes((start, end), &trend.holes) {
             spans.push((span, value, sample.reading.quality));
             done = span.1;
         }

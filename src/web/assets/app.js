@@ -25,7 +25,7 @@
   function reload() { /* a changed configuration: load anew, but never in a circle */
     var last = 0, now = Date.now();
     try { last = Number(sessionStorage.getItem('reloaded') || 0); sessionStorage.setItem('reloaded', String(now)); } catch (e) { last = 0; }
-    if (now - last > 3000 || now < last) { location.reload(); }
+    if (now - last > 10000 || now < last) { location.reload(); }
   }
 
   function take(message) {

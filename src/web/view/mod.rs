@@ -193,11 +193,6 @@ impl Cell {
         self.tone = Tone::Dim;
         self
     }
-
-    fn down(mut self, rows: usize) -> Self {
-        self.span = rows;
-        self
-    }
 }
 
 /// How a column is set.
@@ -347,7 +342,8 @@ impl Page {
         let mut fixed = format!("{}\n{}\n{}\n", self.title, self.frame.site, self.frame.script);
         for cell in self.cells() {
             fixed.push_str(if cell.live { "~" } else { &cell.text });
-            fixed.push_str(cell.href.as_deref().unwrap_or(""));
+            // Without the query: whether links keep the language is no change of what is shown.
+            fixed.push_str(cell.href.as_deref().and_then(|href| href.split('?').next()).unwrap_or(""));
             fixed.push(if cell.bar.is_some() { '\t' } else { '\n' });
         }
         format!("{:08x}", crc32c::crc32c(fixed.as_bytes()))
