@@ -6,11 +6,15 @@
 pub mod account;
 pub mod ages;
 pub mod broker;
+pub mod demo;
 pub mod devices;
 mod envelope;
 mod findings;
+pub mod folder;
 pub mod image;
 pub mod life;
 pub mod park;
+pub mod platform;
+pub mod report;
 pub mod server;
 // The load generator of the end-to-end tests and the benchmark stands here: `pub mod load;`
