@@ -4,6 +4,7 @@ pub mod buffer;
 pub mod clock;
 pub mod domain;
 pub mod field;
+pub mod state;
 pub mod supervise;
 pub mod sys;
 pub mod uplink;
