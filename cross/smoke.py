@@ -230,6 +230,8 @@ def story(command, folder, broker_port):
         eventually("a page: /readyz", lambda: gateway.alive() and get(f"http://127.0.0.1:{web}/readyz")[0] == 200)
         has_device = lambda: "plc-smoke" in (page := get(f"http://127.0.0.1:{web}/")[1]) or "冒烟罐区" in page
         eventually("a page: / shows the device", lambda: gateway.alive() and has_device())
+        code, said = contents(command, config)
+        expect("`buffer` answers while the gateway runs", code == 0, said)
         gateway.stop()
         eventually("the platform knows that it went as planned", lambda: "planned" in json.dumps(platform.state))
         before, boots = max(platform.holds()), set(platform.boots)
