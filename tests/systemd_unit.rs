@@ -3,31 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod support;
+#[path = "systemd/unit.rs"]
+mod unit;
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
+
+use unit::{allowed_calls, run, values};
 
 /// `systemd-analyze security` gives 0 (tight) to 10; its threshold counts tenths. 1.5 is the design's limit.
 const THRESHOLD: &str = "--threshold=15";
-
-fn unit() -> PathBuf {
-    support::root().join("systemd/parkgate.service")
-}
-
-/// Runs a program; returns whether it succeeded, and all it said.
-fn run(program: &Path, args: &[&str]) -> (bool, String) {
-    let out = Command::new(program).args(args).env("SYSTEMD_COLORS", "0").output().unwrap();
-    let said = [out.stdout, out.stderr].concat();
-    (out.status.success(), String::from_utf8_lossy(&said).into_owned())
-}
-
-/// The values of a key in the unit, in order, comments left out.
-fn values(key: &str) -> Vec<String> {
-    let text = std::fs::read_to_string(unit()).unwrap();
-    let lines = text.lines().filter_map(|line| line.split_once('='));
-    lines.filter(|(found, _)| *found == key).map(|(_, value)| value.to_owned()).collect()
-}
 
 #[test]
 fn systemd_accepts_the_unit() {
@@ -35,7 +19,7 @@ fn systemd_accepts_the_unit() {
     let dir = tempfile::tempdir().unwrap();
     let copy = dir.path().join("parkgate.service");
     // The product is not installed here, and verify refuses a unit whose program is missing.
-    let text = std::fs::read_to_string(unit()).unwrap();
+    let text = std::fs::read_to_string(unit::path()).unwrap();
     let lines = text.lines().map(|line| if line.starts_with("ExecStart=") { "ExecStart=/bin/true" } else { line });
     std::fs::write(&copy, lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
     let (ok, said) = run(&analyze, &["verify", "--man=no", "--recursive-errors=no", copy.to_str().unwrap()]);
@@ -46,7 +30,7 @@ fn systemd_accepts_the_unit() {
 #[test]
 fn exposure_stays_within_the_limit() {
     let Some(analyze) = support::require_cmd("systemd-analyze") else { return };
-    let unit = unit();
+    let unit = unit::path();
     let (ok, said) = run(&analyze, &["security", "--no-pager", "--offline=true", THRESHOLD, unit.to_str().unwrap()]);
     assert!(ok, "the unit exposes more than allowed:\n{said}");
 }
@@ -79,33 +63,6 @@ fn the_clock_may_be_read_and_not_set() {
     {
         assert!(!allowed.contains(call), "`{call}` is not needed");
     }
-}
-
-/// The system calls that the unit's filter lines leave, applied in their order as systemd does.
-fn allowed_calls(analyze: &Path) -> BTreeSet<String> {
-    let mut allowed = calls_of(analyze, "@default");
-    for line in values("SystemCallFilter") {
-        let (names, deny) = line.strip_prefix('~').map_or((line.as_str(), false), |names| (names, true));
-        for call in names.split_whitespace().flat_map(|name| calls_of(analyze, name)) {
-            if deny {
-                allowed.remove(&call);
-            } else {
-                allowed.insert(call);
-            }
-        }
-    }
-    allowed
-}
-
-/// The system calls behind a name: itself, or for `@group` all of its members, groups within groups too.
-fn calls_of(analyze: &Path, name: &str) -> BTreeSet<String> {
-    if !name.starts_with('@') {
-        return BTreeSet::from([name.to_owned()]);
-    }
-    let (ok, said) = run(analyze, &["syscall-filter", "--no-pager", name]);
-    assert!(ok, "{said}");
-    let members = said.lines().skip(1).map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    members.flat_map(|member| calls_of(analyze, member)).collect()
 }
 
 #[test]
