@@ -1,0 +1,16 @@
+//! The simulated park: the same devices on real sockets, with faults, for the demo, the tests and the benchmark.
+//!
+//! In reading order: [`account`] is what a receiver keeps of the feed, [`ages`] its histogram; the park, its broker and
+//! its platform stand beside them. Off on the target (feature `sim`).
+
+pub mod account;
+pub mod ages;
+pub mod broker;
+pub mod devices;
+mod envelope;
+mod findings;
+pub mod image;
+pub mod life;
+pub mod park;
+pub mod server;
+// The load generator of the end-to-end tests and the benchmark stands here: `pub mod load;`
