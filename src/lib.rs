@@ -4,6 +4,8 @@ pub mod buffer;
 pub mod clock;
 pub mod domain;
 pub mod field;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod supervise;
 pub mod sys;
 pub mod uplink;
