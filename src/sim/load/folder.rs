@@ -1,7 +1,6 @@
 //! Writes the configuration folder that reads a [`super::Field`]: `gateway.toml`, `devices.toml`, `points.csv`,
 //! `uplink.toml`, as an operator would write them. Register `r` of device `i` is the tag `D{i}R{r}`; `D{i}R0` counts.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
@@ -137,11 +136,8 @@ listen = "127.0.0.1:{web_port}"
         );
         for (i, Place { port, unit }) in self.places.iter().enumerate() {
             let id = Self::device(i);
-            // Writing to a string does not fail.
-            drop(write!(
-                text,
-                "\n[[device]]\nid = \"{id}\"\nname = \"装置 {i}\"\nhost = \"127.0.0.1\"\nport = {port}\nunit = {unit}\n"
-            ));
+            let address = format!("host = \"127.0.0.1\"\nport = {port}\nunit = {unit}");
+            text.push_str(&format!("\n[[device]]\nid = \"{id}\"\nname = \"装置 {i}\"\n{address}\n"));
         }
         text
     }
@@ -153,7 +149,7 @@ listen = "127.0.0.1:{web_port}"
             let device = Self::device(i);
             for r in 0..self.registers {
                 let tag = Self::tag(i, r);
-                drop(writeln!(text, "u-{i}-{r},{tag},测点 {i}-{r},{device},holding,{r},u16,{deadband},60s"));
+                text.push_str(&format!("u-{i}-{r},{tag},测点 {i}-{r},{device},holding,{r},u16,{deadband},60s\n"));
             }
         }
         text
