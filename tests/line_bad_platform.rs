@@ -1,5 +1,4 @@
 //! A platform, or somebody with its password, that sends what no platform should: refused, counted, nothing lost.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
 mod support;
 

@@ -1,6 +1,5 @@
 //! `kill -9` in the middle of an outage and of a drain, again and again: what was in the store arrives exactly as it was
 //! stored, what is missing stands in a `crash_uncommitted` gap, and every device is heard again after each start.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
 mod support;
 

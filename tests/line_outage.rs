@@ -1,7 +1,6 @@
 //! The broker goes away under load and comes back: nothing is lost, each lane stays in order, live values go first.
 //!
 //! `PARKGATE_OUTAGE_SECS` sets the length of the outage: 15 s where nothing is said, 60 s for the figures of issue 2.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
 mod support;
 

@@ -1,5 +1,4 @@
 //! Stopping, starting, reloading: SIGTERM loses nothing, SIGHUP disturbs nobody it need not, mistakes are refused.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
 mod support;
 
