@@ -10,6 +10,7 @@
 //! | interval | times at which the *devices* saw the first request of a poll |
 //! | age | `t` of a live record to its receipt at the platform, same clock |
 //! | CPU, memory, bytes written | `/proc/PID/stat`, `status`, `io` of the gateway; bytes over values of the window |
+//! | our CPU | the same of this process: what the measuring itself takes of the machine |
 //! | lost | after SIGTERM: numbers below `next` neither received nor in a gap, and polls missing by the devices' counters |
 //!
 //! `cargo bench --bench line -- --runs 5` prints median and worst; `--backlog` measures a start on a large backlog.
@@ -89,7 +90,7 @@ fn main() {
 type Figures = [f64; COLUMNS.len()];
 
 /// Name, decimals, and whether more is better.
-const COLUMNS: [(&str, usize, bool); 12] = [
+const COLUMNS: [(&str, usize, bool); 13] = [
     ("values/s", 0, true),
     ("interval p50 ms", 2, false),
     ("interval p99 ms", 2, false),
@@ -97,6 +98,7 @@ const COLUMNS: [(&str, usize, bool); 12] = [
     ("age p50 ms", 0, false),
     ("age p99 ms", 0, false),
     ("CPU s/s", 4, false),
+    ("our CPU s/s", 4, false),
     ("RSS MiB", 1, false),
     ("peak MiB", 1, false),
     ("bytes/value", 2, false),
@@ -160,6 +162,7 @@ fn run(args: &Args, devices: usize, registers: u16) -> Option<Figures> {
         ms(age.p50()),
         ms(age.p99()),
         (end.usage.cpu - start.usage.cpu).as_secs_f64() / secs,
+        (end.own.cpu - start.own.cpu).as_secs_f64() / secs,
         mib(end.usage.rss),
         mib(end.usage.rss_peak),
         (end.usage.written - start.usage.written) as f64 / values,
@@ -171,11 +174,13 @@ fn run(args: &Args, devices: usize, registers: u16) -> Option<Figures> {
 struct Look {
     at: std::time::Instant,
     usage: Usage,
+    own: Usage,
     values: u64,
 }
 
 fn look(bench: &Bench, gateway: &Gateway) -> Look {
-    Look { at: now(), usage: gateway.usage(), values: bench.platform.desk().account.totals().values }
+    let values = bench.platform.desk().account.totals().values;
+    Look { at: now(), usage: gateway.usage(), own: Usage::of(std::process::id()), values }
 }
 
 /// Stops the gateway and returns the numbers and the polls that nothing explains.

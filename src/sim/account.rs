@@ -19,16 +19,11 @@
 //! Values are not parsed: they are counted by a scan, so that one core takes well over 1,000,000 of them per second.
 //! [`Account::take_with`] hands each to a callback for oracles such as a counter register.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
-use std::hash::{DefaultHasher, Hasher};
-use std::ops::RangeInclusive;
-
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::ages::Ages;
+use super::envelope::{Parsed, RawEnvelope, RawState, split_topic};
+pub use super::findings::{Blemish, Channel, Closing, Fault, Lane, Receipt, Seen, State, Taken, Totals};
 use crate::domain::ranges::RangeSet;
 use crate::domain::record::Stream;
 use crate::domain::time::Now;
@@ -38,270 +33,19 @@ use crate::domain::time::Now;
 const MAX_HASHES: usize = 4_000_000;
 /// Ranges in one `ack`: at 20 bytes each the message stays below the 10 KB a stock client accepts.
 const MAX_ACK_RANGES: usize = 400;
+/// Records whose parts are awaited; a sender sends the parts of one after those of another.
+const MAX_PARTED: usize = 64;
+/// Parts of one record: 64 KiB each, 64 MiB together.
+const MAX_PARTS: u32 = 1_024;
 /// Blemishes kept in words; the rest is only counted.
 const MAX_BLEMISHES: usize = 100;
-
-/// What carries numbers: a stream, or the gap ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Channel {
-    /// One of the six streams.
-    Stream(Stream),
-    /// The gap ledger, numbered by its own `no`.
-    Gap,
-}
-
-impl Channel {
-    /// All channels, streams by rank first.
-    pub fn all() -> impl Iterator<Item = Channel> {
-        Stream::ALL.into_iter().map(Channel::Stream).chain([Channel::Gap])
-    }
-
-    /// Returns the name used as last level of the topic and as `stream` of the envelope.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Stream(stream) => stream.as_str(),
-            Self::Gap => "gap",
-        }
-    }
-
-    /// Returns the channel of this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        if name == "gap" { Some(Self::Gap) } else { Stream::from_name(name).map(Self::Stream) }
-    }
-}
-
-impl From<Stream> for Channel {
-    fn from(stream: Stream) -> Self {
-        Self::Stream(stream)
-    }
-}
-
-/// The lanes of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Lane {
-    /// As it happens.
-    Live,
-    /// What waited, oldest first.
-    History,
-}
-
-/// Why a message was refused as a whole.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// The topic is not `parkgate/v1/{park}/{gateway}/{what}` with something that goes up.
-    #[error("topic `{0}` is none of the feed")]
-    Topic(String),
-    /// Not the JSON of an envelope or a state.
-    #[error("message on `{topic}` cannot be read: {why}")]
-    Json {
-        /// Where.
-        topic: String,
-        /// The parser's words.
-        why: String,
-    },
-    /// A version other than 1.
-    #[error("version {0} is not 1")]
-    Version(u32),
-    /// Topic and envelope disagree, or another gateway than before.
-    #[error("gateway `{found}` instead of `{expected}`")]
-    Gateway {
-        /// In the envelope.
-        found: String,
-        /// By topic, or of earlier messages.
-        expected: String,
-    },
-    /// The stream of the envelope is not that of the topic.
-    #[error("stream `{found}` on topic `{expected}`")]
-    StreamName {
-        /// In the envelope.
-        found: String,
-        /// By topic.
-        expected: String,
-    },
-    /// A lane other than `live` and `history`.
-    #[error("lane `{0}` is not known")]
-    LaneName(String),
-    /// Boot 0, or a live envelope of an earlier boot than a live one before.
-    #[error("boot {found} after boot {known}")]
-    Boot {
-        /// In the envelope.
-        found: u32,
-        /// Seen before.
-        known: u32,
-    },
-    /// A clock trust that is not on the list.
-    #[error("clock `{0}` is not known")]
-    Clock(String),
-    /// A gap record without its gap, or with a stream or range that cannot be.
-    #[error("gap record {0} says nothing usable")]
-    Gap(u64),
-}
-
-/// Something wrong with one record; the record is taken all the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Blemish {
-    /// First seen below the highest of its lane in this session.
-    Order {
-        /// Channel.
-        channel: Channel,
-        /// Lane.
-        lane: Lane,
-        /// The number.
-        seq: u64,
-        /// The highest before it.
-        after: u64,
-    },
-    /// Numbers do not ascend within one envelope.
-    Descending {
-        /// Channel.
-        channel: Channel,
-        /// The number.
-        seq: u64,
-    },
-    /// The same number with another content.
-    Changed {
-        /// Channel.
-        channel: Channel,
-        /// The number.
-        seq: u64,
-    },
-    /// A coverage record whose `ok + bad + skipped` is not `due`.
-    Coverage {
-        /// The number.
-        seq: u64,
-    },
-}
-
-/// A message that was taken.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Receipt {
-    /// An envelope with records.
-    Records(Taken),
-    /// A state message.
-    State(State),
-}
-
-/// What an envelope brought.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Taken {
-    /// Where.
-    pub channel: Channel,
-    /// Lane.
-    pub lane: Lane,
-    /// Epoch of the numbers.
-    pub epoch: String,
-    /// Boot of the records.
-    pub boot: u32,
-    /// First and last number; `None` for an empty envelope.
-    pub seqs: Option<RangeInclusive<u64>>,
-    /// Records seen for the first time.
-    pub fresh: u64,
-    /// Records seen before.
-    pub repeated: u64,
-    /// Values in fresh records, nulls included.
-    pub values: u64,
-    /// Blemishes found in this envelope.
-    pub blemishes: u64,
-}
-
-/// What a state message says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
-    /// Epoch, where given (a last will may not know it).
-    pub epoch: Option<String>,
-    /// Boot, where given.
-    pub boot: Option<u32>,
-    /// Whether the gateway says it is online.
-    pub online: bool,
-    /// Whether this message opens a session: online, and the state before was not, or was of another boot.
-    pub opens: bool,
-    /// Next number per stream by rank, where given.
-    pub next: Option<[u64; 6]>,
-}
-
-/// One value as [`Account::take_with`] shows it.
-#[derive(Clone, Copy, Debug)]
-pub struct Seen<'a> {
-    /// Lane of the envelope.
-    pub lane: Lane,
-    /// Number of the record.
-    pub seq: u64,
-    /// Whether the record was seen for the first time.
-    pub fresh: bool,
-    /// Boot of the record.
-    pub boot: u32,
-    /// Time of the record, milliseconds since 1970, where it could be read.
-    pub t_ms: Option<i64>,
-    /// Device, empty where the record names none.
-    pub device: &'a str,
-    /// Tag.
-    pub tag: &'a str,
-    /// The value's JSON text, e.g. `23.4`, `null`, `"18446744073709551615"`.
-    pub json: &'a str,
-}
-
-/// Whether it adds up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Closing {
-    /// Numbers received, over all streams.
-    pub received: u64,
-    /// Records received again.
-    pub duplicates: u64,
-    /// Numbers not received and inside a gap record.
-    pub lost: u64,
-    /// Numbers below `next` neither received nor inside a gap record.
-    pub unexplained: Vec<(Stream, RangeInclusive<u64>)>,
-    /// Numbers at or above `next` that were received all the same.
-    pub beyond: Vec<(Stream, RangeInclusive<u64>)>,
-    /// See [`Blemish::Order`] and [`Blemish::Descending`].
-    pub order_faults: u64,
-    /// See [`Blemish::Changed`].
-    pub changed: u64,
-    /// Messages refused.
-    pub refused: u64,
-}
-
-impl Closing {
-    /// Returns whether the account closes: everything is explained, nothing was changed or out of order.
-    pub fn closes(&self) -> bool {
-        self.unexplained.is_empty()
-            && self.beyond.is_empty()
-            && self.order_faults == 0
-            && self.changed == 0
-            && self.refused == 0
-    }
-}
-
-/// Counters over all messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Messages taken.
-    pub messages: u64,
-    /// Messages refused.
-    pub refused: u64,
-    /// Bytes of payload taken.
-    pub bytes: u64,
-    /// Fresh records over all streams, gap records not among them.
-    pub records: u64,
-    /// Records that came again.
-    pub duplicates: u64,
-    /// Values in fresh records, nulls included.
-    pub values: u64,
-    /// Nulls among them.
-    pub nulls: u64,
-    /// Coverage records.
-    pub coverages: u64,
-    /// Polls due by coverage records.
-    pub polls_due: u64,
-    /// Polls answered in full by coverage records.
-    pub polls_ok: u64,
-}
 
 /// The account of one gateway.
 #[derive(Debug, Default)]
 pub struct Account {
     strict: bool,
     gateway: Option<String>,
+    parts: Parts,
     epochs: BTreeMap<String, Epoch>,
     current: Option<String>,
     online: Option<(bool, Option<u32>)>,
@@ -504,7 +248,13 @@ impl Account {
         let raw: RawEnvelope<'_> = serde_json::from_slice(payload).map_err(unreadable)?;
         self.check_gateway(&raw.gateway, gateway)?;
         let lane = self.check_envelope(&raw, channel)?;
-        let records = raw.records.iter().map(|r| Parsed::of(r)).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+        let pieces =
+            raw.records.iter().map(|r| Parsed::of(r.get())).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+        let whole = self.parts.join(&raw.epoch, channel, &pieces);
+        let records = match &whole {
+            None => pieces,
+            Some(texts) => texts.iter().map(|t| Parsed::of(t)).collect::<Result<Vec<_>, _>>().map_err(unreadable)?,
+        };
         check_gaps(channel, &records)?;
         self.gateway = Some(raw.gateway.clone().into_owned());
         Ok(Receipt::Records(self.take_records(&raw, channel, lane, &records, now, see)))
@@ -586,8 +336,8 @@ impl Account {
         for record in records {
             let fresh = numbers.note(channel, lane, record, &mut tally);
             tally.count(record, fresh);
-            if let (Some(see), Some(values)) = (see.as_deref_mut(), record.head.values) {
-                show(record, values, lane, raw.boot, fresh, see);
+            if let Some(see) = see.as_deref_mut() {
+                show(record, lane, raw.boot, fresh, see);
             }
         }
         for record in records {
@@ -632,6 +382,7 @@ impl Account {
         self.totals.coverages += tally.coverages;
         self.totals.polls_due += tally.polls_due;
         self.totals.polls_ok += tally.polls_ok;
+        self.totals.unreadable += tally.unreadable;
         self.unchecked += tally.unchecked;
         for blemish in tally.blemishes {
             match &blemish {
@@ -682,7 +433,7 @@ impl Numbers {
 
     fn compare(&mut self, channel: Channel, record: &Parsed<'_>, fresh: bool, tally: &mut Tally) {
         let seq = record.head.seq;
-        let hash = hash_of(record.text);
+        let hash = record.hash();
         match self.hashes.get(&seq) {
             Some(known) if *known != hash => tally.blemishes.push(Blemish::Changed { channel, seq }),
             Some(_) => {}
@@ -691,6 +442,40 @@ impl Numbers {
             }
             None => tally.unchecked += 1,
         }
+    }
+}
+
+/// Records that come in parts: `{"seq":…,"part":{"no":1,"of":3,"text":"…"}}`; their texts joined are the record's JSON,
+/// and the number counts as received when the last of them is there.
+#[derive(Debug, Default)]
+struct Parts {
+    awaited: BTreeMap<(String, Channel, u64), BTreeMap<u32, String>>,
+}
+
+impl Parts {
+    /// Returns the whole records of an envelope, parts joined where complete; `None` when it holds no part.
+    fn join(&mut self, epoch: &str, channel: Channel, pieces: &[Parsed<'_>]) -> Option<Vec<String>> {
+        pieces
+            .iter()
+            .any(|p| p.head.part.is_some())
+            .then(|| pieces.iter().filter_map(|piece| self.add(epoch, channel, piece)).collect())
+    }
+
+    fn add(&mut self, epoch: &str, channel: Channel, piece: &Parsed<'_>) -> Option<String> {
+        let Some(part) = &piece.head.part else { return Some(piece.text.to_owned()) };
+        if part.no == 0 || part.no > part.of || part.of > MAX_PARTS {
+            return None;
+        }
+        let key = (epoch.to_owned(), channel, piece.head.seq);
+        let texts = self.awaited.entry(key.clone()).or_default();
+        texts.insert(part.no, part.text.clone());
+        if u32::try_from(texts.len()).is_ok_and(|n| n >= part.of) {
+            return self.awaited.remove(&key).map(|texts| texts.into_values().collect());
+        }
+        if self.awaited.len() > MAX_PARTED {
+            self.awaited.pop_first();
+        }
+        None
     }
 }
 
@@ -707,6 +492,7 @@ struct Tally {
     coverages: u64,
     polls_due: u64,
     polls_ok: u64,
+    unreadable: u64,
     unchecked: u64,
     blemishes: Vec<Blemish>,
 }
@@ -721,6 +507,7 @@ impl Tally {
         self.fresh += 1;
         self.values += record.values;
         self.nulls += record.nulls;
+        self.unreadable += u64::from(record.head.unreadable.is_some());
         if let Some(coverage) = &record.head.coverage {
             self.coverages += 1;
             self.polls_due += coverage.due;
@@ -729,88 +516,6 @@ impl Tally {
                 self.blemishes.push(Blemish::Coverage { seq: record.head.seq });
             }
         }
-    }
-}
-
-#[derive(Deserialize)]
-struct RawEnvelope<'a> {
-    v: u32,
-    #[serde(borrow)]
-    gateway: Cow<'a, str>,
-    #[serde(borrow)]
-    epoch: Cow<'a, str>,
-    boot: u32,
-    #[serde(borrow)]
-    stream: Cow<'a, str>,
-    #[serde(borrow)]
-    lane: Cow<'a, str>,
-    #[serde(borrow)]
-    clock: Cow<'a, str>,
-    #[serde(borrow)]
-    records: Vec<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct RawState<'a> {
-    #[serde(borrow)]
-    gateway: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    epoch: Option<Cow<'a, str>>,
-    boot: Option<u32>,
-    #[serde(borrow)]
-    state: Cow<'a, str>,
-    next: Option<BTreeMap<String, u64>>,
-}
-
-#[derive(Deserialize)]
-struct Head<'a> {
-    seq: u64,
-    #[serde(borrow)]
-    t: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    device: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    values: Option<&'a RawValue>,
-    coverage: Option<RawCoverage>,
-    #[serde(borrow)]
-    gap: Option<RawGap<'a>>,
-}
-
-#[derive(Deserialize)]
-struct RawCoverage {
-    due: u64,
-    ok: u64,
-    bad: u64,
-    skipped: u64,
-}
-
-#[derive(Deserialize)]
-struct RawGap<'a> {
-    #[serde(borrow)]
-    stream: Cow<'a, str>,
-    from_seq: u64,
-    to_seq: Option<u64>,
-    #[serde(borrow)]
-    reason: Cow<'a, str>,
-}
-
-struct Parsed<'a> {
-    text: &'a str,
-    head: Head<'a>,
-    values: u64,
-    nulls: u64,
-}
-
-impl<'a> Parsed<'a> {
-    fn of(raw: &'a RawValue) -> Result<Self, serde_json::Error> {
-        let head: Head<'a> = serde_json::from_str(raw.get())?;
-        let (values, nulls) = head.values.map_or((0, 0), |v| count_values(v.get().as_bytes()));
-        Ok(Self { text: raw.get(), head, values, nulls })
-    }
-
-    fn t_ms(&self) -> Option<i64> {
-        let t: jiff::Timestamp = self.head.t.as_deref()?.parse().ok()?;
-        Some(t.as_millisecond())
     }
 }
 
@@ -826,66 +531,11 @@ fn check_gaps(channel: Channel, records: &[Parsed<'_>]) -> Result<(), Fault> {
     }
 }
 
-/// Gateway and last level of `parkgate/v1/{park}/{gateway}/{what}`.
-fn split_topic(topic: &str) -> Option<(&str, &str)> {
-    let mut levels = topic.strip_prefix("parkgate/v1/")?.split('/');
-    let (_park, gateway, what) = (levels.next()?, levels.next()?, levels.next()?);
-    levels.next().is_none().then_some((gateway, what))
-}
-
-/// Counts the members of a flat JSON object and the nulls among them, without building anything: one colon outside
-/// strings per member, one `n` outside strings per null.
-fn count_values(json: &[u8]) -> (u64, u64) {
-    let (mut values, mut nulls) = (0, 0);
-    let (mut quoted, mut escaped) = (false, false);
-    for byte in json {
-        match (quoted, byte) {
-            (true, _) if escaped => escaped = false,
-            (true, b'\\') => escaped = true,
-            (_, b'"') => quoted = !quoted,
-            (false, b':') => values += 1,
-            (false, b'n') => nulls += 1,
-            (true | false, _) => {}
-        }
-    }
-    (values, nulls)
-}
-
-fn hash_of(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(text.as_bytes());
-    hasher.finish()
-}
-
-fn show(record: &Parsed<'_>, values: &RawValue, lane: Lane, boot: u32, fresh: bool, see: &mut dyn FnMut(Seen<'_>)) {
+fn show(record: &Parsed<'_>, lane: Lane, boot: u32, fresh: bool, see: &mut dyn FnMut(Seen<'_>)) {
     let device = record.head.device.as_deref().unwrap_or_default();
     let seen = Seen { lane, seq: record.head.seq, fresh, boot, t_ms: record.t_ms(), device, tag: "", json: "" };
-    let each = Each(&mut |tag: &str, json: &str| see(Seen { tag, json, ..seen }));
-    // `values` was parsed as JSON before; if it is no object there is nothing to show, and `count_values` said 0.
-    drop(serde::de::Deserializer::deserialize_map(&mut serde_json::Deserializer::from_str(values.get()), each));
+    record.each_value(&mut |tag, json| see(Seen { tag, json, ..seen }));
 }
-
-struct Each<'f>(&'f mut dyn FnMut(&str, &str));
-
-impl<'de> serde::de::Visitor<'de> for Each<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of values by tag")
-    }
-
-    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some((tag, json)) = map.next_entry::<TagText<'de>, &'de RawValue>()? {
-            (self.0)(&tag.0, json.get());
-        }
-        Ok(())
-    }
-}
-
-/// A key that is borrowed unless it holds escapes.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct TagText<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {
@@ -1109,6 +759,34 @@ mod tests {
         let odd: Vec<u64> = (10..3_000).filter(|n| n % 2 == 1).collect();
         take(&mut account, &envelope("live", 1, &odd));
         assert!(account.ack_message("01K", Stream::Telemetry).unwrap().len() < 10_000);
+    }
+
+    #[test]
+    fn a_record_in_parts_counts_when_the_last_of_them_is_there() {
+        let mut account = Account::strict();
+        let part = |no: u32, text: &str| {
+            let text = serde_json::to_string(text).unwrap();
+            vec![format!(r#"{{"seq":1,"t":"2026-11-23T08:00:00Z","part":{{"no":{no},"of":2,"text":{text}}}}}"#)]
+        };
+        let whole = record(1, "1");
+        let (one, two) = whole.split_at(20);
+        for fresh in [1, 0] {
+            assert_eq!(take(&mut account, &wrap("telemetry", "live", 1, &part(1, one))).seqs, None);
+            let taken = take(&mut account, &wrap("telemetry", "live", 1, &part(2, two)));
+            assert_eq!((taken.fresh, taken.seqs), (fresh, Some(1..=1)));
+        }
+        let closing = account.close(next(2));
+        assert!(closing.closes(), "{closing:?}");
+        assert_eq!((account.totals().values, closing.duplicates), (2, 1));
+    }
+
+    #[test]
+    fn told_before_it_was_stored_is_the_same_record() {
+        let mut account = Account::strict();
+        let early = record(1, "1").replace(r#""quality""#, r#""unstored":true,"quality""#);
+        take(&mut account, &wrap("telemetry", "live", 1, &[early]));
+        take(&mut account, &wrap("telemetry", "history", 1, &[record(1, "1")]));
+        assert_eq!(account.close(next(2)).changed, 0);
     }
 
     #[test]

@@ -6,4 +6,9 @@
 
 pub mod account;
 pub mod ages;
+pub mod broker;
+mod envelope;
+mod findings;
+pub mod image;
 pub mod load;
+pub mod server;

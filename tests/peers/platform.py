@@ -25,11 +25,25 @@ LANES = ("live", "history")
 class Stream:
     def __init__(self):
         self.records = {}
+        self.parts = {}
         self.highest = {}
         self.repeats = self.changed = self.fell_back = 0
 
+    def whole(self, record):
+        """A record too large for one message comes in parts; returns it once all are there."""
+        part = record.get("part")
+        if part is None:
+            return record
+        texts = self.parts.setdefault(record["seq"], {})
+        texts[part["no"]] = part["text"]
+        if len(texts) < part["of"]:
+            return None
+        del self.parts[record["seq"]]
+        return json.loads("".join(texts[no] for no in range(1, part["of"] + 1)))
+
     def take(self, lane, record):
-        seq, text = record["seq"], json.dumps(record, sort_keys=True)
+        # `unstored` says when it was told, not what happened.
+        seq, text = record["seq"], json.dumps({k: v for k, v in record.items() if k != "unstored"}, sort_keys=True)
         if seq in self.records:
             self.repeats += 1
             self.changed += self.records[seq] != text
@@ -84,7 +98,7 @@ class Platform:
         assert message["stream"] == what and message["lane"] in LANES, "stream or lane"
         assert self.epoch in (None, message["epoch"]), "the epoch changed"
         self.epoch = message["epoch"]
-        for record in message["records"]:
+        for record in filter(None, map(self.streams[what].whole, message["records"])):
             self.streams[what].take(message["lane"], record)
             if "gap" in record:
                 self.gaps.append(record["gap"])
