@@ -281,7 +281,11 @@ fn size_of(dir: &Path) -> u64 {
 
 fn machine() -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or("unknown").trim_start_matches(['\t', ':', ' ']);
+    let model = cpu
+        .lines()
+        .find_map(|l| l.strip_prefix("model name"))
+        .unwrap_or("unknown")
+        .trim_start_matches(['\t', ':', ' ']);
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!("machine: {model}, {cores} cores, Linux {}", kernel.trim())

@@ -1,5 +1,6 @@
 //! Every peer a stranger: a PLC on pymodbus, mosquitto, a platform on paho-mqtt that holds what it receives against the
 //! published schemas. Only the gateway between them is ours.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may")]
 
 mod support;
 
@@ -12,7 +13,7 @@ use support::process::{Gateway, Mosquitto};
 use support::wait::{SOON, eventually, free_port};
 
 /// As an instrument engineer saves it: Chinese heads, columns in his own order, a byte order mark, CRLF.
-const POINTS: &str = "\u{feff}编号,位号,名称,装置,寄存器区,地址,编码,字序,系数,单位,死区\r\n\
+const POINTS: &str = "\u{feff}标识,位号,名称,设备,寄存器类型,地址,编码,字节序,系数,单位,死区\r\n\
     u1,COUNTER1,计数,plc-1,holding,0,u32,abcd,,,off\r\n\
     u2,TT101,温度,plc-1,holding,2,f32,cdab,,℃,off\r\n\
     u3,LT101,液位,plc-1,holding,4,i16,,0.1,m,off\r\n\

@@ -77,6 +77,20 @@ pub enum Layout {
     OnePort,
 }
 
+/// How a device treats its clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Manner {
+    /// Answers at once.
+    #[default]
+    Answers,
+    /// Takes requests and never answers.
+    Silent,
+    /// Closes the connection at every request.
+    HangsUp,
+    /// Answers after this long; what stands behind on the same connection waits.
+    Late(Duration),
+}
+
 /// Where a device is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -112,8 +126,7 @@ impl Field {
     /// # Errors
     /// When a port cannot be bound, the thread not started, or `OnePort` is asked for more than 247 devices.
     pub fn start(spec: &Spec) -> io::Result<Self> {
-        let devices: Vec<_> =
-            (0..spec.devices).map(|i| Arc::new(Mutex::new(Device::new(spec, i)))).collect();
+        let devices: Vec<_> = (0..spec.devices).map(|i| Arc::new(Mutex::new(Device::new(spec, i)))).collect();
         let (listeners, places) = bind(spec.layout, &devices)?;
         let stop = CancellationToken::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -132,6 +145,13 @@ impl Field {
     /// Returns what each device has seen so far.
     pub fn seen(&self) -> Vec<Seen> {
         self.devices.iter().map(|d| lock(d).seen).collect()
+    }
+
+    /// Tells a device how to behave from now on; there is nobody to tell beyond the last.
+    pub fn behave(&self, device: usize, manner: Manner) {
+        if let Some(device) = self.devices.get(device) {
+            lock(device).manner = manner;
+        }
     }
 
     /// Forgets the poll times kept so far: a measurement begins.
@@ -163,6 +183,7 @@ struct Device {
     registers: Vec<u16>,
     contents: Contents,
     random: u32,
+    manner: Manner,
     seen: Seen,
     times: Vec<Mono>,
 }
@@ -173,6 +194,7 @@ impl Device {
             registers: (0..spec.registers).collect(),
             contents: spec.contents,
             random: seed_of(spec.seed, index),
+            manner: Manner::default(),
             seen: Seen::default(),
             times: Vec::new(),
         };
@@ -369,12 +391,21 @@ async fn converse(mut stream: TcpStream, port: Port, clock: Clock) {
                 break;
             }
             let request = buffer.get(..frame).unwrap_or_default();
-            let polled = answer_frame(request, &port, &mut answer);
-            if stream.write_all(&answer).await.is_err() {
-                return;
+            let device = device_of(request, &port);
+            let manner = device.map_or(Manner::Answers, |d| lock(d).manner);
+            match manner {
+                Manner::HangsUp => return,
+                Manner::Late(by) => clock.sleep_until(asked + by).await,
+                Manner::Silent | Manner::Answers => {}
             }
-            if let (Some(poll), Some(device)) = (polled, device_of(request, &port)) {
-                lock(device).answered(poll, asked);
+            if manner != Manner::Silent {
+                let polled = answer_frame(request, &port, &mut answer);
+                if stream.write_all(&answer).await.is_err() {
+                    return;
+                }
+                if let (Some(poll), Some(device)) = (polled, device) {
+                    lock(device).answered(poll, asked);
+                }
             }
             buffer.copy_within(frame..held, 0);
             held -= frame;

@@ -156,7 +156,8 @@ fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
 }
 
 fn options(name: &str, port: u16) -> MqttOptions {
-    let mut options = MqttOptions::new(format!("{name}-{}-{:x}", std::process::id(), fastrand::u64(..)), "127.0.0.1", port);
+    let mut options =
+        MqttOptions::new(format!("{name}-{}-{:x}", std::process::id(), fastrand::u64(..)), "127.0.0.1", port);
     options.set_keep_alive(Duration::from_secs(30)).set_clean_session(true);
     options.set_max_packet_size(MAX_PACKET, MAX_PACKET);
     options
@@ -305,7 +306,10 @@ impl Counters {
         let of_device = |counters: &BTreeMap<u64, (u16, u32)>| {
             let pairs = counters.iter().zip(counters.iter().skip(1));
             let holes = pairs.map(|((a, (before, _)), (b, (after, _)))| (*a..=*b, ahead(*before, *after)));
-            holes.filter(|(_, ahead)| (2..0x8000).contains(ahead)).map(|(s, n)| (s, u64::from(n) - 1)).collect::<Vec<_>>()
+            holes
+                .filter(|(_, ahead)| (2..0x8000).contains(ahead))
+                .map(|(s, n)| (s, u64::from(n) - 1))
+                .collect::<Vec<_>>()
         };
         self.0.values().flat_map(of_device).collect()
     }
