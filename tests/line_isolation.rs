@@ -2,6 +2,7 @@
 //!
 //! The achieved intervals are printed as the devices saw them; CI asserts only that the healthy ones were polled on,
 //! heard of at the platform, and lost nothing, for a loaded machine may be late.
+#![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod support;
 
