@@ -117,16 +117,14 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts `parkgate run --config dir`; its log is appended to `dir/gateway.log`.
+    /// Starts `parkgate run --config dir`; its log is appended to [`log_of`] the folder.
     pub fn start(dir: &Path, web_port: u16) -> Self {
-        let log = dir.join("gateway.log");
+        let log = log_of(dir);
+        fs::create_dir_all(log.parent().unwrap()).unwrap();
         let file = File::options().create(true).append(true).open(&log).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_parkgate"));
         command.arg("run").arg("--config").arg(dir);
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
-        if std::env::var_os("RUST_LOG").is_none() {
-            command.env("RUST_LOG", "info");
-        }
         Self { guard: Guard::start("parkgate", &mut command), log, web_port }
     }
 
@@ -211,6 +209,11 @@ impl Gateway {
     pub fn usage(&self) -> Usage {
         Usage::of(self.pid())
     }
+}
+
+/// Where the log of the gateway of a folder is: not among the files whose change it watches.
+pub fn log_of(dir: &Path) -> PathBuf {
+    dir.join("data").join("gateway.log")
 }
 
 /// One look at `/proc/PID`.

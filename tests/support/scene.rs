@@ -149,7 +149,7 @@ impl Scene {
     }
 
     fn log_tail(&self) -> String {
-        let log = fs::read_to_string(self.dir.path().join("gateway.log")).unwrap_or_default();
+        let log = fs::read_to_string(super::process::log_of(self.dir.path())).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines.iter().skip(lines.len().saturating_sub(30)).copied().collect::<Vec<_>>().join("\n")
     }
