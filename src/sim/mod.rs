@@ -7,8 +7,11 @@
 pub mod account;
 pub mod ages;
 pub mod broker;
+pub mod devices;
 mod envelope;
 mod findings;
 pub mod image;
+pub mod life;
 pub mod load;
+pub mod park;
 pub mod server;
