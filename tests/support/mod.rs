@@ -6,6 +6,12 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 #![allow(dead_code, unreachable_pub, reason = "every test program compiles this module and uses a part of it")]
 
+pub mod peer;
+pub mod platform;
+pub mod process;
+pub mod scene;
+pub mod wait;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
