@@ -121,7 +121,7 @@ async fn gateway(loaded: Loaded, dir: PathBuf) -> Result<(), String> {
 fn run_demo(args: crate::sim::demo::DemoArgs) -> ExitCode {
     start_logging("warn");
     install_crypto();
-    let closed = runtime().and_then(|runtime| runtime.block_on(crate::sim::demo::run(args)));
+    let closed = runtime().and_then(|runtime| runtime.block_on(crate::app::demo::run(args)));
     ended(closed.and_then(|closed| if closed { Ok(()) } else { Err("the account does not close".to_owned()) }))
 }
 
@@ -167,7 +167,7 @@ fn install_crypto() {
 }
 
 /// Returns an error with all its causes in one line.
-fn chain(error: impl std::error::Error) -> String {
+pub(crate) fn chain(error: impl std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -18,6 +18,8 @@
 //! The store's threads are its own; [`Gateway::run`] closes it after the engine has ended.
 
 mod commands;
+#[cfg(feature = "sim")]
+pub mod demo;
 mod engine;
 mod feed;
 mod housekeeping;
