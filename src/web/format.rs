@@ -173,7 +173,10 @@ mod tests {
         assert_eq!(value(Value::Number(0.1 + 0.2), None), "0.3");
         assert_eq!(value(Value::Number(1.0 / 3.0), None), "0.3333333");
         assert_eq!(value(Value::Number(-123_456.789_012_3), None), "-123456.8");
-        assert_eq!(value(Value::Number(1.23e-17), None), "1.23e-17".parse::<f64>().map_or(String::new(), |v| format!("{v:.4e}")));
+        assert_eq!(
+            value(Value::Number(1.23e-17), None),
+            "1.23e-17".parse::<f64>().map_or(String::new(), |v| format!("{v:.4e}"))
+        );
         assert_eq!(value(Value::Counter(u64::MAX), None), "18446744073709551615");
         assert_eq!(value(Value::Bool(true), None), "1");
     }

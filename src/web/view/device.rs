@@ -48,15 +48,8 @@ fn connection(look: &Look, v: &Viewer<'_>, spec: &DeviceSpec, view: &DeviceView)
 }
 
 fn classes(v: &Viewer<'_>, view: &DeviceView) -> Table {
-    let columns = [
-        Text::Class,
-        Text::P50,
-        Text::P99,
-        Text::WorstLate,
-        Text::PollsOk,
-        Text::PollsBad,
-        Text::PollsSkipped,
-    ];
+    let columns =
+        [Text::Class, Text::P50, Text::P99, Text::WorstLate, Text::PollsOk, Text::PollsBad, Text::PollsSkipped];
     let up = view.link == LinkState::Up;
     Table {
         title: v.t(Text::ClassName).to_owned(),
@@ -76,7 +69,11 @@ fn points(look: &Look, v: &Viewer<'_>, spec: &DeviceSpec, view: &DeviceView) -> 
         (Text::RangePosition, Align::Bar),
         (Text::Range, Align::Right),
     ];
-    let rows = spec.points.iter().zip(&view.points).map(|(spec, view)| Row { first: true, cells: point_row(look, v, spec, view) });
+    let rows = spec
+        .points
+        .iter()
+        .zip(&view.points)
+        .map(|(spec, view)| Row { first: true, cells: point_row(look, v, spec, view) });
     Table {
         title: v.t(Text::Points).to_owned(),
         columns: columns.map(|(text, align)| (v.t(text).to_owned(), align)).into(),

@@ -111,7 +111,8 @@ pub fn store(look: &Look, v: &Viewer<'_>) -> Page {
     ];
     let mut blocks = vec![Block::Panels(panels), Block::Table(streams(look, v))];
     if !s.lost.is_empty() {
-        let rows = s.lost.iter().map(|(reason, n)| vec![Cell::fixed(lang::gap_reason(*reason, v.lang())), Cell::count(*n)]);
+        let rows =
+            s.lost.iter().map(|(reason, n)| vec![Cell::fixed(lang::gap_reason(*reason, v.lang())), Cell::count(*n)]);
         blocks.push(Block::Table(table(v, Text::LostRecords, &COUNTED, rows)));
     }
     page(look, v, "/store", v.t(Text::Store).to_owned(), "/events?page=store", blocks)
