@@ -259,8 +259,8 @@ mod tests {
             problems,
             [
                 "gateway.toml:4:12: [gateway] timezone: unknown time zone `Asia/Beijing`",
+                "gateway.toml:6:9: [store] quota: `reserved` of all streams is 1059776KiB, more than the quota of 100MiB",
                 "gateway.toml:6:9: [store] quota: `dir` and `mirror_dir` are the same folder or one is in the other",
-                "gateway.toml:6:9: [store] quota: `reserved` of all streams is 1085276160B, more than the quota of 100MiB",
                 "gateway.toml:6:9: [store] quota: a segment of 32MiB is more than a quarter of the quota of 100MiB; space is freed by whole segments",
                 "gateway.toml:9:11: [store] segment: `65MiB` is not in 1MiB..=64MiB",
                 "gateway.toml:12:16: [store.streams] alrm: unknown key `alrm`",

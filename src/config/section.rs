@@ -242,13 +242,13 @@ mod tests {
     #[test]
     fn every_mistake_of_a_section_is_found_at_once() {
         assert_eq!(
-            walk("[one]\nprot = 1\nport = 12\nzzzzzz = 1\n[tow]\n"),
+            walk("[one]\nprot = 1\nport = 12\nzzzzzz = 1\n[oen]\n"),
             [
                 "g.toml:1:1: [one]: `id` is missing; add `id = \"gw\"` to this section",
                 "g.toml:2:1: [one] prot: unknown key `prot`; did you mean `port`?",
                 "g.toml:3:8: [one] port: `12` is not in 1..=9; write a whole number 1..=9 without quotes",
                 "g.toml:4:1: [one] zzzzzz: unknown key `zzzzzz`; remove it; known here: id, port",
-                "g.toml:5:2: tow: unknown key `tow`; did you mean `one`?",
+                "g.toml:5:2: oen: unknown key `oen`; did you mean `one`?",
             ]
         );
     }
