@@ -1,6 +1,6 @@
 //! The configuration folder as people have it: the shipped files, a folder of mistakes, tables from Excel, and rubbish.
 
-#![expect(clippy::unwrap_used, reason = "a test may")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -212,6 +212,25 @@ fn missing_files_and_folders_are_said_at_once() {
 }
 
 #[test]
+fn a_wrong_device_or_class_is_told_once_not_at_every_point() {
+    for (wrong, count) in [
+        ("[[device]]\nid = \"d\"\nhost = \"\"\naddress_notation = \"modicon\"\n", 1),
+        ("[[device]]\nid = \"设备\"\nhost = \"h\"\n", 1),
+        ("[classes]\nodd = \"1ms\"\n[[device]]\nid = \"d\"\nhost = \"h\"\naddress_notation = \"modicon\"\n", 1),
+        ("[[device]\n", 1),
+    ] {
+        let dir = small("");
+        fs::write(dir.path().join("devices.toml"), wrong).unwrap();
+        let head = "uid,tag,name,device,table,address,encoding,class,max_silence\n";
+        let id = if wrong.contains("设备") { "设备" } else { "d" };
+        fs::write(dir.path().join("points.csv"), format!("{head}u,T,n,{id},holding,40001,u16,odd,500ms\n")).unwrap();
+        let found = load(dir.path()).unwrap_err();
+        let others = found.0.iter().filter(|p| !p.what.en.contains("no poll class"));
+        assert_eq!(others.count(), count, "{wrong}:\n{found}");
+    }
+}
+
+#[test]
 fn the_fingerprint_is_of_meaning_not_of_addresses() {
     let dir = small("");
     let first = fingerprint(&loaded(dir.path()).specs);
@@ -219,6 +238,20 @@ fn the_fingerprint_is_of_meaning_not_of_addresses() {
     assert_eq!(fingerprint(&loaded(dir.path()).specs), first);
     points(&dir, "u1,T1,two,d,holding,0,u16\n");
     assert_ne!(fingerprint(&loaded(dir.path()).specs), first);
+}
+
+#[test]
+fn the_largest_park_of_the_benchmark_loads() {
+    let dir = small("[store.streams.telemetry]\nretention = \"30min\"\n");
+    let ids = 0..200;
+    let devices =
+        ids.clone().map(|d| format!("[[device]]\nid = \"d{d}\"\nhost = \"127.0.0.1\"\nport = {}\n", 2000 + d));
+    fs::write(dir.path().join("devices.toml"), devices.collect::<String>()).unwrap();
+    let row = |(d, i)| format!("u{d}-{i},T{d}-{i},点,d{d},holding,{i},u16\n");
+    let rows = ids.flat_map(|d| (0..500).map(move |i| (d, i))).map(row);
+    points(&dir, &rows.collect::<String>());
+    let config = loaded(dir.path());
+    assert_eq!(config.specs.iter().map(|s| s.points.len()).sum::<usize>(), 100_000);
 }
 
 #[test]

@@ -162,7 +162,7 @@ pub(super) fn deadband(cell: &str, range: Option<(f64, f64)>) -> Result<Deadband
     }
     match (percent, range) {
         (false, _) => Ok(Deadband::Absolute(value)),
-        (true, Some((low, high))) => Ok(Deadband::Absolute((high - low) * value / 100.0)),
+        (true, Some((low, high))) => Ok(Deadband::Absolute(short((high - low) * value / 100.0))),
         (true, None) => {
             let what =
                 say!("死区 {cell} 按量程计算，但没有量程", "deadband {cell} is of the range, but there is no range");
@@ -175,6 +175,11 @@ pub(super) fn deadband(cell: &str, range: Option<(f64, f64)>) -> Result<Deadband
             ))
         }
     }
+}
+
+/// Takes the noise of binary arithmetic off: 0.1 % of 12 is 0.012, not 0.012000000000000002.
+fn short(number: f64) -> f64 {
+    format!("{number:.12e}").parse().unwrap_or(number)
 }
 
 /// Returns whether the encoding yields a bit.

@@ -95,21 +95,21 @@ fn store(mut section: Section<'_>, dir: &Path, out: &mut Findings) -> buffer::Se
 }
 
 /// Default time to keep a stream (`domain.md` rules 98, 111, 32: points of major hazards 30 days, alarms and passages
-/// 180 days) and its default share of the quota, as 1/n.
-fn stream_default(stream: Stream) -> (Duration, u64) {
+/// 180 days) and its default reservation: a fixed size, less where the quota is small.
+fn stream_default(stream: Stream, quota: u64) -> (Duration, u64) {
     match stream {
-        Stream::Alarm | Stream::Passage => (180 * DAY, 32),
-        Stream::Event | Stream::Registry | Stream::Report => (180 * DAY, 64),
-        Stream::Telemetry => (30 * DAY, 32),
+        Stream::Alarm | Stream::Passage => (180 * DAY, (64 * MIB).min(quota / 32)),
+        Stream::Event | Stream::Registry | Stream::Report => (180 * DAY, (32 * MIB).min(quota / 64)),
+        Stream::Telemetry => (30 * DAY, (64 * MIB).min(quota / 32)),
     }
 }
 
 fn streams(mut section: Section<'_>, quota: u64, out: &mut Findings) -> [buffer::StreamSettings; Stream::ALL.len()] {
     let all = Stream::ALL.map(|stream| {
-        let (retention, share) = stream_default(stream);
+        let (retention, reserved) = stream_default(stream, quota);
         let mut one = section.section(stream.as_str(), out);
         let retention = one.or("retention", &Span(Duration::from_secs(60), 3660 * DAY), retention, out);
-        let reserved_bytes = one.or("reserved", &Size(0, 16 * 1024 * GIB), quota / share, out);
+        let reserved_bytes = one.or("reserved", &Size(0, 16 * 1024 * GIB), reserved, out);
         one.finish(&[], out);
         buffer::StreamSettings { retention, reserved_bytes }
     });

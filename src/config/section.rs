@@ -97,6 +97,11 @@ impl<'a> Section<'a> {
         self.find(key).map_or_else(|| self.spot(), |value| self.page.spot(value.span().start, self.label(key)))
     }
 
+    /// Returns the text of a key as written, unchecked.
+    pub(super) fn text_of(&self, key: &str) -> Option<String> {
+        self.find(key)?.get_ref().as_str().map(str::to_owned)
+    }
+
     /// Reads a key that may be absent. A wrong value is recorded and counts as absent.
     pub(super) fn read<K: Kind>(&mut self, key: &'static str, kind: &K, out: &mut Findings) -> Option<Got<K::Out>> {
         self.asked.insert(key);
@@ -165,15 +170,13 @@ impl<'a> Section<'a> {
         tables.into_iter().map(section).collect()
     }
 
-    /// Reads every key of a free table, such as `[classes]`, with one kind.
-    pub(super) fn all<K: Kind>(self, kind: &K, out: &mut Findings) -> Vec<(String, Got<K::Out>)> {
+    /// Reads every key of a free table, such as `[classes]`, with one kind; `None` where the value is wrong.
+    pub(super) fn all<K: Kind>(self, kind: &K, out: &mut Findings) -> Vec<(String, Got<Option<K::Out>>)> {
         let mut all = Vec::new();
         for (key, value) in self.table.into_iter().flatten() {
             let spot = self.page.spot(value.span().start, self.label(key.get_ref()));
-            match kind.read(value.get_ref()) {
-                Ok(value) => all.push((key.get_ref().to_string(), Got { value, spot })),
-                Err(wrong) => out.error(spot, wrong),
-            }
+            let read = kind.read(value.get_ref()).map_err(|wrong| out.error(spot.clone(), wrong)).ok();
+            all.push((key.get_ref().to_string(), Got { value: read, spot }));
         }
         all
     }
