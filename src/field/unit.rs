@@ -209,7 +209,7 @@ mod tests {
     use super::*;
     use crate::domain::field_event::Poll;
     use crate::domain::id::DeviceId;
-    use crate::domain::reading::{Quality, Value};
+    use crate::domain::reading::{Quality, Reading, Value};
     use proptest::prelude::*;
 
     const SLOT: DeviceSlot = DeviceSlot(7);
@@ -281,8 +281,6 @@ mod tests {
         poll: Poll,
     }
 
-    use crate::domain::reading::Reading;
-
     impl Bench {
         fn new(device: Device) -> Self {
             let (now, mut out) = (Mono::from_secs(1000), Outbox::default());
@@ -300,8 +298,7 @@ mod tests {
         fn poll(&mut self, class: usize, answer: impl Fn(Ask) -> Option<Answer>) -> Seen {
             self.now = self.now.max(self.ready(class).at);
             let mut asks = Vec::new();
-            loop {
-                let Some(ask) = self.unit.step(class, self.now, &mut self.out) else { break };
+            while let Some(ask) = self.unit.step(class, self.now, &mut self.out) {
                 asks.push(ask);
                 let sent = self.now;
                 self.now = self.now + Duration::from_millis(2);
