@@ -1,7 +1,7 @@
 //! The Modbus reader against a stranger: a pymodbus server (`tests/peers/modbus_server.py`) with known values in every
 //! encoding and order, several units, and registers that do not exist.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may")]
 
 mod wire_modbus_rig;
 
