@@ -178,10 +178,7 @@ mod tests {
             let mut taken = BTreeSet::new();
             for point in &device.points {
                 for i in 0..point.place.encoding.width() {
-                    let bit = match point.place.encoding {
-                        Encoding::Bit(n) => Some(n),
-                        _ => None,
-                    };
+                    let bit = if let Encoding::Bit(n) = point.place.encoding { Some(n) } else { None };
                     let cell = (point.place.table, point.place.address + i, bit);
                     assert!(taken.insert(cell), "{} {}", device.id, point.tag);
                 }
