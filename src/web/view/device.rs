@@ -195,7 +195,7 @@ fn meaning(v: &Viewer<'_>, device: &DeviceSpec, spec: &PointSpec) -> Panel {
         (v.t(Text::MaxSilence).to_owned(), Cell::fixed(v.span(spec.max_silence))),
         (v.t(Text::State).to_owned(), Cell::fixed(lang::commissioning(spec.commissioning, v.lang()))),
     ];
-    Panel { title: v.t(Text::Points).to_owned(), href: None, rows }
+    Panel { title: v.t(Text::Point).to_owned(), href: None, rows }
 }
 
 fn codes(v: &Viewer<'_>, spec: &PointSpec) -> Panel {
