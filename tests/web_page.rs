@@ -156,7 +156,8 @@ async fn every_route_of_the_table_answers_and_only_to_reading() {
 #[tokio::test]
 async fn nothing_beside_the_table_answers() {
     let served = Served::new().await;
-    for path in ["/index.html", "/api", "/ws", "/..", "/%2e%2e/etc/passwd", "//", "/device/", "/device/a/b", "/METRICS"] {
+    for path in ["/index.html", "/api", "/ws", "/..", "/%2e%2e/etc/passwd", "//", "/device/", "/device/a/b", "/METRICS"]
+    {
         for method in ["GET", "POST", "DELETE"] {
             assert_eq!(served.ask(method, path, "").await.status, 404, "{method} {path}");
         }
@@ -201,7 +202,9 @@ async fn requests_that_are_too_long_or_carry_a_body_are_refused() {
 #[tokio::test]
 async fn what_is_not_http_is_closed_and_does_no_harm() {
     let served = Served::new().await;
-    for garbage in ["\x00\x01\x02\x03\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+    for garbage in
+        ["\x00\x01\x02\x03\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]
+    {
         let status = served.raw(garbage).await.status;
         assert!(matches!(status, 0 | 400..=505), "{garbage:?} {status}");
     }
@@ -217,7 +220,8 @@ async fn a_client_that_dawdles_over_its_header_is_closed() {
     half.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ").await.unwrap();
     let mut kept = served.connect().await;
     kept.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-    assert_eq!(Answer::parse(&rest(&mut half).await).status / 100 % 4, 0, "408 or no answer at all");
+    let told = Answer::parse(&rest(&mut half).await).status;
+    assert!(told == 0 || told == 408, "{told}");
     rest(&mut silent).await;
     assert_eq!(Answer::parse(&rest(&mut kept).await).status, 200, "a kept connection ends when it stays idle");
     served.end().await;
@@ -302,7 +306,7 @@ async fn streams_and_idle_connections_do_not_hold_up_the_end() {
     events(&mut stream, 1).await;
     let mut idle = served.connect().await;
     served.end().await;
-    assert!(!rest(&mut stream).await.contains("data:x"));
+    assert!(rest(&mut stream).await.ends_with("0\r\n\r\n"), "the stream ended in order, it was not cut");
     assert_eq!(rest(&mut idle).await, "");
 }
 
@@ -382,7 +386,10 @@ async fn pages_have_no_inline_script_or_style_and_load_nothing_from_elsewhere() 
             assert!(script.starts_with(" defer src=\"/app.js?"), "{path}: {}", &script[..40]);
         }
         let elsewhere = body.replace("http://www.w3.org/2000/svg", "");
-        assert!(!elsewhere.contains("http:") && !elsewhere.contains("https:") && !elsewhere.contains("//fonts"), "{path}");
+        assert!(
+            !elsewhere.contains("http:") && !elsewhere.contains("https:") && !elsewhere.contains("//fonts"),
+            "{path}"
+        );
         assert!(body.contains("<noscript><meta http-equiv=\"refresh\""), "{path}");
     }
     assert!(served.get("/").await.body.contains("&lt;script&gt;alert(1)"));

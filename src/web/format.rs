@@ -142,8 +142,8 @@ pub fn span(span: Duration, lang: Lang) -> String {
 pub fn interval(interval: Duration) -> String {
     let ms = interval.as_millis();
     match ms {
-        _ if ms % 60_000 == 0 && ms > 0 => format!("{} min", ms / 60_000),
-        _ if ms % 1000 == 0 => format!("{} s", ms / 1000),
+        _ if ms.is_multiple_of(60_000) && ms > 0 => format!("{} min", ms / 60_000),
+        _ if ms.is_multiple_of(1000) => format!("{} s", ms / 1000),
         _ => format!("{ms} ms"),
     }
 }
@@ -173,7 +173,10 @@ mod tests {
         assert_eq!(value(Value::Number(0.1 + 0.2), None), "0.3");
         assert_eq!(value(Value::Number(1.0 / 3.0), None), "0.3333333");
         assert_eq!(value(Value::Number(-123_456.789_012_3), None), "-123456.8");
-        assert_eq!(value(Value::Number(1.23e-17), None), "1.23e-17".parse::<f64>().map_or(String::new(), |v| format!("{v:.4e}")));
+        assert_eq!(
+            value(Value::Number(1.23e-17), None),
+            "1.23e-17".parse::<f64>().map_or(String::new(), |v| format!("{v:.4e}"))
+        );
         assert_eq!(value(Value::Counter(u64::MAX), None), "18446744073709551615");
         assert_eq!(value(Value::Bool(true), None), "1");
     }

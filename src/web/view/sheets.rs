@@ -111,7 +111,8 @@ pub fn store(look: &Look, v: &Viewer<'_>) -> Page {
     ];
     let mut blocks = vec![Block::Panels(panels), Block::Table(streams(look, v))];
     if !s.lost.is_empty() {
-        let rows = s.lost.iter().map(|(reason, n)| vec![Cell::fixed(lang::gap_reason(*reason, v.lang())), Cell::count(*n)]);
+        let rows =
+            s.lost.iter().map(|(reason, n)| vec![Cell::fixed(lang::gap_reason(*reason, v.lang())), Cell::count(*n)]);
         blocks.push(Block::Table(table(v, Text::LostRecords, &COUNTED, rows)));
     }
     page(look, v, "/store", v.t(Text::Store).to_owned(), "/events?page=store", blocks)
@@ -163,7 +164,8 @@ pub(super) fn session_state(look: &Look, v: &Viewer<'_>, session: &SessionStatus
         return Cell::live(format!("● {} {since}", v.t(Text::Up)));
     }
     let why = session.trouble.as_deref().unwrap_or("");
-    let text = if why.is_empty() { format!("{} {since}", v.t(Text::Down)) } else { format!("{} · {why}", v.t(Text::Down)) };
+    let text =
+        if why.is_empty() { format!("{} {since}", v.t(Text::Down)) } else { format!("{} · {why}", v.t(Text::Down)) };
     Cell::toned(Tone::Bad, text)
 }
 
