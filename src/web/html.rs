@@ -105,7 +105,9 @@ impl Writer {
     }
 
     fn table(&mut self, table: &Table) {
-        self.raw("<section class=\"sheet\"><h2>").text(&table.title).raw("</h2><div class=\"scroll\"><table><thead><tr>");
+        self.raw("<section class=\"sheet\"><h2>")
+            .text(&table.title)
+            .raw("</h2><div class=\"scroll\"><table><thead><tr>");
         for (name, align) in &table.columns {
             self.raw("<th scope=\"col\"").attr("class", align.class()).raw(">").text(name).raw("</th>");
         }
@@ -146,7 +148,10 @@ impl Writer {
                 self.raw("</p>");
             }
             Block::Trend { href, title, html } => {
-                self.raw("<section class=\"sheet\"><h2>").text(title).raw("</h2><div id=\"trend\"").attr("data-src", href);
+                self.raw("<section class=\"sheet\"><h2>")
+                    .text(title)
+                    .raw("</h2><div id=\"trend\"")
+                    .attr("data-src", href);
                 self.raw(">").raw(html).raw("</div></section>");
             }
         }
@@ -169,7 +174,8 @@ pub fn page(page: &Page) -> String {
     }
     w.raw(">");
     frame(&mut w, page);
-    w.raw("<main>");
+    let one = page.blocks.iter().any(|block| matches!(block, Block::Trend { .. }));
+    w.raw(if one { "<main class=\"one\">" } else { "<main>" });
     page.blocks.iter().for_each(|block| w.block(block));
     w.raw("</main></body></html>");
     w.finish()
@@ -177,7 +183,11 @@ pub fn page(page: &Page) -> String {
 
 fn frame(w: &mut Writer, page: &Page) {
     let frame = &page.frame;
-    w.raw("<header><div class=\"site\"><b>").text(&frame.site).raw("</b><small>").text(&frame.ids).raw("</small></div><nav>");
+    w.raw("<header><div class=\"site\"><b>")
+        .text(&frame.site)
+        .raw("</b><small>")
+        .text(&frame.ids)
+        .raw("</small></div><nav>");
     for (name, href, here) in &frame.nav {
         w.raw("<a").attr("href", href).raw(if *here { " aria-current=\"page\">" } else { ">" }).text(name).raw("</a>");
     }

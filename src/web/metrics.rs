@@ -127,13 +127,21 @@ fn field(snapshot: &Snapshot) -> Vec<Family> {
     let totals = &snapshot.totals;
     let mut families = vec![
         Family::gauge("device_up", "Whether the device answers", up),
-        Family::gauge("points", "Points by device and quality; unread are those without a first reading", points(snapshot)),
+        Family::gauge(
+            "points",
+            "Points by device and quality; unread are those without a first reading",
+            points(snapshot),
+        ),
         Family::counter("readings", "Readings that reached the engine with a value", one(totals.readings)),
         Family::counter("readings_without_value", "Readings that reached it without one", one(totals.readings_bad)),
         Family::counter("values_recorded", "Values recorded after report by exception", one(totals.values_recorded)),
         Family::counter("overtaken_events", "Events refused after a reload", one(totals.stale_events)),
         Family::counter("records", "Records made", per_stream(|s| totals.records.get(s.rank()).copied().unwrap_or(0))),
-        Family::gauge("registry_revision", "Revision of the point table", vec![(vec![], f64::from(snapshot.registry.rev))]),
+        Family::gauge(
+            "registry_revision",
+            "Revision of the point table",
+            vec![(vec![], f64::from(snapshot.registry.rev))],
+        ),
         Family::gauge("uptime_seconds", "Age of this run", seconds(snapshot.now.mono.since(snapshot.started))),
     ];
     families.extend(polls(snapshot));
@@ -151,7 +159,11 @@ fn polls(snapshot: &Snapshot) -> Vec<Family> {
         Family::gauge("poll_interval_seconds", "Configured interval", span(|c| Some(c.interval))),
         Family::gauge("poll_interval_p50_seconds", "Median of achieved intervals of late", span(|c| c.p50)),
         Family::gauge("poll_interval_p99_seconds", "99th percentile of achieved intervals of late", span(|c| c.p99)),
-        Family::gauge("poll_worst_lateness_seconds", "Largest delay of a poll in this run", span(|c| Some(c.worst_late))),
+        Family::gauge(
+            "poll_worst_lateness_seconds",
+            "Largest delay of a poll in this run",
+            span(|c| Some(c.worst_late)),
+        ),
     ]
 }
 
@@ -203,7 +215,11 @@ fn store(look: &Look) -> Vec<Family> {
         Family::gauge("store_worst_commit_seconds", "Longest commit of this run", seconds(s.worst_commit)),
         Family::counter("store_reopened", "Times the store was reopened after a failure", one(s.reopened)),
         Family::gauge("store_quarantined_segments", "Segments in quarantine", vec![(vec![], float(s.quarantined))]),
-        Family::gauge("store_gaps_open", "Gaps that the platform has not acknowledged", vec![(vec![], float(s.gaps_open))]),
+        Family::gauge(
+            "store_gaps_open",
+            "Gaps that the platform has not acknowledged",
+            vec![(vec![], float(s.gaps_open))],
+        ),
         Family::counter("store_gaps", "Gaps ever", one(s.gaps_total)),
         Family::counter("store_lost_records", "Records lost, at most, by reason", lost),
         Family::gauge("stream_bytes", "Bytes on disk", per_stream(|s| float(of(s).bytes))),
@@ -216,7 +232,8 @@ fn store(look: &Look) -> Vec<Family> {
 
 fn uplink(look: &Look) -> Vec<Family> {
     let u = &look.uplink;
-    let mut families = vec![Family::gauge("uplink_configured", "Whether there is one", vec![(vec![], flag(u.configured))])];
+    let mut families =
+        vec![Family::gauge("uplink_configured", "Whether there is one", vec![(vec![], flag(u.configured))])];
     if !u.configured {
         return families;
     }
@@ -231,8 +248,16 @@ fn uplink(look: &Look) -> Vec<Family> {
         Family::gauge("uplink_session_up", "Whether the session is connected", up),
         Family::counter("uplink_session_attempts", "Session attempts of this run", attempts),
         Family::gauge("uplink_waiting_records", "Records that wait for delivery", per_stream(|s| float(of(s).waiting))),
-        Family::gauge("uplink_in_flight_records", "Records sent, not acknowledged", per_stream(|s| float(of(s).in_flight))),
-        Family::counter("uplink_delivered_records", "Records acknowledged in this epoch", per_stream(|s| of(s).delivered)),
+        Family::gauge(
+            "uplink_in_flight_records",
+            "Records sent, not acknowledged",
+            per_stream(|s| float(of(s).in_flight)),
+        ),
+        Family::counter(
+            "uplink_delivered_records",
+            "Records acknowledged in this epoch",
+            per_stream(|s| of(s).delivered),
+        ),
         Family::counter("uplink_resent_records", "Records sent again in this run", per_stream(|s| of(s).resent)),
         Family::counter("uplink_refused", "Messages refused, by reason", refused),
         Family::gauge("uplink_last_ack_age_seconds", "Age of the last acknowledgement", age),

@@ -44,7 +44,9 @@ pub fn parameter(query: &str, name: &str) -> Option<String> {
 }
 
 fn cookie_value<'a>(header: &'a str, name: &str) -> Option<&'a str> {
-    header.split(';').find_map(|pair| pair.trim().split_once('=').filter(|(key, _)| *key == name).map(|(_, value)| value))
+    header
+        .split(';')
+        .find_map(|pair| pair.trim().split_once('=').filter(|(key, _)| *key == name).map(|(_, value)| value))
 }
 
 /// Decodes percent-encoding; `None` when it is broken or not UTF-8.

@@ -139,7 +139,9 @@ mod tests {
 
     #[test]
     fn paths_beside_the_table_are_not_found() {
-        for path in ["", "*", "//", "/.", "/../etc/passwd", "/device/", "/device/a/b", "/point/%zz", "/app.js/", "/Uplink"] {
+        for path in
+            ["", "*", "//", "/.", "/../etc/passwd", "/device/", "/device/a/b", "/point/%zz", "/app.js/", "/Uplink"]
+        {
             assert!(find(path).is_none(), "{path}");
         }
     }

@@ -125,7 +125,10 @@ fn standing(trend: &Trend) -> Vec<(Span, f64, Quality)> {
 
 /// Returns what of `span` lies in no hole. After a hole nothing is known until the next sample: only the part before
 /// the first hole counts.
-fn without_holes((start, end): Span, holes: &[(crate::domain::time::Timestamp, crate::domain::time::Timestamp)]) -> Option<Span> {
+fn without_holes(
+    (start, end): Span,
+    holes: &[(crate::domain::time::Timestamp, crate::domain::time::Timestamp)],
+) -> Option<Span> {
     let touching = holes.iter().filter(|(from, to)| from.0 < end && to.0 > start).map(|(from, _)| from.0);
     let end = touching.min().map_or(end, |hole| hole.min(end));
     (start < end).then_some((start, end))
@@ -137,11 +140,12 @@ fn thinned(run: &[(i64, f64)], span: Span) -> Vec<(i64, f64)> {
     let mut thin: Vec<(i64, f64)> = Vec::new();
     for group in run.chunk_by(|a, b| a.0 / column == b.0 / column) {
         let by_value = |a: &&(i64, f64), b: &&(i64, f64)| a.1.total_cmp(&b.1);
-        let mut kept: Vec<(i64, f64)> = [group.first(), group.iter().min_by(by_value), group.iter().max_by(by_value), group.last()]
-            .into_iter()
-            .flatten()
-            .copied()
-            .collect();
+        let mut kept: Vec<(i64, f64)> =
+            [group.first(), group.iter().min_by(by_value), group.iter().max_by(by_value), group.last()]
+                .into_iter()
+                .flatten()
+                .copied()
+                .collect();
         if group.len() <= 4 {
             kept = group.to_vec();
         }
@@ -241,10 +245,11 @@ fn draw(out: &mut String, trend: &Trend, known: &Known, spec: &PointSpec, zone: 
     let mut chart = ChartBuilder::on(&root)
         .margin_top(8)
         .margin_right(16)
-        .x_label_area_size(24)
+        .x_label_area_size(28)
         .y_label_area_size(LABEL_WIDTH)
         .build_cartesian_2d((from..to).with_key_points(ticks), low..high)?;
-    let rect = |(a, b): Span, bottom: f64, top: f64, color: RGBColor| Rectangle::new([(a, bottom), (b, top)], color.filled());
+    let rect =
+        |(a, b): Span, bottom: f64, top: f64, color: RGBColor| Rectangle::new([(a, bottom), (b, top)], color.filled());
     chart.draw_series(known.unknown.iter().map(|span| rect(*span, low, high, HATCH)))?;
     let digits = decimals_for(high - low);
     chart
@@ -253,7 +258,7 @@ fn draw(out: &mut String, trend: &Trend, known: &Known, spec: &PointSpec, zone: 
         .light_line_style(TRANSPARENT)
         .axis_style(INK)
         .y_labels(6)
-        .label_style(("sans-serif", 13).into_font().color(&INK))
+        .label_style(("sans-serif", 16).into_font().color(&INK))
         .x_label_formatter(&|ms| zone.minute(crate::domain::time::Timestamp(*ms)))
         .y_label_formatter(&|v| format!("{v:.digits$}"))
         .draw()?;
