@@ -9,6 +9,9 @@ use crate::field::settings::{Encoding, Table, WordOrder};
 /// Largest number of decimals kept; beyond it a scale is no decimal fraction but a ratio.
 const MAX_DECIMALS: u8 = 6;
 
+/// 2^63.
+const TWO_63: f64 = 9.223_372_036_854_776e18;
+
 /// Decimals kept of a scaled float beyond those of its scale; a single has 7 digits.
 const FLOAT_DECIMALS: u8 = 3;
 
@@ -159,7 +162,7 @@ pub(super) fn deadband(cell: &str, range: Option<(f64, f64)>) -> Result<Deadband
     }
     match (percent, range) {
         (false, _) => Ok(Deadband::Absolute(value)),
-        (true, Some((low, high))) => Ok(Deadband::Absolute((high - low) * value / 100.0)),
+        (true, Some((low, high))) => Ok(Deadband::Absolute(short((high - low) * value / 100.0))),
         (true, None) => {
             let what =
                 say!("死区 {cell} 按量程计算，但没有量程", "deadband {cell} is of the range, but there is no range");
@@ -174,6 +177,11 @@ pub(super) fn deadband(cell: &str, range: Option<(f64, f64)>) -> Result<Deadband
     }
 }
 
+/// Takes the noise of binary arithmetic off: 0.1 % of 12 is 0.012, not 0.012000000000000002.
+fn short(number: f64) -> f64 {
+    format!("{number:.12e}").parse().unwrap_or(number)
+}
+
 /// Returns whether the encoding yields a bit.
 pub(super) fn is_bit(encoding: Encoding) -> bool {
     matches!(encoding, Encoding::Bool | Encoding::Bit(_))
@@ -185,11 +193,12 @@ pub(super) fn is_bit(encoding: Encoding) -> bool {
 pub(super) fn decimals(encoding: Encoding, scale: f64, offset: f64) -> Option<u8> {
     let own = decimals_of(scale).max(decimals_of(offset));
     let unscaled = scale == 1.0 && offset == 0.0;
-    match encoding {
-        Encoding::F32 | Encoding::F64 if unscaled => None,
-        Encoding::F32 | Encoding::F64 => Some((own + FLOAT_DECIMALS).min(MAX_DECIMALS)),
-        Encoding::IntTenths => Some((decimals_of(scale) + 1).max(own).min(MAX_DECIMALS)),
-        _ => Some(own),
+    let is_float = matches!(encoding, Encoding::F32 | Encoding::F64);
+    match encoding == Encoding::IntTenths {
+        true => Some((decimals_of(scale) + 1).max(own).min(MAX_DECIMALS)),
+        false if is_float && unscaled => None,
+        false if is_float => Some((own + FLOAT_DECIMALS).min(MAX_DECIMALS)),
+        false => Some(own),
     }
 }
 
@@ -206,8 +215,8 @@ pub(super) fn expressible(encoding: Encoding, scale: f64, offset: f64) -> Option
         Encoding::I16 => (-32_768.0, 32_767.0),
         Encoding::U32 => (0.0, 4_294_967_295.0),
         Encoding::I32 => (-2_147_483_648.0, 2_147_483_647.0),
-        Encoding::U64 => (0.0, 1.844_674_407_370_955_2e19),
-        Encoding::I64 => (-9.223_372_036_854_775_8e18, 9.223_372_036_854_775_8e18),
+        Encoding::U64 => (0.0, 2.0 * TWO_63),
+        Encoding::I64 => (-TWO_63, TWO_63),
         Encoding::Bcd16 => (0.0, 9999.0),
         Encoding::Bcd32 => (0.0, 99_999_999.0),
         Encoding::IntTenths => (0.0, 255.9),

@@ -16,6 +16,9 @@ use crate::field::settings::{Device, Endpoint, PollClass};
 /// Devices of one gateway; far beyond what one small computer polls, and far below what would hurt.
 const MAX_DEVICES: usize = 2000;
 
+/// Shortest poll interval.
+pub(super) const MIN_INTERVAL: Duration = Duration::from_millis(100);
+
 /// What the file gives.
 #[derive(Debug, Default)]
 pub(super) struct DevicesFile {
@@ -23,6 +26,8 @@ pub(super) struct DevicesFile {
     pub(super) classes: BTreeMap<String, Duration>,
     /// Devices in file order; the classes and points of each still empty.
     pub(super) devices: Vec<DeviceRow>,
+    /// Every id as written, also of devices that were wrong, so that no point is blamed for its device.
+    pub(super) ids: Vec<String>,
 }
 
 /// One `[[device]]`.
@@ -58,20 +63,22 @@ pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, out: &mut Find
         );
         out.error(root.spot(), Wrong::new(what, instead));
     }
-    let devices: Vec<_> = sections.into_iter().filter_map(|section| device(section, &defaults, out)).collect();
+    let (ids, devices): (Vec<_>, Vec<_>) = sections.into_iter().map(|section| device(section, &defaults, out)).unzip();
+    let devices: Vec<_> = devices.into_iter().flatten().collect();
     check_count(devices.len(), root.spot(), out);
     check_ids(&devices, out);
     check_units(&devices, out);
     root.finish(&[], out);
-    DevicesFile { classes, devices }
+    DevicesFile { classes, devices, ids: ids.into_iter().flatten().collect() }
 }
 
 fn classes(section: Section<'_>, out: &mut Findings) -> BTreeMap<String, Duration> {
     let mut classes: BTreeMap<_, _> = CLASSES.iter().map(|(name, interval)| ((*name).to_owned(), *interval)).collect();
-    let bounds = Span(Duration::from_millis(100), Duration::from_secs(3600));
+    let bounds = Span(MIN_INTERVAL, Duration::from_secs(3600));
     for (name, got) in section.all(&bounds, out) {
         match code(&name, 32) {
-            Ok(_) => drop(classes.insert(name, got.value)),
+            // A wrong interval has been told; the name is still one that points may use.
+            Ok(_) => drop(classes.insert(name, got.value.unwrap_or(MIN_INTERVAL))),
             Err(wrong) => out.error(got.spot, wrong),
         }
     }
@@ -151,20 +158,21 @@ fn check_backoff(section: &Section<'_>, read: &Common, out: &mut Findings) {
     }
 }
 
-fn device(mut section: Section<'_>, defaults: &Common, out: &mut Findings) -> Option<DeviceRow> {
+fn device(mut section: Section<'_>, defaults: &Common, out: &mut Findings) -> (Option<String>, Option<DeviceRow>) {
+    let written = section.text_of("id");
     let id = section.need("id", &Code(64), "\"plc-tank-1\"", out);
     let host = section.need("host", &Host, "\"192.168.1.10\"", out);
     let name = section.read("name", &Label(64), out);
     let common = common(&mut section, defaults, out);
     let spot = section.spot_of("id");
     section.finish(&[("address", address_hint()), ("points", address_hint())], out);
-    let (id, host) = (id?.value, host?.value);
-    Some(DeviceRow {
+    let row = id.zip(host).map(|(id, host)| DeviceRow {
         spot,
-        name: name.map_or_else(|| id.clone(), |got| got.value),
+        device: settings(&id.value, host.value, &common),
+        name: name.map_or(id.value, |got| got.value),
         counting: Counting { base: u8::from(common.address_base == 1), notation: common.notation },
-        device: settings(&id, host, &common),
-    })
+    });
+    (written, row)
 }
 
 fn address_hint() -> super::problem::Words {

@@ -26,6 +26,9 @@ pub const BYTES_PER_VALUE: f64 = 6.0;
 /// Bytes on disk per coverage record; each device has one a minute.
 pub const BYTES_PER_COVERAGE: f64 = 48.0;
 
+/// Default reservations of the five streams above telemetry together, at a quota of 2 GiB or more.
+const DEFAULT_RESERVED: f64 = 224.0 * 1024.0 * 1024.0;
+
 /// What the configuration needs, all in bytes unless named otherwise.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DiskNeed {
@@ -96,14 +99,12 @@ impl DiskNeed {
         self.need <= self.quota
     }
 
-    /// Returns the smallest round quota that would hold it, e.g. `3GiB`.
+    /// Returns the smallest round quota that would hold it, e.g. `3GiB`. Default reservations grow with a small quota,
+    /// so it leaves room for them.
     pub fn fitting_quota(&self) -> String {
         let (gib, mib) = (f64::from(1 << 30), f64::from(1 << 20));
-        if self.need > gib {
-            format!("{:.0}GiB", (self.need / gib).ceil())
-        } else {
-            format!("{:.0}MiB", (self.need / mib).ceil())
-        }
+        let need = self.telemetry + self.reserved.max(DEFAULT_RESERVED);
+        if need > gib { format!("{:.0}GiB", (need / gib).ceil()) } else { format!("{:.0}MiB", (need / mib).ceil()) }
     }
 
     /// Returns the longest round retention of telemetry that the quota holds; `None` when not even a minute fits.

@@ -95,21 +95,21 @@ fn store(mut section: Section<'_>, dir: &Path, out: &mut Findings) -> buffer::Se
 }
 
 /// Default time to keep a stream (`domain.md` rules 98, 111, 32: points of major hazards 30 days, alarms and passages
-/// 180 days) and its default share of the quota, as 1/n.
-fn stream_default(stream: Stream) -> (Duration, u64) {
+/// 180 days) and its default reservation: a fixed size, less where the quota is small.
+fn stream_default(stream: Stream, quota: u64) -> (Duration, u64) {
     match stream {
-        Stream::Alarm | Stream::Passage => (180 * DAY, 32),
-        Stream::Event | Stream::Registry | Stream::Report => (180 * DAY, 64),
-        Stream::Telemetry => (30 * DAY, 32),
+        Stream::Alarm | Stream::Passage => (180 * DAY, (64 * MIB).min(quota / 32)),
+        Stream::Event | Stream::Registry | Stream::Report => (180 * DAY, (32 * MIB).min(quota / 64)),
+        Stream::Telemetry => (30 * DAY, (64 * MIB).min(quota / 32)),
     }
 }
 
 fn streams(mut section: Section<'_>, quota: u64, out: &mut Findings) -> [buffer::StreamSettings; Stream::ALL.len()] {
     let all = Stream::ALL.map(|stream| {
-        let (retention, share) = stream_default(stream);
+        let (retention, reserved) = stream_default(stream, quota);
         let mut one = section.section(stream.as_str(), out);
         let retention = one.or("retention", &Span(Duration::from_secs(60), 3660 * DAY), retention, out);
-        let reserved_bytes = one.or("reserved", &Size(0, 16 * 1024 * GIB), quota / share, out);
+        let reserved_bytes = one.or("reserved", &Size(0, 16 * 1024 * GIB), reserved, out);
         one.finish(&[], out);
         buffer::StreamSettings { retention, reserved_bytes }
     });
@@ -259,8 +259,8 @@ mod tests {
             problems,
             [
                 "gateway.toml:4:12: [gateway] timezone: unknown time zone `Asia/Beijing`",
+                "gateway.toml:6:9: [store] quota: `reserved` of all streams is 1059776KiB, more than the quota of 100MiB",
                 "gateway.toml:6:9: [store] quota: `dir` and `mirror_dir` are the same folder or one is in the other",
-                "gateway.toml:6:9: [store] quota: `reserved` of all streams is 1085276160B, more than the quota of 100MiB",
                 "gateway.toml:6:9: [store] quota: a segment of 32MiB is more than a quarter of the quota of 100MiB; space is freed by whole segments",
                 "gateway.toml:9:11: [store] segment: `65MiB` is not in 1MiB..=64MiB",
                 "gateway.toml:12:16: [store.streams] alrm: unknown key `alrm`",

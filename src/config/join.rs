@@ -17,9 +17,11 @@ const MAX_CLASSES: usize = 256;
 pub(super) fn known(file: &DevicesFile) -> Known {
     let device = |(index, row): (usize, &DeviceRow)| {
         let known = KnownDevice { index, counting: row.counting, max_registers: row.device.max_registers };
-        (row.device.id.as_str().to_owned(), known)
+        (row.device.id.as_str().to_owned(), Some(known))
     };
-    Known { devices: Some(file.devices.iter().enumerate().map(device).collect()), classes: Some(file.classes.clone()) }
+    let unsound = file.ids.iter().map(|id| (id.clone(), None));
+    let devices = unsound.chain(file.devices.iter().enumerate().map(device)).collect();
+    Known { devices: Some(devices), classes: Some(file.classes.clone()) }
 }
 
 /// Joins both files. Points that were wrong are already gone, so a device may seem empty only where no problem was found.
@@ -32,7 +34,7 @@ pub(super) fn join(
     for point in points {
         by_device.entry(point.device).or_default().push(point);
     }
-    let DevicesFile { classes, devices } = file;
+    let DevicesFile { classes, devices, .. } = file;
     let joined = devices.into_iter().enumerate().map(|(index, row)| {
         let points = by_device.remove(&index).unwrap_or_default();
         check(&row, &points, out);

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::address::{Counting, Located, locate, table_word};
+use super::address::{Counting, Located, Notation, locate, table_word};
 use super::cell;
+use super::devices::MIN_INTERVAL;
 use super::problem::{Findings, Wrong, say};
 use super::sheet::{Column, Row, Sheet};
 use super::text::suggest;
@@ -22,8 +23,8 @@ const MAX_POINTS: usize = 200_000;
 /// What the points refer to. `None` where that part of the configuration was wrong: then nothing is said about it here.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// Devices by id.
-    pub(super) devices: Option<BTreeMap<String, KnownDevice>>,
+    /// Devices by id; `None` where the device itself was wrong.
+    pub(super) devices: Option<BTreeMap<String, Option<KnownDevice>>>,
     /// Classes by name.
     pub(super) classes: Option<BTreeMap<String, Duration>>,
 }
@@ -118,11 +119,11 @@ fn tag(cell: &str) -> Result<String, Wrong> {
     label(cell, 64).map(str::to_owned)
 }
 
-/// `Ok(None)`: the devices are not known.
+/// `Ok(None)`: the device, or all of them, could not be read.
 fn device(cell: &str, known: &Known) -> Result<Option<KnownDevice>, Wrong> {
     let Some(devices) = &known.devices else { return Ok(None) };
     if let Some(device) = devices.get(cell) {
-        return Ok(Some(*device));
+        return Ok(*device);
     }
     let what = say!("devices.toml 中没有设备 `{cell}`", "there is no device `{cell}` in devices.toml");
     let instead = match suggest(cell, devices.keys().map(String::as_str)) {
@@ -146,8 +147,7 @@ struct Place {
 fn place(row: Row<'_>, device: Option<KnownDevice>, out: &mut Findings) -> Option<Place> {
     let errors = out.errors();
     let table = row.or(Column::Table, None, |cell| cell::table(cell).map(Some), out);
-    let counting = device.map_or_else(Counting::default, |d| d.counting);
-    let located = table.and_then(|table| row.need(Column::Address, |cell| locate(cell, table, counting), out));
+    let located = table.and_then(|table| row.need(Column::Address, |cell| locate_on(device, cell, table), out));
     let encoding = row.need(Column::Encoding, cell::encoding, out);
     let order = row.or(Column::Order, WordOrder::default(), cell::order, out);
     let (Located { table, address, doubt }, encoding) = (located?, encoding?);
@@ -157,6 +157,15 @@ fn place(row: Row<'_>, device: Option<KnownDevice>, out: &mut Findings) -> Optio
     check_width(row, address, encoding, device, out);
     check_kind(row, table, encoding, out);
     (out.errors() == errors).then_some(Place { table, address, encoding, order: order? })
+}
+
+/// On a device that is not known, an address is wrong only when it would be wrong on every device.
+fn locate_on(device: Option<KnownDevice>, cell: &str, table: Option<Table>) -> Result<Located, Wrong> {
+    let with = |notation| locate(cell, table, Counting { base: 0, notation: Some(notation) });
+    match device {
+        Some(device) => locate(cell, table, device.counting),
+        None => with(Notation::Plain).or_else(|wrong| with(Notation::Modicon).map_err(|_| wrong)),
+    }
 }
 
 fn check_width(row: Row<'_>, address: u16, encoding: Encoding, device: Option<KnownDevice>, out: &mut Findings) {
@@ -318,7 +327,7 @@ fn check_deadband(row: Row<'_>, meaning: &Meaning, out: &mut Findings) {
 }
 
 fn interval(row: Row<'_>, class: &str, known: &Known, out: &mut Findings) -> Option<Duration> {
-    let Some(classes) = &known.classes else { return Some(Duration::from_secs(1)) };
+    let Some(classes) = &known.classes else { return Some(MIN_INTERVAL) };
     let found = classes.get(class).copied();
     if found.is_none() {
         let list = classes.keys().map(String::as_str).collect::<Vec<_>>().join(", ");

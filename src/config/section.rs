@@ -97,6 +97,11 @@ impl<'a> Section<'a> {
         self.find(key).map_or_else(|| self.spot(), |value| self.page.spot(value.span().start, self.label(key)))
     }
 
+    /// Returns the text of a key as written, unchecked.
+    pub(super) fn text_of(&self, key: &str) -> Option<String> {
+        self.find(key)?.get_ref().as_str().map(str::to_owned)
+    }
+
     /// Reads a key that may be absent. A wrong value is recorded and counts as absent.
     pub(super) fn read<K: Kind>(&mut self, key: &'static str, kind: &K, out: &mut Findings) -> Option<Got<K::Out>> {
         self.asked.insert(key);
@@ -165,15 +170,13 @@ impl<'a> Section<'a> {
         tables.into_iter().map(section).collect()
     }
 
-    /// Reads every key of a free table, such as `[classes]`, with one kind.
-    pub(super) fn all<K: Kind>(self, kind: &K, out: &mut Findings) -> Vec<(String, Got<K::Out>)> {
+    /// Reads every key of a free table, such as `[classes]`, with one kind; `None` where the value is wrong.
+    pub(super) fn all<K: Kind>(self, kind: &K, out: &mut Findings) -> Vec<(String, Got<Option<K::Out>>)> {
         let mut all = Vec::new();
         for (key, value) in self.table.into_iter().flatten() {
             let spot = self.page.spot(value.span().start, self.label(key.get_ref()));
-            match kind.read(value.get_ref()) {
-                Ok(value) => all.push((key.get_ref().to_string(), Got { value, spot })),
-                Err(wrong) => out.error(spot, wrong),
-            }
+            let read = kind.read(value.get_ref()).map_err(|wrong| out.error(spot.clone(), wrong)).ok();
+            all.push((key.get_ref().to_string(), Got { value: read, spot }));
         }
         all
     }
@@ -242,13 +245,13 @@ mod tests {
     #[test]
     fn every_mistake_of_a_section_is_found_at_once() {
         assert_eq!(
-            walk("[one]\nprot = 1\nport = 12\nzzzzzz = 1\n[tow]\n"),
+            walk("[one]\nprot = 1\nport = 12\nzzzzzz = 1\n[oen]\n"),
             [
                 "g.toml:1:1: [one]: `id` is missing; add `id = \"gw\"` to this section",
                 "g.toml:2:1: [one] prot: unknown key `prot`; did you mean `port`?",
                 "g.toml:3:8: [one] port: `12` is not in 1..=9; write a whole number 1..=9 without quotes",
                 "g.toml:4:1: [one] zzzzzz: unknown key `zzzzzz`; remove it; known here: id, port",
-                "g.toml:5:2: tow: unknown key `tow`; did you mean `one`?",
+                "g.toml:5:2: oen: unknown key `oen`; did you mean `one`?",
             ]
         );
     }

@@ -109,7 +109,9 @@ pub(super) struct Row<'a> {
 impl Sheet {
     /// Reads the text. `None` when there is no header to go by.
     pub(super) fn read(path: &Path, text: &str, out: &mut Findings) -> Option<Self> {
-        let mut rows = records(text, separator(text));
+        // Files of old Macintosh programs end their lines with CR alone.
+        let text = if text.contains('\n') { text.to_owned() } else { text.replace('\r', "\n") };
+        let mut rows = records(&text, separator(&text));
         if rows.is_empty() {
             let what = say!("点表是空的", "the point table is empty");
             out.error(Spot::file(path), Wrong::new(what, header_wanted()));
@@ -201,11 +203,38 @@ fn records(text: &str, separator: u8) -> Vec<(u32, StringRecord)> {
         .comment(Some(b'#'))
         .from_reader(text.as_bytes());
     let rows = reader.records().map_while(Result::ok).take(MAX_ROWS);
+    let mut lines = RowLines { rest: text, offset: 0, line: 1 };
     let lined = rows.map(|record| {
-        let line = record.position().map_or(0, csv::Position::line);
-        (u32::try_from(line).unwrap_or(u32::MAX), record)
+        let start = record.position().map_or(0, csv::Position::byte);
+        (lines.at(usize::try_from(start).unwrap_or(usize::MAX)), record)
     });
     lined.filter(|(_, record)| !is_remark(record)).collect()
+}
+
+/// Lines of the rows. The reader's own count is that of the remarks and empty lines before a row, not of the row.
+struct RowLines<'a> {
+    rest: &'a str,
+    offset: usize,
+    line: u32,
+}
+
+impl RowLines<'_> {
+    /// Returns the line of the row found at or after `start`; starts come in ascending order.
+    fn at(&mut self, start: usize) -> u32 {
+        self.skip(start.saturating_sub(self.offset));
+        while let Some(first) = self.rest.chars().next().filter(|c| matches!(c, '\r' | '\n' | '#')) {
+            let comment = self.rest.find('\n').map_or(self.rest.len(), |end| end + 1);
+            self.skip(if first == '#' { comment } else { 1 });
+        }
+        self.line
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        let Some((skipped, rest)) = self.rest.split_at_checked(bytes) else { return };
+        let breaks = skipped.bytes().filter(|b| *b == b'\n').count();
+        self.line = self.line.saturating_add(u32::try_from(breaks).unwrap_or(u32::MAX));
+        (self.rest, self.offset) = (rest, self.offset + bytes);
+    }
 }
 
 fn is_remark(record: &StringRecord) -> bool {
@@ -318,6 +347,17 @@ mod tests {
         );
         assert_eq!(problems, Vec::<String>::new());
         assert_eq!(sheet.unwrap().rows().map(|r| r.line).collect::<Vec<_>>(), [6]);
+    }
+
+    #[test]
+    fn rows_have_the_number_that_excel_shows() {
+        let text = "# remark\n\n\nuid,tag,name,device,table,address,encoding\na,b,c,d,e,f,g\n# \"remark\n\n\
+                    a,b,c,d,e,f,g\n#\na,b,c,d,e,f,g";
+        for ending in ["\n", "\r\n", "\r"] {
+            let (sheet, problems) = sheet(&text.replace('\n', ending));
+            assert_eq!(problems, Vec::<String>::new());
+            assert_eq!(sheet.unwrap().rows().map(|r| r.line).collect::<Vec<_>>(), [5, 8, 10], "{ending:?}");
+        }
     }
 
     #[test]

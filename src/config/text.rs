@@ -94,9 +94,9 @@ pub(super) fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         return None;
     }
     let word = word.to_lowercase();
-    let near = candidates.into_iter().map(|c| (distance(&word, c), c)).min_by_key(|(d, _)| *d)?;
-    let allowed = (near.1.chars().count() / 3).max(1);
-    (near.0 <= allowed).then_some(near.1)
+    let (differing, near) = candidates.into_iter().map(|c| (distance(&word, c), c)).min_by_key(|(d, _)| *d)?;
+    let allowed = near.chars().count().max(word.chars().count()) / 3;
+    (differing <= allowed.max(1)).then_some(near)
 }
 
 /// Edit distance with swaps of neighbours counted once (optimal string alignment).

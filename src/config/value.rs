@@ -66,7 +66,9 @@ impl Kind for Size {
 
     fn read(&self, value: &DeValue<'_>) -> Result<u64, Wrong> {
         let (min, max) = (show_size(self.0), show_size(self.1));
-        let wanted = || say!("请写 {min} 到 {max}，例如 \"{min}\"", "write {min}..={max}, e.g. \"{min}\"");
+        let wanted = || {
+            say!("请写 {min} 到 {max}，数字加 KiB、MiB 或 GiB", "write {min}..={max}: a number with KiB, MiB or GiB")
+        };
         if let DeValue::Integer(n) = value {
             return Err(no_unit(&n.to_string(), wanted()));
         }
@@ -287,6 +289,9 @@ pub(super) fn label(text: &str, max: usize) -> Result<&str, Wrong> {
 /// Says that a value is not among those possible.
 pub(super) fn not_allowed(text: &str, wanted: Words) -> Wrong {
     let text = clip(text);
+    if text.is_empty() {
+        return Wrong::new(say!("空", "empty"), wanted);
+    }
     Wrong::new(say!("不接受 `{text}`", "`{text}` is not accepted"), wanted)
 }
 

@@ -16,6 +16,7 @@
 
 pub mod backoff;
 pub mod modbus;
+pub mod outbox;
 pub mod schedule;
 pub mod settings;
 pub mod task;

@@ -34,9 +34,10 @@ use super::backoff::Backoff;
 use super::modbus::Answer;
 use super::modbus::class::Ask;
 use super::modbus::session::{Fault, ModbusLink};
+use super::outbox::Outbox;
 use super::schedule::fnv1a;
 use super::settings::{Device, Endpoint, Link};
-use super::unit::{Outbox, Ready, Unit, first};
+use super::unit::{Ready, Unit, first};
 
 /// Runs one link until `stop`. `link` is a watch: at a reload new devices appear, changed ones have a new slot; devices
 /// whose slot stays keep connection, schedule and what was learnt of them. An empty device list ends it.

@@ -13,7 +13,6 @@
 //! of the device that are under way, so a silent device costs the link one timeout per back-off step.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::domain::field_event::{FieldEvent, LinkChange, LinkState};
 use crate::domain::id::DeviceSlot;
@@ -22,31 +21,8 @@ use crate::domain::time::Mono;
 use super::backoff::Backoff;
 use super::modbus::class::{Ask, Class};
 use super::modbus::{Answer, Meaning, meaning_of, words_of};
-use super::settings::{Device, Table};
-
-/// What the devices of a link have to say: filled by the pure half, sent and logged by `task.rs`.
-#[derive(Debug, Default)]
-pub struct Outbox {
-    /// For the engine, in order.
-    pub events: Vec<FieldEvent>,
-    /// For the log: registers refused for the first time.
-    pub refused: Vec<Refused>,
-}
-
-/// A place in a device's memory that it refuses to give.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// The device.
-    pub slot: DeviceSlot,
-    /// Table.
-    pub table: Table,
-    /// First address, base 0.
-    pub address: u16,
-    /// Registers or bits.
-    pub width: u16,
-    /// The exception code it answered.
-    pub code: u8,
-}
+use super::outbox::Outbox;
+use super::settings::Device;
 
 /// See the module.
 #[derive(Debug)]
@@ -80,7 +56,7 @@ pub struct Ready {
 impl Unit {
     /// Returns a device that has not been asked yet, and says so.
     pub fn new(slot: DeviceSlot, device: Arc<Device>, now: Mono, out: &mut Outbox) -> Self {
-        let classes = device.classes.iter().zip(0_u8..);
+        let classes = device.classes.iter().zip(0..=u8::MAX);
         let classes = classes.map(|(class, index)| Class::new(slot, &device, index, class.interval, now)).collect();
         let backoff = Backoff::new(device.backoff_initial, device.backoff_max);
         out.events.push(FieldEvent::Link(LinkChange { slot, at: now, state: LinkState::Connecting }));
@@ -196,20 +172,16 @@ pub fn first<T>(a: (T, Ready), b: (T, Ready), now: Mono) -> (T, Ready) {
     if key(&b.1) < key(&a.1) { b } else { a }
 }
 
-/// Returns a delay in words for people: `1s`, `500ms`.
-pub fn no_answer_within(timeout: Duration) -> String {
-    format!("no answer within {timeout:?}")
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
+    use std::time::Duration;
 
-    use super::super::settings::{Encoding, Endpoint, Point, PollClass, WordOrder};
+    use super::super::settings::{Encoding, Endpoint, Point, PollClass, Table, WordOrder};
     use super::*;
     use crate::domain::field_event::Poll;
     use crate::domain::id::DeviceId;
-    use crate::domain::reading::{Quality, Value};
+    use crate::domain::reading::{Quality, Reading, Value};
     use proptest::prelude::*;
 
     const SLOT: DeviceSlot = DeviceSlot(7);
@@ -281,8 +253,6 @@ mod tests {
         poll: Poll,
     }
 
-    use crate::domain::reading::Reading;
-
     impl Bench {
         fn new(device: Device) -> Self {
             let (now, mut out) = (Mono::from_secs(1000), Outbox::default());
@@ -300,8 +270,7 @@ mod tests {
         fn poll(&mut self, class: usize, answer: impl Fn(Ask) -> Option<Answer>) -> Seen {
             self.now = self.now.max(self.ready(class).at);
             let mut asks = Vec::new();
-            loop {
-                let Some(ask) = self.unit.step(class, self.now, &mut self.out) else { break };
+            while let Some(ask) = self.unit.step(class, self.now, &mut self.out) {
                 asks.push(ask);
                 let sent = self.now;
                 self.now = self.now + Duration::from_millis(2);

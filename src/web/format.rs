@@ -94,13 +94,13 @@ fn shortened(shortest: String, v: f64) -> String {
     if cut.contains('.') { cut.trim_end_matches('0').trim_end_matches('.').to_owned() } else { cut }
 }
 
-/// Returns a count with thin groups of three, e.g. `1 234 567`.
+/// Returns a count in groups of three, e.g. `1 234 567`.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
         if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push('\u{202f}');
+            text.push('\u{a0}');
         }
         text.push(digit);
     }
@@ -142,8 +142,8 @@ pub fn span(span: Duration, lang: Lang) -> String {
 pub fn interval(interval: Duration) -> String {
     let ms = interval.as_millis();
     match ms {
-        _ if ms % 60_000 == 0 && ms > 0 => format!("{} min", ms / 60_000),
-        _ if ms % 1000 == 0 => format!("{} s", ms / 1000),
+        _ if ms.is_multiple_of(60_000) && ms > 0 => format!("{} min", ms / 60_000),
+        _ if ms.is_multiple_of(1000) => format!("{} s", ms / 1000),
         _ => format!("{ms} ms"),
     }
 }
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn counts_and_bytes_are_grouped() {
-        assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
+        assert_eq!(count(1_234_567), "1\u{a0}234\u{a0}567");
         assert_eq!(count(12), "12");
         assert_eq!([bytes(0), bytes(1023), bytes(1536), bytes(2 << 30)], ["0 B", "1023 B", "1.5 KiB", "2.0 GiB"]);
     }

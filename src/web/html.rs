@@ -174,7 +174,8 @@ pub fn page(page: &Page) -> String {
     }
     w.raw(">");
     frame(&mut w, page);
-    w.raw("<main>");
+    let one = page.blocks.iter().any(|block| matches!(block, Block::Trend { .. }));
+    w.raw(if one { "<main class=\"one\">" } else { "<main>" });
     page.blocks.iter().for_each(|block| w.block(block));
     w.raw("</main></body></html>");
     w.finish()

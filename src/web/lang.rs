@@ -86,14 +86,15 @@ texts! {
     Connection: "连接", "Connection";
     Since: "持续", "For";
     Points: "测点", "Points";
+    Point: "测点", "Point";
     Good: "有效", "Good";
     NotGood: "异常", "Not good";
     PointsGood: "有效测点", "Points good";
     Late: "过期", "overdue";
     Class: "周期", "Interval";
     ClassName: "采集周期", "Poll interval";
-    P50: "实际 p50", "Got p50";
-    P99: "实际 p99", "Got p99";
+    P50: "实际 p50", "Actual p50";
+    P99: "实际 p99", "Actual p99";
     WorstLate: "最大滞后", "Worst late";
     PollsOk: "成功", "OK";
     PollsBad: "失败", "Failed";
@@ -106,7 +107,7 @@ texts! {
     Up: "在线", "up";
     Down: "中断", "down";
     Connecting: "连接中", "connecting";
-    Retry: "重试间隔", "tried again after";
+    Retry: "重试间隔", "Retry after";
     NotConfigured: "未配置", "not configured";
     Broker: "服务器", "Broker";
     Sessions: "会话", "Sessions";

@@ -343,3 +343,86 @@ fn asset(asset: &Asset, request: &Request) -> Response {
     let cache = if named { "public, max-age=31536000, immutable" } else { "no-cache" };
     with(with(response, header::CACHE_CONTROL, cache), header::ETAG, &asset.tag)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::snapshot::{ClockStatus, Snapshot, StoreStatus, UplinkStatus};
+    use crate::domain::time::{ClockTrust, Mono, Now, Timestamp};
+    use crate::web::{Identity, Readiness};
+
+    /// A gateway whose engine never answers: enough to see who is let in.
+    #[derive(Clone)]
+    struct Nobody;
+
+    impl Park for Nobody {
+        fn identity(&self) -> Identity {
+            Identity::default()
+        }
+
+        async fn snapshot(&self) -> Option<Arc<Snapshot>> {
+            None
+        }
+
+        fn store(&self) -> Arc<StoreStatus> {
+            Arc::default()
+        }
+
+        fn uplink(&self) -> Arc<UplinkStatus> {
+            Arc::default()
+        }
+
+        fn clock(&self) -> ClockStatus {
+            ClockStatus { trust: ClockTrust::Unsynced, steps: 0, last_step_ms: None, max_error: None }
+        }
+
+        fn now(&self) -> Now {
+            Now { mono: Mono::from_secs(1), wall: Timestamp(0), trust: ClockTrust::Unsynced }
+        }
+
+        fn ready(&self) -> Readiness {
+            Readiness::default()
+        }
+
+        async fn trend(&self, tag: &str) -> Result<Trend, TrendError> {
+            Err(TrendError::Unknown(tag.to_owned()))
+        }
+
+        fn version(&self) -> &'static str {
+            "test"
+        }
+    }
+
+    fn request(path: &str, caller: Caller) -> Request {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let (path, query) = (path.to_owned(), query.to_owned());
+        Request { method: Method::GET, path, query, headers: HeaderMap::new(), caller }
+    }
+
+    fn path_of(route: &Route) -> String {
+        match route.path {
+            crate::web::table::Path::Is(path) => path.to_owned(),
+            crate::web::table::Path::Under(prefix) => format!("{prefix}x"),
+        }
+    }
+
+    #[tokio::test]
+    async fn without_its_right_every_route_with_data_is_forbidden() {
+        let site = Site::new(Nobody, Zone::utc(), 1, CancellationToken::new());
+        for route in &super::super::table::ROUTES {
+            let status = answer(&site, &request(&path_of(route), Caller::with(&[]))).await.status();
+            let open = route.right == super::super::table::Right::Open;
+            assert_eq!(status == StatusCode::FORBIDDEN, !open, "{route:?} {status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_silent_engine_is_no_reason_to_say_that_there_is_no_such_device() {
+        let site = Site::new(Nobody, Zone::utc(), 1, CancellationToken::new());
+        let of = async |path| answer(&site, &request(path, Caller::on_listener())).await.status();
+        assert_eq!(of("/device/plc-1").await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(of("/point/TT101").await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(of("/").await, StatusCode::OK);
+        assert_eq!(of("/readyz").await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+}

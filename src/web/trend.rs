@@ -245,7 +245,7 @@ fn draw(out: &mut String, trend: &Trend, known: &Known, spec: &PointSpec, zone: 
     let mut chart = ChartBuilder::on(&root)
         .margin_top(8)
         .margin_right(16)
-        .x_label_area_size(24)
+        .x_label_area_size(28)
         .y_label_area_size(LABEL_WIDTH)
         .build_cartesian_2d((from..to).with_key_points(ticks), low..high)?;
     let rect =
@@ -258,7 +258,7 @@ fn draw(out: &mut String, trend: &Trend, known: &Known, spec: &PointSpec, zone: 
         .light_line_style(TRANSPARENT)
         .axis_style(INK)
         .y_labels(6)
-        .label_style(("sans-serif", 13).into_font().color(&INK))
+        .label_style(("sans-serif", 16).into_font().color(&INK))
         .x_label_formatter(&|ms| zone.minute(crate::domain::time::Timestamp(*ms)))
         .y_label_formatter(&|v| format!("{v:.digits$}"))
         .draw()?;

@@ -80,6 +80,7 @@ impl Reader {
     /// Stops the task and waits for it.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
+        drop(self.link);
         let ended = tokio::time::timeout(DEADLINE, self.task).await.expect("it stops");
         assert_eq!(ended.expect("no panic"), Ok(()));
     }

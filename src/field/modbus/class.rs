@@ -10,6 +10,10 @@
 //! forgotten (the plan goes around the barred items by itself); if it found none, the cuts themselves were the cure (a
 //! hole that may not be read, a quantity the device does not take) and they stay. A search costs at most
 //! [`MAX_SEARCH`] requests per poll and goes on in the next one.
+//!
+//! **Invariant:** each poll gives every point of the class exactly one reading, and one account: the poll is ok when
+//! something was asked and every request was answered with values. Points already barred are not asked, so a poll
+//! around them can be ok.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -20,9 +24,9 @@ use crate::domain::id::DeviceSlot;
 use crate::domain::reading::{Quality, Reading};
 use crate::domain::time::Mono;
 
+use super::super::outbox::{Outbox, Refused};
 use super::super::schedule::Grid;
 use super::super::settings::{Device, Table};
-use super::super::unit::{Outbox, Refused};
 use super::plan::{self, Item, Limits};
 use super::request::Request;
 use super::{Answer, Meaning, meaning_of};

@@ -23,22 +23,30 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 pub struct Decoder {
     encoding: Encoding,
     order: WordOrder,
-    linear: Option<(f64, f64)>,
-    decimal_factor: Option<f64>,
-    range: Option<(f64, f64)>,
+    scaled: bool,
+    decimals: Option<u8>,
+    scale: f64,
+    offset: f64,
+    /// Infinite where the point has no range: a hundred thousand of these are held, so they are kept small.
+    low: f64,
+    high: f64,
 }
 
 impl Decoder {
     /// Returns the decoder of a point.
     pub fn new(point: &Point) -> Self {
         #[expect(clippy::float_cmp, reason = "exactly the default, as written in the point table")]
-        let unscaled = point.scale == 1.0 && point.offset == 0.0;
+        let scaled = point.scale != 1.0 || point.offset != 0.0;
+        let (low, high) = point.range.unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
         Self {
             encoding: point.encoding,
             order: point.order,
-            linear: (!unscaled).then_some((point.scale, point.offset)),
-            decimal_factor: point.decimals.map(|d| 10_f64.powi(i32::from(d))),
-            range: point.range,
+            scaled,
+            decimals: point.decimals,
+            scale: point.scale,
+            offset: point.offset,
+            low,
+            high,
         }
     }
 
@@ -72,9 +80,9 @@ impl Decoder {
             Encoding::I16 => self.number(f64::from(low_16(raw).cast_signed())),
             Encoding::U32 => self.number(f64::from(low_32(raw))),
             Encoding::I32 => self.number(f64::from(low_32(raw).cast_signed())),
-            Encoding::U64 if self.linear.is_none() => Some(Value::Counter(raw)),
+            Encoding::U64 if !self.scaled => Some(Value::Counter(raw)),
             Encoding::U64 => self.number(raw as f64),
-            Encoding::I64 if self.linear.is_none() => Some(Value::Integer(raw.cast_signed())),
+            Encoding::I64 if !self.scaled => Some(Value::Integer(raw.cast_signed())),
             Encoding::I64 => self.number(raw.cast_signed() as f64),
             Encoding::F32 => self.single(f32::from_bits(low_32(raw))),
             Encoding::F64 => self.number(f64::from_bits(raw)),
@@ -85,7 +93,7 @@ impl Decoder {
     }
 
     fn single(&self, raw: f32) -> Option<Value> {
-        if self.linear.is_some() || self.decimal_factor.is_some() {
+        if self.scaled || self.decimals.is_some() {
             return self.number(f64::from(raw));
         }
         raw.is_finite().then_some(Value::Single(raw + 0.0))
@@ -98,20 +106,32 @@ impl Decoder {
     }
 
     fn number(&self, raw: f64) -> Option<Value> {
-        let scaled = self.linear.map_or(raw, |(scale, offset)| raw * scale + offset);
-        let rounded = self.decimal_factor.map_or(scaled, |factor| rounded(scaled, factor));
+        let scaled = if self.scaled { raw * self.scale + self.offset } else { raw };
+        let rounded = self.decimals.map_or(scaled, |decimals| rounded(scaled, 10_f64.powi(i32::from(decimals))));
         // `+ 0.0` turns -0 into 0: a tank is not minus empty.
         rounded.is_finite().then_some(Value::Number(rounded + 0.0))
     }
 
     fn judged(&self, value: Value) -> Reading {
-        let quality = match (value, self.range) {
-            (Value::Bool(_), _) | (_, None) => Quality::Good,
-            (value, Some((_, high))) if value.as_f64() > high => Quality::OverRange,
-            (value, Some((low, _))) if value.as_f64() < low => Quality::UnderRange,
-            (_, Some(_)) => Quality::Good,
+        let (above, below) = self.beyond(value);
+        let quality = match (above, below) {
+            (true, _) => Quality::OverRange,
+            (false, true) => Quality::UnderRange,
+            (false, false) => Quality::Good,
         };
         Reading { value: Some(value), quality }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "a single is compared as one: 0.1 as f32 lies above 0.1")]
+    fn beyond(&self, value: Value) -> (bool, bool) {
+        match value {
+            Value::Bool(_) => (false, false),
+            Value::Single(v) => (v > self.high as f32, v < self.low as f32),
+            Value::Number(_) | Value::Integer(_) | Value::Counter(_) => {
+                let v = value.as_f64();
+                (v > self.high, v < self.low)
+            }
+        }
     }
 }
 
@@ -271,6 +291,16 @@ mod tests {
         assert_eq!(read(&point, &[600]), with(60.0, Quality::Good));
         assert_eq!(read(&point, &[(-101_i16).cast_unsigned()]), with(-10.1, Quality::UnderRange));
         assert_eq!(read(&point, &[(-100_i16).cast_unsigned()]), with(-10.0, Quality::Good));
+    }
+
+    #[test]
+    fn a_float_at_the_end_of_its_range_is_within_it() {
+        let point = Point { range: Some((-0.1, 0.1)), ..point(Encoding::F32) };
+        for value in [0.1_f32, -0.1] {
+            let bits = value.to_bits().to_be_bytes();
+            let words = [u16::from_be_bytes([bits[0], bits[1]]), u16::from_be_bytes([bits[2], bits[3]])];
+            assert_eq!(read(&point, &words), Reading::good(Value::Single(value)));
+        }
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Limits {
 pub fn items(points: &[Point], class: u8) -> Vec<Item> {
     let mut places: Vec<(Table, u16, u16, u16)> = points
         .iter()
-        .zip(0_u16..)
+        .zip(0..=u16::MAX)
         .filter(|(point, _)| point.class == class)
         .map(|(point, ordinal)| (point.table, point.address, point.encoding.width(), ordinal))
         .collect();

@@ -26,8 +26,8 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq)]
 struct Field {
     ordinal: u16,
-    at: usize,
-    width: usize,
+    at: u16,
+    width: u16,
     decoder: Decoder,
 }
 
@@ -47,9 +47,10 @@ impl Request {
     /// (the session refuses these before), gives no values.
     pub fn readings(&self, answer: &Answer) -> Vec<(u16, Reading)> {
         match answer {
-            Answer::Registers(words) => self
-                .each(|field| words.get(field.at..field.at + field.width).map(|words| field.decoder.registers(words))),
-            Answer::Bits(bits) => self.each(|field| bits.get(field.at).map(|bit| field.decoder.bit(*bit))),
+            Answer::Registers(words) => {
+                self.each(|field| words.get(field.span()).map(|words| field.decoder.registers(words)))
+            }
+            Answer::Bits(bits) => self.each(|field| bits.get(usize::from(field.at)).map(|bit| field.decoder.bit(*bit))),
             Answer::Exception(_) => self.missing(Quality::Sensor),
         }
     }
@@ -65,8 +66,14 @@ impl Request {
     }
 }
 
+impl Field {
+    fn span(&self) -> Range<usize> {
+        usize::from(self.at)..usize::from(self.at) + usize::from(self.width)
+    }
+}
+
 fn fields_of(item: &Item, start: u16, points: &[Point]) -> impl Iterator<Item = Field> {
-    let (at, width) = (usize::from(item.address - start), usize::from(item.width));
+    let (at, width) = (item.address - start, item.width);
     item.ordinals.iter().filter_map(move |ordinal| {
         let point = points.get(usize::from(*ordinal))?;
         Some(Field { ordinal: *ordinal, at, width, decoder: Decoder::new(point) })

@@ -16,7 +16,6 @@ use tokio_modbus::slave::SlaveContext;
 use tokio_modbus::{Error, Request, Response, Slave};
 
 use super::super::settings::{Endpoint, Table};
-use super::super::unit::no_answer_within;
 use super::Answer;
 use super::class::Ask;
 
@@ -29,7 +28,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// Nothing complete came in time.
-    #[error("{}", no_answer_within(*.0))]
+    #[error("no answer within {0:?}")]
     Silent(Duration),
     /// The connection was closed or broke.
     #[error("{0}")]

@@ -28,6 +28,8 @@ pub struct Folder {
     pub data: Option<PathBuf>,
     /// `[store] quota`, as written.
     pub quota: String,
+    /// Retention of telemetry, as written: at full load a day of it fits no disk of a test.
+    pub retention: String,
     /// Port of the page on 127.0.0.1.
     pub web_port: u16,
     /// The uplink; none writes no `uplink.toml`.
@@ -60,6 +62,7 @@ impl Folder {
             timeout: Duration::from_secs(1),
             data: None,
             quota: "2GiB".to_owned(),
+            retention: "10min".to_owned(),
             web_port,
             uplink: None,
         }
@@ -102,7 +105,7 @@ impl Folder {
     }
 
     fn gateway_toml(&self) -> String {
-        let Self { park, gateway, quota, web_port, .. } = self;
+        let Self { park, gateway, quota, retention, web_port, .. } = self;
         let data = self.data.clone().unwrap_or_else(|| PathBuf::from("data"));
         let data = data.display();
         format!(
@@ -120,6 +123,9 @@ quota = "{quota}"
 ballast = "4MiB"
 segment = "32MiB"
 commit_interval = "500ms"
+
+[store.streams.telemetry]
+retention = "{retention}"
 
 [web]
 listen = "127.0.0.1:{web_port}"
@@ -173,14 +179,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_folder_is_toml_and_csv_with_one_point_per_register() {
+    fn the_folder_is_one_the_configuration_accepts_with_one_point_per_register() {
         let dir = tempfile::tempdir().unwrap();
         let places = [Place { port: 1502, unit: 1 }, Place { port: 1503, unit: 1 }];
         Folder::new(&places, 3, 8080).with_uplink(1883).write(dir.path()).unwrap();
-        for file in ["gateway.toml", "devices.toml", "uplink.toml"] {
-            let text = fs::read_to_string(dir.path().join(file)).unwrap();
-            assert!(toml::from_str::<toml::Table>(&text).is_ok(), "{file}");
-        }
+        let loaded = crate::config::load(dir.path()).unwrap();
+        assert_eq!((loaded.config.devices.len(), loaded.warnings.len()), (2, 0));
         let points = fs::read_to_string(dir.path().join("points.csv")).unwrap();
         assert_eq!(points.lines().count(), 1 + 6);
         assert!(points.contains("u-1-2,D1R2,测点 1-2,dev-1,holding,2,u16,off,60s"));

@@ -105,10 +105,8 @@ fn value(look: &Look, v: &Viewer<'_>, spec: &PointSpec, view: &PointView) -> Cel
         return Cell::toned(Tone::None, v.t(Text::NoData));
     };
     let text = format::value(value, spec.decimals);
-    match tone_of(reading.quality) {
-        _ if overdue(look, spec, view) => Cell::toned(Tone::Stale, text),
-        tone => Cell::toned(tone, text),
-    }
+    let tone = if overdue(look, spec, view) { Tone::Stale } else { tone_of(reading.quality) };
+    Cell::toned(tone, text)
 }
 
 fn quality(v: &Viewer<'_>, view: &PointView) -> Cell {
@@ -140,10 +138,8 @@ fn bar(look: &Look, spec: &PointSpec, view: &PointView) -> Cell {
     };
     let reading = view.reading.filter(|r| r.value.is_some());
     let percent = reading.and_then(|r| r.value).map(|value| (value.as_f64() - low) / (high - low) * 100.0);
-    let tone = match reading.map_or(Quality::Good, |r| r.quality) {
-        _ if overdue(look, spec, view) => Tone::Stale,
-        quality => tone_of(quality),
-    };
+    let quality = reading.map_or(Quality::Good, |r| r.quality);
+    let tone = if overdue(look, spec, view) { Tone::Stale } else { tone_of(quality) };
     Cell::meter(percent, tone)
 }
 
@@ -192,7 +188,7 @@ fn meaning(v: &Viewer<'_>, device: &DeviceSpec, spec: &PointSpec) -> Panel {
         (v.t(Text::MaxSilence).to_owned(), Cell::fixed(v.span(spec.max_silence))),
         (v.t(Text::State).to_owned(), Cell::fixed(lang::commissioning(spec.commissioning, v.lang()))),
     ];
-    Panel { title: v.t(Text::Points).to_owned(), href: None, rows }
+    Panel { title: v.t(Text::Point).to_owned(), href: None, rows }
 }
 
 fn codes(v: &Viewer<'_>, spec: &PointSpec) -> Panel {

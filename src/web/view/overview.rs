@@ -108,7 +108,7 @@ fn store(look: &Look, v: &Viewer<'_>) -> Panel {
         (v.t(Text::WorstCommit).to_owned(), Cell::live(v.span(store.worst_commit))),
         (v.t(Text::Commits).to_owned(), Cell::count(store.commits)),
         (v.t(Text::Quarantined).to_owned(), Cell::warn_if(store.quarantined > 0, format::count(store.quarantined))),
-        (v.t(Text::LostRecords).to_owned(), Cell::warn_if(lost > 0, format::count(lost))),
+        (v.t(Text::LostRecords).to_owned(), sheets::lost(look, lost)),
     ];
     rows.insert(2, (v.t(Text::DiskFree).to_owned(), sheets::disk_free(look, v)));
     Panel { title: v.t(Text::Store).to_owned(), href: Some(v.link("/store")), rows }
@@ -133,7 +133,7 @@ fn clock(look: &Look, v: &Viewer<'_>) -> Panel {
 
 fn devices(look: &Look, snapshot: &Snapshot, v: &Viewer<'_>) -> Table {
     let columns = [
-        (Text::Device, Align::Left),
+        (Text::Device, Align::Cut),
         (Text::Connection, Align::Cut),
         (Text::Since, Align::Right),
         (Text::Good, Align::Right),

@@ -153,7 +153,7 @@ fn stream_row(look: &Look, v: &Viewer<'_>, stream: Stream) -> Vec<Cell> {
         Cell::count(waiting_of(look, stream)),
         sent(d.in_flight),
         sent(d.delivered),
-        Cell::warn_if(s.lost > 0, format::count(s.lost)),
+        lost(look, s.lost),
     ]
 }
 
@@ -164,7 +164,9 @@ pub(super) fn session_state(look: &Look, v: &Viewer<'_>, session: &SessionStatus
         return Cell::live(format!("● {} {since}", v.t(Text::Up)));
     }
     let why = session.trouble.as_deref().unwrap_or("");
-    Cell::toned(Tone::Bad, format!("{} {since} {why}", v.t(Text::Down)))
+    let text =
+        if why.is_empty() { format!("{} {since}", v.t(Text::Down)) } else { format!("{} · {why}", v.t(Text::Down)) };
+    Cell::toned(Tone::Bad, text)
 }
 
 /// Whether the store writes, and why not.
@@ -193,6 +195,11 @@ pub(super) fn disk_free(look: &Look, v: &Viewer<'_>) -> Cell {
         Some(free) => Cell::live(format::bytes(free)),
         None => Cell::live(v.t(Text::Unknown)).dim(),
     }
+}
+
+/// Lost records. They are abnormal as long as the platform has not been told; then they are an account of the past.
+pub(super) fn lost(look: &Look, n: u64) -> Cell {
+    Cell::warn_if(n > 0 && look.store.gaps_open > 0, format::count(n))
 }
 
 /// Gaps that the platform has not acknowledged.
