@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 #[path = "wire_mqtt/support.rs"]
+#[expect(dead_code, reason = "each test file uses its part")]
 mod support;
 
 use std::time::Duration;

@@ -18,7 +18,7 @@ use parkgate::domain::reading::{Quality, Reading, Value};
 use parkgate::domain::record::{Basis, Body, Entry, Gap, Mode, Samples, Stamp, Stream};
 use parkgate::domain::registry::{Commissioning, Deadband, DeviceSpec, PlatformCodes, PointSpec, Registry};
 use parkgate::domain::snapshot::UplinkStatus;
-use parkgate::domain::time::{ClockTrust, Mono, Timestamp};
+use parkgate::domain::time::{ClockTrust, Timestamp};
 use parkgate::uplink::settings::{AckMode, Settings};
 use parkgate::uplink::source::Boxed;
 use parkgate::uplink::{Command, CommandMemory, Identity, Inputs, Live, Page, ReadError, Registries, Source};
@@ -28,37 +28,37 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Deadline of every wait: generous, a test asserts states and never a speed.
-pub const DEADLINE: Duration = Duration::from_secs(40);
-pub const EPOCH: &str = "01KTEST0000000000000000000";
-pub const BASE: &str = "parkgate/v1/demo-park/gw-east";
+pub(crate) const DEADLINE: Duration = Duration::from_secs(40);
+pub(crate) const EPOCH: &str = "01KTEST0000000000000000000";
+pub(crate) const BASE: &str = "parkgate/v1/demo-park/gw-east";
 
 /// Says that a test could not run; a failure where skipping is not allowed.
-pub fn skip(why: &str) {
+pub(crate) fn skip(why: &str) {
     assert!(std::env::var("PARKGATE_NO_SKIP").as_deref() != Ok("1"), "skipped although that is forbidden: {why}");
     eprintln!("SKIPPED: {why}");
 }
 
 /// Returns whether `program` can be started.
-pub fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     Process::new(program).arg("-h").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
         || Path::new("/usr/sbin").join(program).exists()
 }
 
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A mosquitto with a configuration of its own; ends with the value.
-pub struct Mosquitto {
+pub(crate) struct Mosquitto {
     child: Option<Child>,
-    pub port: u16,
+    pub(crate) port: u16,
     dir: PathBuf,
     config: String,
 }
 
 impl Mosquitto {
     /// Starts one; `extra` goes into its configuration. `None` (and a note) when there is no mosquitto.
-    pub fn start(dir: &Path, extra: &str) -> Option<Self> {
+    pub(crate) fn start(dir: &Path, extra: &str) -> Option<Self> {
         if !has("mosquitto") {
             skip("mosquitto is not installed");
             return None;
@@ -72,7 +72,7 @@ impl Mosquitto {
         Some(broker)
     }
 
-    pub fn up(&mut self) {
+    pub(crate) fn up(&mut self) {
         let file = self.dir.join("mosquitto.conf");
         std::fs::write(&file, &self.config).unwrap();
         let program = if Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" };
@@ -89,14 +89,14 @@ impl Mosquitto {
     }
 
     /// Ends it at once, without a word to anybody.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
         }
     }
 
-    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
         let pid = self.child.as_ref().unwrap().id();
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.try_into().unwrap()), signal).unwrap();
     }
@@ -110,7 +110,7 @@ impl Drop for Mosquitto {
 
 /// The store in memory: what is made can be read at once.
 #[derive(Clone)]
-pub struct Memory(Arc<Inner>);
+pub(crate) struct Memory(Arc<Inner>);
 
 struct Inner {
     records: Mutex<[Vec<Entry>; 6]>,
@@ -118,11 +118,11 @@ struct Inner {
     delivered: Mutex<[RangeSet; 7]>,
     committed: watch::Sender<[u64; 6]>,
     /// Calls of `deliver`.
-    pub told: Mutex<u64>,
+    pub(crate) told: Mutex<u64>,
 }
 
 impl Memory {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(Inner {
             records: Mutex::default(),
             gaps: Mutex::default(),
@@ -132,28 +132,28 @@ impl Memory {
         }))
     }
 
-    pub fn delivered_now(&self, stream: Stream) -> RangeSet {
+    pub(crate) fn delivered_now(&self, stream: Stream) -> RangeSet {
         self.0.delivered.lock().unwrap()[stream.rank()].clone()
     }
 
-    pub fn gaps_delivered_now(&self) -> RangeSet {
+    pub(crate) fn gaps_delivered_now(&self) -> RangeSet {
         self.0.delivered.lock().unwrap()[6].clone()
     }
 
-    pub fn add_gap(&self, gap: Gap) {
+    pub(crate) fn add_gap(&self, gap: Gap) {
         self.0.gaps.lock().unwrap().push(gap);
     }
 
     /// Takes a record out of the store: it is lost there.
-    pub fn lose(&self, stream: Stream, seq: u64) {
+    pub(crate) fn lose(&self, stream: Stream, seq: u64) {
         self.0.records.lock().unwrap()[stream.rank()].retain(|e| e.seq != seq);
     }
 
-    pub fn append(&self, stream: Stream, entry: Entry) {
+    pub(crate) fn append(&self, stream: Stream, entry: Entry) {
         self.0.records.lock().unwrap()[stream.rank()].push(entry);
     }
 
-    pub fn commit(&self, stream: Stream, seq: u64) {
+    pub(crate) fn commit(&self, stream: Stream, seq: u64) {
         self.0.committed.send_modify(|all| all[stream.rank()] = seq);
     }
 }
@@ -218,7 +218,7 @@ impl Source for Memory {
 
 /// Command ids in memory.
 #[derive(Default)]
-pub struct Ids(Mutex<Vec<u8>>);
+pub(crate) struct Ids(Mutex<Vec<u8>>);
 
 impl CommandMemory for Ids {
     fn load(&self) -> Boxed<'_, Vec<u8>> {
@@ -240,7 +240,7 @@ impl Registries for Book {
 }
 
 /// One device with `points` points.
-pub fn registry(points: usize) -> Arc<Registry> {
+pub(crate) fn registry(points: usize) -> Arc<Registry> {
     let point = |i: usize| PointSpec {
         uid: PointUid::new(format!("u{i}")),
         tag: Tag::new(format!("TT{i:03}")),
@@ -259,7 +259,7 @@ pub fn registry(points: usize) -> Arc<Registry> {
     Arc::new(Registry { rev: 1, devices: vec![Arc::new(device)] })
 }
 
-pub fn settings(port: u16, ack: AckMode) -> Settings {
+pub(crate) fn settings(port: u16, ack: AckMode) -> Settings {
     Settings {
         park: "demo-park".into(),
         gateway: "gw-east".into(),
@@ -282,25 +282,25 @@ pub fn settings(port: u16, ack: AckMode) -> Settings {
 }
 
 /// The uplink with everything around it.
-pub struct Gateway {
-    pub store: Memory,
-    pub registry: Arc<Registry>,
-    pub clock: Clock,
-    pub status: watch::Receiver<Arc<UplinkStatus>>,
-    pub commands: mpsc::Receiver<Command>,
+pub(crate) struct Gateway {
+    pub(crate) store: Memory,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) clock: Clock,
+    pub(crate) status: watch::Receiver<Arc<UplinkStatus>>,
+    pub(crate) commands: mpsc::Receiver<Command>,
     live: mpsc::Sender<Live>,
     next: watch::Sender<[u64; 6]>,
     _rev: watch::Sender<u32>,
-    pub stop: CancellationToken,
-    pub task: tokio::task::JoinHandle<Result<(), String>>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) task: tokio::task::JoinHandle<Result<(), String>>,
 }
 
 impl Gateway {
-    pub fn start(settings: Settings) -> Self {
+    pub(crate) fn start(settings: Settings) -> Self {
         Self::with(settings, Memory::new(), Arc::new(Ids::default()))
     }
 
-    pub fn with(settings: Settings, store: Memory, memory: Arc<dyn CommandMemory>) -> Self {
+    pub(crate) fn with(settings: Settings, store: Memory, memory: Arc<dyn CommandMemory>) -> Self {
         let clock = Clock::system();
         let registry = registry(20);
         let next = store.0.records.lock().unwrap().each_ref().map(|r| r.last().map_or(1, |e| e.seq + 1));
@@ -328,13 +328,13 @@ impl Gateway {
         Self { store, registry, clock, status, commands, live, next, _rev: rev, stop, task }
     }
 
-    pub fn stamp(&self) -> Stamp {
+    pub(crate) fn stamp(&self) -> Stamp {
         let now = self.clock.now();
         Stamp { boot: 3, rev: 1, mono: now.mono, wall: now.wall, trust: ClockTrust::Synced }
     }
 
     /// Makes a record as the engine does: numbered, stored, offered live.
-    pub fn make(&self, stream: Stream, body: &Body) -> u64 {
+    pub(crate) fn make(&self, stream: Stream, body: &Body) -> u64 {
         let seq = self.next.borrow()[stream.rank()];
         self.make_unstored(stream, body);
         self.store.commit(stream, seq);
@@ -342,7 +342,7 @@ impl Gateway {
     }
 
     /// The same, and the store has not committed it.
-    pub fn make_unstored(&self, stream: Stream, body: &Body) {
+    pub(crate) fn make_unstored(&self, stream: Stream, body: &Body) {
         let seq = self.next.borrow()[stream.rank()];
         self.next.send_modify(|next| next[stream.rank()] += 1);
         let entry = Entry { seq, stamp: self.stamp(), body: codec::encode(body, &self.registry) };
@@ -352,30 +352,30 @@ impl Gateway {
     }
 
     /// A telemetry record whose first value is the counter `n` of the test.
-    pub fn sample(&self, n: u64) -> u64 {
+    pub(crate) fn sample(&self, n: u64) -> u64 {
         self.make(Stream::Telemetry, &samples(n))
     }
 
     /// Waits until the status is as asked.
-    pub async fn until(&mut self, what: &str, mut holds: impl FnMut(&UplinkStatus) -> bool) {
+    pub(crate) async fn until(&mut self, what: &str, mut holds: impl FnMut(&UplinkStatus) -> bool) {
         let seen = tokio::time::timeout(DEADLINE, self.status.wait_for(|s| holds(s))).await.is_ok_and(|s| s.is_ok());
         assert!(seen, "never: {what}; {:#?}", self.status.borrow());
     }
 
-    pub async fn all_up(&mut self) {
+    pub(crate) async fn all_up(&mut self) {
         self.until("all sessions up", |s| s.sessions.len() == 3 && s.sessions.iter().all(|s| s.up)).await;
     }
 
-    pub fn refused(&self, reason: &str) -> u64 {
+    pub(crate) fn refused(&self, reason: &str) -> u64 {
         self.status.borrow().refused.iter().find(|(r, _)| *r == reason).map_or(0, |(_, n)| *n)
     }
 
-    pub async fn until_refused(&mut self, reason: &'static str, n: u64) {
+    pub(crate) async fn until_refused(&mut self, reason: &'static str, n: u64) {
         self.until(reason, |s| s.refused.iter().any(|(r, count)| *r == reason && *count >= n)).await;
     }
 
     /// Ends it in order; panics when that takes too long.
-    pub async fn end(self) -> Memory {
+    pub(crate) async fn end(self) -> Memory {
         let Self { live, stop, task, store, .. } = self;
         stop.cancel();
         drop(live);
@@ -384,7 +384,7 @@ impl Gateway {
     }
 }
 
-pub fn samples(n: u64) -> Body {
+pub(crate) fn samples(n: u64) -> Body {
     let mut cells = vec![(0, Reading::good(Value::Number(n as f64)))];
     cells.extend((1..19).map(|i| (i, Reading::good(Value::Number(f64::from(i) + 0.5)))));
     cells.push((19, Reading::missing(Quality::Comm)));
@@ -393,7 +393,7 @@ pub fn samples(n: u64) -> Body {
 
 /// What the platform does with what it hears.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Habit {
+pub(crate) enum Habit {
     /// Stores and says so.
     Acks,
     /// Stores and keeps silent.
@@ -402,25 +402,25 @@ pub enum Habit {
 
 /// What the platform holds.
 #[derive(Default)]
-pub struct Held {
+pub(crate) struct Held {
     /// Records by stream and number.
-    pub records: BTreeMap<(String, u64), Json>,
+    pub(crate) records: BTreeMap<(String, u64), Json>,
     /// Every arrival: stream, lane, number, in order.
-    pub arrivals: Vec<(String, String, u64)>,
-    pub envelopes: Vec<(String, Vec<u8>)>,
-    pub states: Vec<Json>,
-    pub largest: usize,
+    pub(crate) arrivals: Vec<(String, String, u64)>,
+    pub(crate) envelopes: Vec<(String, Vec<u8>)>,
+    pub(crate) states: Vec<Json>,
+    pub(crate) largest: usize,
     /// The same number with another content.
-    pub contradictions: Vec<(String, u64)>,
+    pub(crate) contradictions: Vec<(String, u64)>,
 }
 
 impl Held {
-    pub fn seqs(&self, stream: &str) -> BTreeSet<u64> {
+    pub(crate) fn seqs(&self, stream: &str) -> BTreeSet<u64> {
         self.records.keys().filter(|(s, _)| s == stream).map(|(_, n)| *n).collect()
     }
 
     /// Arrivals of one lane with repetitions taken out must ascend.
-    pub fn first_arrivals(&self, stream: &str, lane: &str) -> Vec<u64> {
+    pub(crate) fn first_arrivals(&self, stream: &str, lane: &str) -> Vec<u64> {
         let mut seen = BTreeSet::new();
         let mine = self.arrivals.iter().filter(|(s, l, _)| s == stream && l == lane);
         mine.filter(|(_, _, n)| seen.insert(*n)).map(|(_, _, n)| *n).collect()
@@ -428,11 +428,11 @@ impl Held {
 }
 
 /// A platform of the test's own on its own client.
-pub struct Platform {
-    pub held: Arc<Mutex<Held>>,
-    pub client: AsyncClient,
-    pub habit: watch::Sender<Habit>,
-    pub subscribed: watch::Receiver<bool>,
+pub(crate) struct Platform {
+    pub(crate) held: Arc<Mutex<Held>>,
+    pub(crate) client: AsyncClient,
+    pub(crate) habit: watch::Sender<Habit>,
+    pub(crate) subscribed: watch::Receiver<bool>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -443,7 +443,7 @@ impl Drop for Platform {
 }
 
 impl Platform {
-    pub fn start(port: u16, habit: Habit) -> Self {
+    pub(crate) fn start(port: u16, habit: Habit) -> Self {
         let mut options = MqttOptions::new("platform", "127.0.0.1", port);
         options.set_clean_session(false).set_max_packet_size(64 << 20, 64 << 20).set_keep_alive(Duration::from_secs(5));
         options.set_inflight(500);
@@ -478,12 +478,12 @@ impl Platform {
         Self { held, client, habit, subscribed, task }
     }
 
-    pub async fn ready(&mut self) {
+    pub(crate) async fn ready(&mut self) {
         tokio::time::timeout(DEADLINE, self.subscribed.wait_for(|s| *s)).await.unwrap().unwrap();
     }
 
     /// Waits until the platform holds what is asked.
-    pub async fn until(&self, what: &str, mut holds: impl FnMut(&Held) -> bool) {
+    pub(crate) async fn until(&self, what: &str, mut holds: impl FnMut(&Held) -> bool) {
         for _ in 0..DEADLINE.as_millis() / 20 {
             if holds(&self.held.lock().unwrap()) {
                 return;
@@ -499,7 +499,7 @@ impl Platform {
         );
     }
 
-    pub async fn ack(&self, text: impl Into<Vec<u8>>) {
+    pub(crate) async fn ack(&self, text: impl Into<Vec<u8>>) {
         self.client.publish(format!("{BASE}/ack"), QoS::AtLeastOnce, false, text).await.unwrap();
     }
 }
@@ -533,7 +533,7 @@ fn take(held: &Mutex<Held>, topic: &str, payload: &[u8]) -> Option<String> {
 }
 
 /// Waits for a state of the test's own.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     for _ in 0..DEADLINE.as_millis() / 20 {
         if holds().await {
             return;
@@ -544,15 +544,26 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl Fn
 }
 
 /// Returns `1..=n` as a set.
-pub fn up_to(n: u64) -> BTreeSet<u64> {
+pub(crate) fn up_to(n: u64) -> BTreeSet<u64> {
     (1..=n).collect()
 }
 
-pub fn wall() -> Timestamp {
+pub(crate) fn wall() -> Timestamp {
     let since = SystemTime::UNIX_EPOCH.elapsed().unwrap();
     Timestamp(since.as_millis().try_into().unwrap())
 }
 
-pub fn mono_zero() -> Mono {
-    Mono::default()
+/// Returns a command signed for the test gateway, valid for a minute.
+pub(crate) fn signed_command(key: &parkgate::uplink::settings::CommandKey, id: &str, name: &str, args: &str) -> String {
+    let at = |after: i64| jiff::Timestamp::from_millisecond(wall().0 + after).unwrap().to_string();
+    let (issued, expires) = (at(0), at(60_000));
+    let (kid, issuer) = (&key.id, &key.issuer);
+    let text = format!(
+        "parkgate-cmd-v1\ndemo-park/gw-east\n{id}\n{issuer}\n{kid}\nHMAC-SHA256\n{issued}\n{expires}\n\nn1\n{name}\n{args}"
+    );
+    let tag = ring::hmac::sign(&ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &key.secret), text.as_bytes());
+    let sig: String = tag.as_ref().iter().map(|b| format!("{b:02x}")).collect();
+    format!(
+        "{{\"id\":\"{id}\",\"issuer\":\"{issuer}\",\"key\":\"{kid}\",\"alg\":\"HMAC-SHA256\",\"issued_at\":\"{issued}\",\"expires\":\"{expires}\",\"nonce\":\"n1\",\"name\":\"{name}\",\"args\":{args},\"sig\":\"{sig}\"}}"
+    )
 }
