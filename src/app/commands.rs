@@ -66,7 +66,9 @@ impl Answerer {
 
 fn done_with(id: &str, name: &str, key: &str, detail: Json) -> String {
     let mut object = Map::new();
-    for (k, v) in [("id", json!(id)), ("name", json!(name)), ("state", json!("done")), ("code", json!("ok")), (key, detail)] {
+    for (k, v) in
+        [("id", json!(id)), ("name", json!(name)), ("state", json!("done")), ("code", json!("ok")), (key, detail)]
+    {
         object.insert(k.to_owned(), v);
     }
     Json::Object(object).to_string()

@@ -34,8 +34,7 @@ impl uplink::Source for Feed {
         seqs: RangeInclusive<u64>,
         max_bytes: usize,
     ) -> Result<uplink::Page, uplink::ReadError> {
-        let page =
-            self.store.read(stream, seqs, max_bytes).await.map_err(|e| uplink::ReadError(e.to_string()))?;
+        let page = self.store.read(stream, seqs, max_bytes).await.map_err(|e| uplink::ReadError(e.to_string()))?;
         Ok(uplink::Page { entries: page.entries, missing: page.missing, next: page.next })
     }
 

@@ -251,7 +251,11 @@ impl Gateway {
     /// # Errors
     ///
     /// [`RunError`] when a core task failed; what could be drained was.
-    pub async fn run(mut self, stop: CancellationToken, mut reload: mpsc::Receiver<()>) -> Result<StopReport, RunError> {
+    pub async fn run(
+        mut self,
+        stop: CancellationToken,
+        mut reload: mpsc::Receiver<()>,
+    ) -> Result<StopReport, RunError> {
         let failure = loop {
             tokio::select! {
                 () = stop.cancelled() => break None,

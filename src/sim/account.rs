@@ -62,13 +62,14 @@ pub struct Account {
 struct Epoch {
     channels: BTreeMap<Channel, Numbers>,
     gaps: BTreeMap<Stream, BTreeMap<String, RangeSet>>,
-    live_boot: u32,
     next: Option<[u64; 6]>,
 }
 
 #[derive(Debug, Default)]
 struct Numbers {
     held: RangeSet,
+    /// Boot of the last live envelope: a stream has one session, so an older boot can not come after it.
+    live_boot: u32,
     /// Highest fresh number of this session by lane.
     high: BTreeMap<Lane, u64>,
     hashes: HashMap<u64, u64>,
@@ -285,7 +286,8 @@ impl Account {
             "history" => Lane::History,
             other => return Err(Fault::LaneName(other.to_owned())),
         };
-        let known = self.epochs.get(raw.epoch.as_ref()).map_or(0, |e| e.live_boot);
+        let numbers = self.epochs.get(raw.epoch.as_ref()).and_then(|e| e.channels.get(&channel));
+        let known = numbers.map_or(0, |n| n.live_boot);
         // The ledger outlives boots; its envelope carries the boot that sends it.
         if raw.boot == 0 || (lane == Lane::Live && channel != Channel::Gap && raw.boot < known) {
             return Err(Fault::Boot { found: raw.boot, known });
@@ -310,7 +312,10 @@ impl Account {
             if next.is_some() {
                 self.epochs.entry(epoch.clone()).or_default().next = next;
             }
-            self.current = Some(epoch.clone());
+            // A last will may be of a store that has been replaced since.
+            if online || next.is_some() {
+                self.current = Some(epoch.clone());
+            }
         }
         State { epoch, boot: raw.boot, online, opens, next }
     }
@@ -326,12 +331,11 @@ impl Account {
     ) -> Taken {
         let epoch_name = raw.epoch.as_ref().to_owned();
         let epoch = self.epochs.entry(epoch_name.clone()).or_default();
-        let new_boot = lane == Lane::Live && channel != Channel::Gap && raw.boot > epoch.live_boot;
-        if new_boot {
-            epoch.live_boot = raw.boot;
-            epoch.channels.values_mut().for_each(|n| n.high.clear());
-        }
         let numbers = epoch.channels.entry(channel).or_default();
+        if lane == Lane::Live && raw.boot > numbers.live_boot {
+            numbers.live_boot = raw.boot;
+            numbers.high.clear();
+        }
         let mut tally = Tally { strict: self.strict, ..Tally::default() };
         for record in records {
             let fresh = numbers.note(channel, lane, record, &mut tally);

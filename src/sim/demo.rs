@@ -274,7 +274,7 @@ impl<R: Running> Show<R> {
         let next = snapshot.totals.records.map(|made| made.saturating_add(1));
         println!("{} … 对账：等待最后的记录 ｜ Draining: waiting for the last records", report::at(stage.elapsed()));
         let drained = settled(&stage, next, DRAIN).await?;
-        gateway.stop().await?;
+        let stopped = gateway.stop().await;
         let after = stage.platform.close(next).await.ok_or("the platform is gone")?;
         let last = settled(&stage, after.next, AFTERMATH).await?;
         let summary = Summary {
@@ -288,7 +288,8 @@ impl<R: Running> Show<R> {
             dropped_slow: stage.broker.dropped_slow(),
         };
         println!("{}", summary.table());
-        Ok(summary.closes())
+        // An end that was not orderly is told after the account: the account is what one wants to see then.
+        stopped.map(|()| summary.closes())
     }
 }
 

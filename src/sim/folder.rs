@@ -201,6 +201,8 @@ mod tests {
             let text = std::fs::read_to_string(dir.path().join(file)).unwrap();
             assert!(text.parse::<toml::Table>().is_ok(), "{file}");
         }
+        let loaded = crate::config::load(dir.path()).unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
         let text = std::fs::read_to_string(dir.path().join("devices.toml")).unwrap();
         assert_eq!(text.matches("[[device]]").count(), devices.len());
         let mut csv = csv::Reader::from_path(dir.path().join("points.csv")).unwrap();
