@@ -13,7 +13,11 @@ use std::path::{Path, PathBuf};
 use scanner::{Hit, bare, find_word, own_paths, paths_under, without_tests};
 
 /// Files that break a rule, each with its reason. One that is not needed any more fails the test.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[];
+const EXCEPTIONS: &[(&str, &str, &str)] = &[(
+    "src/uplink/memory.rs",
+    "pure-half",
+    "one small file of command ids behind the `CommandMemory` door: sixty lines that do nothing but read and replace it",
+)];
 
 /// Longest file, without its tests: more is two subjects in one file.
 const MAX_LINES: usize = 600;
