@@ -189,7 +189,8 @@ impl<S: Source, R: Registries> Hub<S, R> {
     ) -> (Self, mpsc::Receiver<Live>) {
         let source = Arc::new(inputs.source);
         let committed = source.committed();
-        let (feeds, gaps_known) = feeds(&*source, &settings, *committed.borrow(), *inputs.next.borrow()).await;
+        let (stored, next) = (*committed.borrow(), *inputs.next.borrow());
+        let (feeds, gaps_known) = feeds(&*source, &settings, stored, next).await;
         let now = inputs.clock.now();
         let writer = Writer::new(inputs.registries, &settings.gateway, &inputs.identity.epoch);
         let limits = Limits { max_message: settings.max_message_bytes, max_batch_age: settings.max_batch_age };
