@@ -13,7 +13,11 @@ use std::path::{Path, PathBuf};
 use scanner::{Hit, bare, find_word, own_paths, paths_under, without_tests};
 
 /// Files that break a rule, each with its reason. One that is not needed any more fails the test.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[];
+const EXCEPTIONS: &[(&str, &str, &str)] = &[(
+    "src/uplink/memory.rs",
+    "pure-half",
+    "one small file of command ids behind the `CommandMemory` door: sixty lines that do nothing but read and replace it",
+)];
 
 /// Longest file, without its tests: more is two subjects in one file.
 const MAX_LINES: usize = 600;
@@ -76,7 +80,7 @@ const CRATE_ROOMS: &[(&str, &[&str])] = &[
     ("warp", &["web"]),
     ("plotters", &["web"]),
     ("csv", &["config", "sim"]),
-    ("clap", &["main", "cli", "commands"]),
+    ("clap", &["main", "cli", "sim"]),
 ];
 
 /// Names that say nothing.
@@ -149,8 +153,9 @@ fn check(path: &str, raw: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(opens_with_its_purpose(&source));
     found.extend(has_a_telling_name(&source));
-    // `tests.rs` is a test module kept in a file of its own.
-    if !source.names.is_empty() && source.stem() != "tests" {
+    // `tests.rs` and `…_tests.rs` are test modules kept in files of their own.
+    let is_test = source.stem() == "tests" || source.stem().ends_with("_tests");
+    if !source.names.is_empty() && !is_test {
         found.extend(is_short(&source));
         found.extend(domain_is_pure(&source));
         found.extend(pure_half_does_not_wait(&source));

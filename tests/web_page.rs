@@ -228,6 +228,26 @@ async fn a_client_that_dawdles_over_its_header_is_closed() {
 }
 
 #[tokio::test]
+async fn a_storm_of_half_open_requests_passes() {
+    let served = Served::with(16, Duration::from_millis(300)).await;
+    let mut storm = Vec::new();
+    for _ in 0..200 {
+        let mut tcp = served.connect().await;
+        // Beyond the cap the peer has closed already.
+        let _sent_or_closed = tcp.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n").await;
+        storm.push(tcp);
+    }
+    let again = async {
+        while served.get("/healthz").await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.expect("the page answers although no client of the storm went away");
+    drop(storm);
+    served.end().await;
+}
+
+#[tokio::test]
 async fn connections_beyond_the_cap_are_closed_at_once_and_a_free_place_is_given_again() {
     let served = Served::with(2, Duration::from_secs(60)).await;
     let (first, mut second) = (served.connect().await, served.connect().await);

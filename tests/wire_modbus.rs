@@ -505,6 +505,31 @@ async fn a_reload_keeps_what_stays_and_drops_what_goes_at_once() {
     assert_eq!(tokio::time::timeout(DEADLINE, reader.task).await.unwrap().unwrap(), Ok(()));
 }
 
+#[tokio::test]
+async fn a_device_taken_away_while_it_is_asked_does_not_cost_the_others_their_connection() {
+    let server = Server::start(|asked| match asked.unit {
+        2 => Reply::Late(Duration::from_millis(100), asked.honest()),
+        _ => Reply::Send(asked.honest()),
+    })
+    .await;
+    let patient = |id, unit| Device { timeout: Duration::from_secs(20), ..device(id, server.port, unit, holding(1)) };
+    let kept = (DeviceSlot(0), Arc::new(patient("kept", 1)));
+    let gone = (DeviceSlot(1), Arc::new(patient("gone", 2)));
+    let endpoint = kept.1.endpoint.clone();
+    let mut reader = Reader::start(Link { endpoint: endpoint.clone(), devices: vec![kept.clone(), gone] });
+    wait_for("it is asked", || server.asked_of(2) == 1).await;
+    reader.link.send_replace(Arc::new(Link { endpoint, devices: vec![kept] }));
+    let before = server.asked_of(1);
+    wait_for("the other is polled on", || server.asked_of(1) >= before + 5).await;
+    assert_eq!(server.connections(), 1);
+    reader.stop.cancel();
+    while let Some(event) = reader.events.recv().await {
+        let told = sample(event).is_some_and(|sample| sample.slot == DeviceSlot(1));
+        assert!(!told, "nothing is told of a device that is gone");
+    }
+    reader.stop().await;
+}
+
 /// Takes events away so that nobody waits for the engine.
 fn drain(mut reader: Reader) -> Reader {
     let (_, nothing) = tokio::sync::mpsc::channel(1);

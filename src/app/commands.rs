@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::engine::Request;
 use crate::domain::reading::{Quality, Value};
@@ -23,9 +24,14 @@ pub(super) struct Answerer {
 }
 
 impl Answerer {
-    /// Runs until `commands` closes or the engine is gone.
-    pub(super) async fn run(self, mut commands: mpsc::Receiver<Command>) -> Result<(), String> {
-        while let Some(command) = commands.recv().await {
+    /// Runs until `stop`, or until the engine is gone.
+    pub(super) async fn run(self, mut commands: mpsc::Receiver<Command>, stop: CancellationToken) -> Result<(), String> {
+        loop {
+            let command = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                command = commands.recv() => command,
+            };
+            let Some(command) = command else { return Ok(()) };
             let request = match command {
                 Command::Answer { json } => Request::Answer(json),
                 Command::Values { id, selection } => Request::Answer(self.values(&id, &selection).await),
@@ -35,7 +41,6 @@ impl Answerer {
                 return Ok(());
             }
         }
-        Ok(())
     }
 
     async fn values(&self, id: &str, selection: &Selection) -> String {

@@ -94,7 +94,7 @@ impl EngineTask {
             Request::Plan(plan, done) => {
                 self.engine.handle_plan(*plan, now);
                 self.record_outputs();
-                drop(done.send(()));
+                done.send(()).ok();
             }
             Request::Live(live) => {
                 self.live = Some(live);

@@ -40,7 +40,7 @@ pub(super) async fn run(
         feed_watchdog(&clock, &pulses);
         if folder.has_settled_anew() {
             // One reload waiting is enough: it reads the newest files.
-            drop(reloads.try_send(()));
+            reloads.try_send(()).ok();
         }
     }
 }

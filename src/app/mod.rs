@@ -11,7 +11,7 @@
 //! | `engine` | core | its input closes: all links ended and the gateway holds no sender |
 //! | `link <address>` | restartable | stopped, or a reload leaves it without devices |
 //! | `uplink` | restartable | stopped, after the engine, so that the last records still leave |
-//! | `commands` | restartable | its input closes |
+//! | `commands` | core | stopped with the sources |
 //! | `page` | restartable | stopped last |
 //! | `housekeeping` | core | stopped: clock trust, watchdog, changed files |
 //!
@@ -204,7 +204,7 @@ impl Gateway {
             housekeeping::run(clock.clone(), files, reloads_tx, pulses.to_vec(), house_pulse, stops.page.clone());
         supervisor.core("housekeeping", stops.page.clone(), house);
         let answers = commands::Answerer { requests: requests_tx.clone(), book: book.clone() };
-        supervisor.core("commands", stops.engine.clone(), answers.run(commands_rx));
+        supervisor.core("commands", stops.engine.clone(), answers.run(commands_rx, stops.engine.clone()));
         let memory = Arc::new(uplink::FileMemory::new(config.state_dir.join("commands")));
         let mut gateway = Self {
             uplink: UplinkParts {

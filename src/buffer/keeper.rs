@@ -115,7 +115,13 @@ impl Keeper {
             let ends = self.shared.is_closing() && self.writers.load(Ordering::Acquire) == 0;
             self.tick();
             if ends {
-                return self.end();
+                let shared = Arc::clone(&self.shared);
+                let end = self.end();
+                if !shared.is_orderly() {
+                    // The last handle was dropped: nobody joins us.
+                    shared.unlock();
+                }
+                return end;
             }
         }
     }

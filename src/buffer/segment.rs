@@ -317,11 +317,6 @@ impl Active {
         self.view.clone()
     }
 
-    /// Returns the tree that is written now; new to readers when it was not the last one before.
-    pub(super) fn last_block(&self) -> Option<Block> {
-        self.view.blocks.last().copied()
-    }
-
     /// Returns how many trees there are.
     pub(super) fn n_blocks(&self) -> usize {
         self.view.blocks.len()

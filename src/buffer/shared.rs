@@ -40,7 +40,6 @@ pub(super) enum Nudge {
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) epoch: String,
-    pub(super) boot: u32,
     pub(super) shelves: [Shelf; N],
     /// Next number to be given. Written by the appender.
     pub(super) next: [AtomicU64; N],
@@ -70,7 +69,7 @@ pub(super) struct Shared {
     /// A writer ran out of space.
     pub(super) pressure: AtomicBool,
     pub(super) nudges: SyncSender<Nudge>,
-    _lock: Flock<File>,
+    lock: Mutex<Option<Flock<File>>>,
 }
 
 /// Counters of this run.
@@ -85,7 +84,6 @@ pub(super) struct Stats {
 pub(super) struct Begin {
     pub(super) settings: Settings,
     pub(super) epoch: String,
-    pub(super) boot: u32,
     pub(super) shelves: [Shelf; N],
     pub(super) base: [u64; N],
     pub(super) reserved: [u64; N],
@@ -102,7 +100,6 @@ impl Shared {
         Self {
             settings: b.settings,
             epoch: b.epoch,
-            boot: b.boot,
             shelves: b.shelves,
             next: b.base.map(|n| AtomicU64::new(n.saturating_add(1))),
             reserved: b.reserved.map(AtomicU64::new),
@@ -122,7 +119,7 @@ impl Shared {
             crashed: AtomicBool::new(false),
             pressure: AtomicBool::new(false),
             nudges: b.nudges,
-            _lock: b.lock,
+            lock: Mutex::new(Some(b.lock)),
         }
     }
 
@@ -256,6 +253,11 @@ impl Shared {
     /// Returns whether the threads must end at once.
     pub(super) fn is_killed(&self) -> bool {
         self.killed.load(Ordering::Acquire)
+    }
+
+    /// Lets another process, or another `open`, have the store.
+    pub(super) fn unlock(&self) {
+        drop(lock(&self.lock).take());
     }
 
     /// Returns whether the store ends.

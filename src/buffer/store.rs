@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -29,6 +30,8 @@ use crate::sys::disk;
 
 /// Nudges that may wait for the keeper; one would do.
 const NUDGES: usize = 16;
+/// Pause between attempts to tell a busy reader that the store ends.
+const READER_PAUSE: Duration = Duration::from_millis(5);
 /// Most attempts to make room on a disk that is full at start: the ballast and some segments.
 const ROOM_ATTEMPTS: usize = 16;
 
@@ -142,7 +145,6 @@ fn start(
     let shared = Arc::new(Shared::new(Begin {
         settings,
         epoch: r.marks.epoch.clone(),
-        boot: r.marks.boot,
         shelves: r.shelves,
         base: r.base,
         reserved: r.marks.reserved,
@@ -342,9 +344,12 @@ impl Inner {
         self.wake_up();
         let writers = threads.writers.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
         let kept = threads.keeper.join();
-        // The reader may be busy with questions that nobody waits for; a full channel drains by itself.
-        drop(self.asks.blocking_send(Ask::End));
+        // The reader may be busy with questions; a full channel drains by itself.
+        while let Err(mpsc::error::TrySendError::Full(_)) = self.asks.try_send(Ask::End) {
+            std::thread::sleep(READER_PAUSE);
+        }
         let reader = threads.reader.join();
+        self.shared.unlock();
         match kept {
             Ok(Ok(())) if writers == 0 && reader.is_ok() => Ok(()),
             Ok(Err(why)) => Err(CloseError::Unclean(why)),

@@ -117,27 +117,40 @@ impl DiskNeed {
 
 impl fmt::Display for DiskNeed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let retention = show_duration(std::time::Duration::from_secs_f64(self.retention_seconds));
-        let Self { points, devices, read_per_second, stored_per_second, expected_change, .. } = self;
-        writeln!(f, "{points} points of {devices} devices read {read_per_second:.0} values/s")?;
+        let keep = show_duration(std::time::Duration::from_secs_f64(self.retention_seconds));
+        let Self { points, devices, read_per_second: read, stored_per_second: stored, expected_change, .. } = self;
+        let [rate, over, telemetry, reserved, need, quota, ballast] = [
+            self.telemetry_per_second,
+            self.telemetry_per_second * self.retention_seconds,
+            self.telemetry,
+            self.reserved,
+            self.need,
+            self.quota,
+            self.ballast,
+        ]
+        .map(Bytes);
         writeln!(
             f,
-            "with expected_change = {expected_change} about {stored_per_second:.0} values/s are stored, {:.0} B/s with coverage",
-            self.telemetry_per_second
+            "{devices} 台设备 {points} 个测点，每秒读 {read:.0} 个值 | {points} points of {devices} devices, {read:.0} values/s read"
         )?;
-        writeln!(f, "telemetry for {retention}: {}", Bytes(self.telemetry))?;
-        writeln!(f, "reserved for the other streams: {}", Bytes(self.reserved))?;
         writeln!(
             f,
-            "need: {} of quota {}, beside a ballast of {}",
-            Bytes(self.need),
-            Bytes(self.quota),
-            Bytes(self.ballast)
+            "expected_change = {expected_change}：每秒约存 {stored:.0} 个值、{rate} | about {stored:.0} values/s and {rate}/s stored"
+        )?;
+        writeln!(
+            f,
+            "遥测 {keep} 需 {over}，至少按保留空间计 {telemetry} | telemetry for {keep}: {over}, counted with its reservation {telemetry}"
+        )?;
+        writeln!(f, "其他流保留 {reserved} | reserved for the other streams: {reserved}")?;
+        writeln!(
+            f,
+            "共需 {need}，quota {quota}，另有 ballast {ballast} | need: {need} of quota {quota}, beside a ballast of {ballast}"
         )
     }
 }
 
 /// Bytes for people: three digits.
+#[derive(Clone, Copy)]
 pub(super) struct Bytes(pub(super) f64);
 
 impl fmt::Display for Bytes {

@@ -14,7 +14,8 @@
 //!   failed rests. If connecting itself fails, all devices of the link are down and the next try waits the link's own
 //!   back-off.
 //! - When the engine does not keep up, sending waits; polls are then late, and skipped ones counted.
-//! - `stop` and a reload that takes the device away abandon the request under way.
+//! - `stop` abandons the request under way. So does a reload that takes its device away, after a short grace in which
+//!   the answer is awaited (and thrown away), so that the devices that stay keep their connection.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -56,6 +57,10 @@ pub async fn run_link(
         End::NobodyListens => Err("the engine takes no more readings".to_owned()),
     }
 }
+
+/// A request of a device that a reload takes away gets this long to be answered: an answer is thrown away, but leaves
+/// the connection fit for the devices that stay. Longer than nearly every answer, shorter than a poll interval.
+const GRACE_OF_REMOVED: Duration = Duration::from_millis(500);
 
 /// Why a link's task ends.
 enum End {
@@ -172,29 +177,39 @@ impl Runner {
     /// opened again once: peers close idle connections.
     async fn exchange(&mut self, slot: DeviceSlot, device: &Device, ask: Ask) -> Result<Outcome, End> {
         loop {
-            let connection = match self.connection.take() {
-                Some(connection) => connection,
-                None => match self.signals.guard(slot, ModbusLink::connect(&self.endpoint, device.timeout)).await? {
-                    Some(Ok(connection)) => {
-                        self.backoff.reset();
-                        connection
-                    }
-                    Some(Err(fault)) => return Ok(Outcome::Failed(fault)),
-                    None => return Ok(Outcome::Vanished),
-                },
+            let connection = match self.connected(slot, device).await? {
+                Some(Ok(connection)) => connection,
+                Some(Err(fault)) if self.signals.has(slot) => return Ok(Outcome::Failed(fault)),
+                Some(Err(_)) | None => return Ok(Outcome::Vanished),
             };
             let had_served = connection.has_served();
             let sent = self.clock.mono();
-            match self.signals.guard(slot, connection.read(device.unit, ask, device.timeout)).await? {
+            let read = connection.read(device.unit, ask, device.timeout);
+            match self.signals.guard(slot, &self.endpoint, read).await? {
                 Some(Ok((connection, answer))) => {
                     self.connection = Some(connection);
-                    return Ok(Outcome::Answered { answer, sent });
+                    let there = self.signals.has(slot);
+                    return Ok(if there { Outcome::Answered { answer, sent } } else { Outcome::Vanished });
                 }
+                Some(Err(_)) | None if !self.signals.has(slot) => return Ok(Outcome::Vanished),
                 Some(Err(Fault::Closed(_))) if had_served => {}
                 Some(Err(fault)) => return Ok(Outcome::Failed(fault)),
                 None => return Ok(Outcome::Vanished),
             }
         }
+    }
+
+    /// Takes the connection, or opens one.
+    async fn connected(&mut self, slot: DeviceSlot, device: &Device) -> Result<Option<Result<ModbusLink, Fault>>, End> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(Some(Ok(connection)));
+        }
+        let connect = ModbusLink::connect(&self.endpoint, device.timeout);
+        let connected = self.signals.guard(slot, &self.endpoint, connect).await?;
+        if let Some(Ok(_)) = connected {
+            self.backoff.reset();
+        }
+        Ok(connected)
     }
 
     fn link_down(&mut self, reason: &str, now: Mono) {
@@ -268,19 +283,27 @@ impl Signals {
         Arc::clone(&self.link.borrow_and_update())
     }
 
-    /// Waits for `work`; gives it up on stop, and (`None`) when a reload takes the device `slot` away.
-    async fn guard<T>(&mut self, slot: DeviceSlot, work: impl Future<Output = T>) -> Result<Option<T>, End> {
+    /// Waits for `work` done for the device `slot`; gives it up on stop, and (`None`) when a reload takes the device
+    /// away, after [`GRACE_OF_REMOVED`] if others go on using the connection.
+    async fn guard<T>(
+        &mut self,
+        slot: DeviceSlot,
+        endpoint: &Endpoint,
+        work: impl Future<Output = T>,
+    ) -> Result<Option<T>, End> {
         tokio::pin!(work);
-        loop {
+        while self.has(slot) {
             tokio::select! {
                 biased;
-                done = &mut work => return Ok((!self.is_fresh() || self.has(slot)).then_some(done)),
+                done = &mut work => return Ok(Some(done)),
                 () = self.stop.cancelled() => return Err(End::Stopped),
                 changed = self.link.changed(), if self.watching => self.note(changed.is_ok()),
             }
-            if !self.has(slot) {
-                return Ok(None);
-            }
+        }
+        let grace = if self.keeps(endpoint) { GRACE_OF_REMOVED } else { Duration::ZERO };
+        tokio::select! {
+            done = tokio::time::timeout(grace, work) => Ok(done.ok()),
+            () = self.stop.cancelled() => Err(End::Stopped),
         }
     }
 
@@ -301,8 +324,15 @@ impl Signals {
         self.fresh |= alive;
     }
 
+    /// Returns whether the newest configuration has devices at this address.
+    fn keeps(&self, endpoint: &Endpoint) -> bool {
+        let link = self.link.borrow();
+        link.endpoint == *endpoint && !link.devices.is_empty()
+    }
+
+    /// Returns whether the device is (still) configured; looks only when there was a reload.
     fn has(&self, slot: DeviceSlot) -> bool {
-        self.link.borrow().devices.iter().any(|(other, _)| *other == slot)
+        !self.is_fresh() || self.link.borrow().devices.iter().any(|(other, _)| *other == slot)
     }
 }
 

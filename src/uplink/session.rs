@@ -62,7 +62,7 @@ pub enum Event {
     PubAck(u16),
     /// A message of a reasonable size.
     Message(Publish),
-    /// A message that was dropped for its size in bytes.
+    /// A message that was dropped for its size in bytes (at least).
     Oversized(usize),
     /// Any other sign of life.
     Alive,
@@ -106,6 +106,9 @@ pub async fn run(plan: Plan, events: mpsc::Sender<(Session, Event)>, clock: Cloc
         let began = clock.mono();
         let ended = attempt(&plan, &events, &clock, &last, muted).await;
         muted = ended.oversized;
+        if muted && events.send((plan.session, Event::Oversized(MAX_INCOMING))).await.is_err() {
+            return;
+        }
         if events.send((plan.session, Event::Down(ended.why))).await.is_err() {
             return;
         }

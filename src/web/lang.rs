@@ -260,9 +260,9 @@ pub fn gap_reason(reason: GapReason, lang: Lang) -> &'static str {
 /// Returns a session's name for people.
 pub fn session(name: &str, lang: Lang) -> &str {
     match (name, lang) {
-        ("urgent", Lang::Zh) => "紧急",
-        ("bulk", Lang::Zh) => "批量",
-        ("commands", Lang::Zh) => "指令",
+        ("urgent", Lang::Zh) => "紧急会话",
+        ("bulk", Lang::Zh) => "批量会话",
+        ("commands", Lang::Zh) => "指令会话",
         (other, Lang::Zh | Lang::En) => other,
     }
 }

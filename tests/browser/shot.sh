@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Takes a screenshot of a page with headless Chromium: tests/browser/shot.sh URL OUT.png [WxH]
-# The page has two seconds for its event stream; the profile is new each time and removed.
+# The picture shows the page as the server rendered it: it is whole without script. The profile is new each time.
 set -euo pipefail
 
 if [ $# -lt 2 ]; then
@@ -17,10 +17,10 @@ profile=$(mktemp -d)
 trap 'rm -rf "$profile"' EXIT
 mkdir -p "$(dirname "$out")"
 rm -f "$out"
-# --no-sandbox: CI runs as root, and the only page loaded is our own on loopback. --timeout, not --virtual-time-budget:
-# an open event stream never lets virtual time end.
+# --no-sandbox: CI runs as root, and the only page loaded is our own on loopback. No --virtual-time-budget: an open event
+# stream never lets virtual time pass.
 timeout 30 "$browser" --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
     --disable-background-networking --disable-component-update --disable-sync --hide-scrollbars \
-    --user-data-dir="$profile" --window-size="${size/x/,}" --timeout=2000 --screenshot="$out" "$url" >"$profile/log" 2>&1 ||
+    --user-data-dir="$profile" --window-size="${size/x/,}" --screenshot="$out" "$url" >"$profile/log" 2>&1 ||
     { cat "$profile/log" >&2; exit 1; }
 [ -s "$out" ] || { echo "no picture was taken" >&2; cat "$profile/log" >&2; exit 1; }

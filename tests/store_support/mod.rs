@@ -1,5 +1,5 @@
 //! What the store's tests share: a store in a temporary folder, records that can be told apart, patient waiting.
-#![allow(dead_code, clippy::unwrap_used, clippy::allow_attributes, clippy::allow_attributes_without_reason)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::allow_attributes, reason = "each test uses a part")]
 
 use std::path::Path;
 use std::time::Duration;

@@ -70,10 +70,12 @@ fn down_names(snapshot: &Snapshot) -> Cell {
 fn uplink(look: &Look, v: &Viewer<'_>) -> Panel {
     let mut rows = Vec::new();
     if look.uplink.configured {
-        rows.extend(look.uplink.sessions.iter().map(|s| {
-            let name = format!("{} {}", v.t(Text::Session), lang::session(s.name, v.lang()));
-            (name, sheets::session_state(look, v, s))
-        }));
+        rows.extend(
+            look.uplink
+                .sessions
+                .iter()
+                .map(|s| (lang::session(s.name, v.lang()).to_owned(), sheets::session_state(look, v, s))),
+        );
     } else {
         rows.push((v.t(Text::Sessions).to_owned(), Cell::live(v.t(Text::NotConfigured)).dim()));
     }
