@@ -67,6 +67,7 @@ struct Folder {
 
 /// Runs the command and returns the process's exit code.
 pub fn run(arguments: Arguments) -> ExitCode {
+    crate::sys::memory::settle_allocator();
     match arguments.command {
         Command::Run { folder } => with_config(&folder.config, |loaded| run_gateway(loaded, folder.config.clone())),
         Command::Check { folder } => with_config(&folder.config, |loaded| {
