@@ -121,9 +121,7 @@ impl Engine {
 
     /// Takes over a new configuration: devices whose slot stays keep their state, full values follow from all.
     pub fn handle_plan(&mut self, plan: Plan, now: Now) {
-        for index in 0..self.devices.len() {
-            self.record_coverage(index, now);
-        }
+        self.handle_stop(now);
         self.install(plan, now);
     }
 
@@ -148,6 +146,11 @@ impl Engine {
         self.push(Stream::Event, now, Body::Answer { json });
     }
 
+    /// Records a kept revision once more, because the platform asked for it.
+    pub fn handle_registry_again(&mut self, json: String, now: Now) {
+        self.push(Stream::Registry, now, Body::Registry { json });
+    }
+
     /// Returns when [`Engine::handle_timeout`] must next be called.
     pub fn poll_timeout(&self) -> Mono {
         self.next_tick
@@ -165,6 +168,13 @@ impl Engine {
             if self.devices.get(index).is_some_and(|d| d.coverage_due <= now.mono) {
                 self.record_coverage(index, now);
             }
+        }
+    }
+
+    /// Records what was counted so far; nothing is handed in after this.
+    pub fn handle_stop(&mut self, now: Now) {
+        for index in 0..self.devices.len() {
+            self.record_coverage(index, now);
         }
     }
 

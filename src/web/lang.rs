@@ -1,0 +1,299 @@
+//! Every word of the page, in Chinese and English, in one table. Words of the wire (qualities, streams, reasons) have
+//! their translation here too; what comes from the configuration is shown as it was written.
+
+use crate::domain::reading::Quality;
+use crate::domain::record::{GapReason, Stream};
+use crate::domain::registry::Commissioning;
+use crate::domain::time::ClockTrust;
+
+/// A language of the page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lang {
+    /// Chinese, the default.
+    #[default]
+    Zh,
+    /// English.
+    En,
+}
+
+impl Lang {
+    /// Returns the code used in `?lang=`, in the cookie and in `<html lang>`.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Zh => "zh",
+            Self::En => "en",
+        }
+    }
+
+    /// Returns the language with this code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        [Self::Zh, Self::En].into_iter().find(|lang| lang.code() == code)
+    }
+
+    /// Returns the other language.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Zh => Self::En,
+            Self::En => Self::Zh,
+        }
+    }
+
+    /// Returns the Chinese or the English word.
+    pub fn pick<'a>(self, zh: &'a str, en: &'a str) -> &'a str {
+        match self {
+            Self::Zh => zh,
+            Self::En => en,
+        }
+    }
+}
+
+macro_rules! texts {
+    ($($name:ident: $zh:literal, $en:literal;)*) => {
+        /// A fixed text of the page.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Text { $(#[doc = $en] $name,)* }
+
+        impl Text {
+            /// All texts.
+            pub const ALL: &'static [Text] = &[$(Text::$name,)*];
+
+            /// Returns the text in `lang`.
+            pub fn of(self, lang: Lang) -> &'static str {
+                match (self, lang) {
+                    $((Text::$name, Lang::Zh) => $zh, (Text::$name, Lang::En) => $en,)*
+                }
+            }
+        }
+    };
+}
+
+texts! {
+    Overview: "总览", "Overview";
+    Uplink: "上行", "Uplink";
+    Store: "存储", "Store";
+    Field: "现场", "Field";
+    Clock: "时钟", "Clock";
+    Gateway: "网关", "Gateway";
+    OtherLanguage: "English", "中文";
+    Lost: "连接中断，画面停留在", "Connection lost, this page stands still since";
+    LostFor: "已中断", "for";
+    NotReady: "网关未就绪", "Gateway not ready";
+    EngineSilent: "采集引擎无应答，以下没有现场数据", "The engine does not answer; there is no field data below";
+    Devices: "设备", "Devices";
+    Device: "设备", "Device";
+    DevicesUp: "在线设备", "Devices up";
+    DevicesDown: "中断设备", "Devices down";
+    Connection: "连接", "Connection";
+    Since: "持续", "For";
+    Points: "测点", "Points";
+    Point: "测点", "Point";
+    Good: "有效", "Good";
+    NotGood: "异常", "Not good";
+    PointsGood: "有效测点", "Points good";
+    Late: "过期", "overdue";
+    Class: "周期", "Interval";
+    ClassName: "采集周期", "Poll interval";
+    P50: "实际 p50", "Actual p50";
+    P99: "实际 p99", "Actual p99";
+    WorstLate: "最大滞后", "Worst late";
+    PollsOk: "成功", "OK";
+    PollsBad: "失败", "Failed";
+    PollsSkipped: "跳过", "Skipped";
+    PollsDue: "应采", "Polls due";
+    PollsTotal: "采集次数", "Polls due";
+    Readings: "读数", "Readings";
+    ReadingsBad: "无值读数", "Readings without value";
+    StaleEvents: "过时事件", "Overtaken events";
+    Up: "在线", "up";
+    Down: "中断", "down";
+    Connecting: "连接中", "connecting";
+    Retry: "重试间隔", "Retry after";
+    NotConfigured: "未配置", "not configured";
+    Broker: "服务器", "Broker";
+    Sessions: "会话", "Sessions";
+    Session: "会话", "Session";
+    Attempts: "连接次数", "Attempts";
+    Trouble: "原因", "Why";
+    Waiting: "待送", "Waiting";
+    LastAck: "最近确认", "Last acknowledged";
+    Never: "尚无", "never";
+    Ago: "前", "ago";
+    LiveAge: "实时数据时延", "Age of live data";
+    GapsOpen: "未确认缺口", "Gaps not acknowledged";
+    GapsTotal: "累计缺口", "Gaps ever";
+    Stream: "数据流", "Stream";
+    Streams: "数据流", "Streams";
+    First: "首号", "First";
+    Stored: "已存至", "Stored to";
+    Next: "下一号", "Next";
+    Bytes: "占用", "Bytes";
+    Segments: "段数", "Segments";
+    Oldest: "最早记录", "Oldest";
+    LostRecords: "缺失", "Lost";
+    Delivered: "已送达", "Delivered";
+    InFlight: "在途", "In flight";
+    Resent: "重发", "Resent";
+    Refused: "拒收", "Refused";
+    Reason: "原因", "Reason";
+    Count: "数量", "Count";
+    Health: "状态", "Health";
+    Healthy: "正常", "healthy";
+    Failed: "故障", "failed";
+    Used: "已用", "Used";
+    Quota: "配额", "quota";
+    DiskFree: "磁盘可用", "Disk free";
+    Unknown: "未知", "unknown";
+    Quarantined: "隔离段", "Quarantined";
+    Reopened: "重新打开", "Reopened";
+    WorstCommit: "最慢提交", "Worst commit";
+    Commits: "提交次数", "Commits";
+    Epoch: "存储纪元", "Store epoch";
+    Boot: "启动序号", "Start number";
+    Running: "已运行", "Running for";
+    Trust: "可信度", "Trust";
+    Steps: "跳变", "Steps";
+    LastStep: "最近跳变", "Last step";
+    MaxError: "最大误差", "Largest error";
+    Utc: "UTC", "UTC";
+    ParkTime: "园区时间", "Park time";
+    Version: "版本", "Version";
+    Registry: "点表版本", "Point table revision";
+    Tag: "位号", "Tag";
+    Name: "名称", "Name";
+    Value: "数值", "Value";
+    Unit: "单位", "Unit";
+    Quality: "质量", "Quality";
+    Age: "时龄", "Age";
+    Range: "量程", "Range";
+    RangePosition: "量程内位置", "Position in range";
+    NoData: "无数据", "no data";
+    NotYetRead: "尚未读取", "not read yet";
+    LastHour: "最近一小时", "Last hour";
+    TrendFailed: "无法读取趋势", "The trend could not be read";
+    TrendSlow: "存储未及时应答", "the store did not answer in time";
+    TrendNone: "本时段没有任何记录", "nothing was recorded in this span";
+    Covered: "有数据时段", "Covered";
+    Lowest: "最低", "Lowest";
+    Highest: "最高", "Highest";
+    Samples: "记录数", "Records";
+    Holes: "无数据段", "Spans without data";
+    LegendNoData: "斜纹 = 无数据", "hatched = no data";
+    LegendBad: "底部色条 = 质量异常", "bar below = quality not good";
+    LegendRange: "虚线 = 量程", "dashed = range";
+    Uid: "唯一标识", "Uid";
+    Deadband: "死区", "Deadband";
+    DeadbandOff: "关闭（全部上报）", "off (all reported)";
+    MaxSilence: "最长静默", "Longest silence";
+    Equipment: "设备位号", "Equipment";
+    Kind: "测点类型", "Kind";
+    PlatformCode: "平台编码", "Platform code";
+    Company: "企业编码", "Company code";
+    HazardSource: "重大危险源编码", "Hazard-source code";
+    State: "投用状态", "Commissioning";
+    NotFound: "没有这个页面", "There is no such page";
+    NoDevice: "没有这个设备", "There is no such device";
+    NoPoint: "没有这个测点", "There is no such point";
+    BackToOverview: "返回总览", "Back to the overview";
+    TooLong: "地址过长", "The address is too long";
+    MethodNotAllowed: "本页只读", "This page is read-only";
+    NoBodies: "本页不接收数据", "This page takes no data";
+    Forbidden: "没有权限", "You have no right to this";
+    ReadOnly: "只读", "read-only";
+    All: "合计", "All";
+}
+
+/// Returns a quality for people.
+pub fn quality(quality: Quality, lang: Lang) -> &'static str {
+    let (zh, en) = match quality {
+        Quality::Good => ("有效", "good"),
+        Quality::Comm => ("通信中断", "no answer"),
+        Quality::Sensor => ("传感器故障", "sensor fault"),
+        Quality::OverRange => ("超量程上限", "over range"),
+        Quality::UnderRange => ("低于量程", "under range"),
+        Quality::Calibration => ("校准中", "calibration"),
+        Quality::Maintenance => ("检修中", "maintenance"),
+        Quality::Stopped => ("停用", "stopped"),
+        Quality::Substituted => ("人工置数", "set by hand"),
+        Quality::Stale => ("数据过期", "stale"),
+        Quality::Suspect => ("可疑", "suspect"),
+    };
+    lang.pick(zh, en)
+}
+
+/// Returns a stream for people.
+pub fn stream(stream: Stream, lang: Lang) -> &'static str {
+    let (zh, en) = match stream {
+        Stream::Alarm => ("报警", "alarm"),
+        Stream::Passage => ("通行", "passage"),
+        Stream::Event => ("事件", "event"),
+        Stream::Registry => ("点表", "registry"),
+        Stream::Report => ("报表", "report"),
+        Stream::Telemetry => ("遥测", "telemetry"),
+    };
+    lang.pick(zh, en)
+}
+
+/// Returns the trust in the clock for people.
+pub fn trust(trust: ClockTrust, lang: Lang) -> &'static str {
+    let (zh, en) = match trust {
+        ClockTrust::Synced => ("已同步", "synced"),
+        ClockTrust::Holdover => ("失步守时", "holdover"),
+        ClockTrust::Unsynced => ("未同步", "unsynced"),
+    };
+    lang.pick(zh, en)
+}
+
+/// Returns the reason of a gap for people.
+pub fn gap_reason(reason: GapReason, lang: Lang) -> &'static str {
+    let (zh, en) = match reason {
+        GapReason::CrashUncommitted => ("崩溃前未落盘（上限）", "not stored before a crash (at most)"),
+        GapReason::Damaged => ("段损坏", "segment damaged"),
+        GapReason::Quota => ("为新数据让出空间", "made room for newer data"),
+        GapReason::Full => ("数据流已满", "stream full"),
+        GapReason::StoreFailed => ("存储故障或过慢", "store failed or too slow"),
+        GapReason::StoreReplaced => ("存储被更换", "store replaced"),
+        GapReason::Unreadable => ("无法读出", "unreadable"),
+    };
+    lang.pick(zh, en)
+}
+
+/// Returns a session's name for people.
+pub fn session(name: &str, lang: Lang) -> &str {
+    match (name, lang) {
+        ("urgent", Lang::Zh) => "紧急会话",
+        ("bulk", Lang::Zh) => "批量会话",
+        ("commands", Lang::Zh) => "指令会话",
+        (other, Lang::Zh | Lang::En) => other,
+    }
+}
+
+/// Returns a state of commissioning for people.
+pub fn commissioning(state: Commissioning, lang: Lang) -> &'static str {
+    let (zh, en) = match state {
+        Commissioning::Planned => ("未接线", "planned"),
+        Commissioning::Commissioning => ("联调", "commissioning"),
+        Commissioning::InService => ("投用", "in service"),
+        Commissioning::Stopped => ("停用", "stopped"),
+    };
+    lang.pick(zh, en)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_is_there_in_both_languages() {
+        for text in Text::ALL {
+            assert!(!text.of(Lang::Zh).is_empty() && !text.of(Lang::En).is_empty(), "{text:?}");
+            assert!(text.of(Lang::En).is_ascii() || *text == Text::OtherLanguage, "{text:?} is not English");
+        }
+    }
+
+    #[test]
+    fn a_language_is_found_by_its_code_only() {
+        assert_eq!(Lang::from_code("en"), Some(Lang::En));
+        assert_eq!(Lang::from_code("EN"), None);
+        assert_eq!(Lang::default().other().other(), Lang::Zh);
+    }
+}

@@ -1,0 +1,282 @@
+//! `/metrics`: the same figures as the page, as OpenMetrics text for Prometheus. Pure.
+//!
+//! Every name begins with `parkgate_` and ends with its unit where it has one (`_seconds`, `_bytes`); counters end with
+//! `_total` and start at zero with each start of the daemon, except those that the store keeps (gaps, lost, delivered).
+//! Labels: `device` (id), `class` (interval in seconds), `stream`, `session`, `reason`, `quality`.
+
+use std::fmt;
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use super::view::Look;
+use crate::domain::field_event::LinkState;
+use crate::domain::reading::Quality;
+use crate::domain::record::Stream;
+use crate::domain::registry::DeviceSpec;
+use crate::domain::snapshot::{ClassView, DeviceView, Snapshot};
+use crate::domain::time::ClockTrust;
+
+/// Content type of the answer.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+type Labels = Vec<(&'static str, String)>;
+
+/// One metric with all its label sets.
+#[derive(Clone, Debug)]
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    counter: bool,
+    samples: Vec<(Labels, f64)>,
+}
+
+impl Family {
+    fn gauge(name: &'static str, help: &'static str, samples: Vec<(Labels, f64)>) -> Self {
+        Self { name, help, counter: false, samples }
+    }
+
+    fn counter(name: &'static str, help: &'static str, samples: Vec<(Labels, u64)>) -> Self {
+        let samples = samples.into_iter().map(|(labels, n)| (labels, float(n))).collect();
+        Self { name, help, counter: true, samples }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus keeps floats; counters are exact up to 2^53")]
+fn float(n: u64) -> f64 {
+    n as f64
+}
+
+fn one(n: u64) -> Vec<(Labels, u64)> {
+    vec![(Vec::new(), n)]
+}
+
+fn flag(is: bool) -> f64 {
+    f64::from(u8::from(is))
+}
+
+#[derive(Debug)]
+struct Families(Vec<Family>);
+
+impl Collector for Families {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for family in self.0.iter().filter(|family| !family.samples.is_empty()) {
+            let kind = if family.counter { MetricType::Counter } else { MetricType::Gauge };
+            let mut metric = encoder.encode_descriptor(family.name, family.help, None, kind)?;
+            for (labels, value) in &family.samples {
+                // A family encoder with an empty label set would write `{}`.
+                if labels.is_empty() {
+                    encode_value(&mut metric, family.counter, *value)?;
+                } else {
+                    encode_value(&mut metric.encode_family(labels)?, family.counter, *value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn encode_value(
+    encoder: &mut prometheus_client::encoding::MetricEncoder<'_>,
+    counter: bool,
+    value: f64,
+) -> fmt::Result {
+    if counter { encoder.encode_counter::<Labels, f64, u64>(&value, None) } else { encoder.encode_gauge(&value) }
+}
+
+/// Returns the text of a scrape.
+///
+/// # Errors
+/// None in practice: writing to a `String` does not fail.
+pub fn text(look: &Look) -> Result<String, fmt::Error> {
+    let mut families = vec![build(look)];
+    if let Some(snapshot) = &look.snapshot {
+        families.extend(field(snapshot));
+    }
+    families.extend(store(look));
+    families.extend(uplink(look));
+    families.extend(clock(look));
+    let mut registry = Registry::with_prefix("parkgate");
+    registry.register_collector(Box::new(Families(families)));
+    let mut out = String::new();
+    text::encode(&mut out, &registry)?;
+    Ok(out)
+}
+
+fn build(look: &Look) -> Family {
+    let id = &look.identity;
+    let labels = vec![
+        ("version", look.version.to_owned()),
+        ("park", id.park.clone()),
+        ("gateway", id.gateway.clone()),
+        ("epoch", id.epoch.clone()),
+    ];
+    Family::gauge("build_info", "Version and identity; always 1", vec![(labels, 1.0)])
+}
+
+fn pairs(snapshot: &Snapshot) -> impl Iterator<Item = (&DeviceSpec, &DeviceView)> {
+    snapshot.registry.devices.iter().map(AsRef::as_ref).zip(&snapshot.devices)
+}
+
+fn field(snapshot: &Snapshot) -> Vec<Family> {
+    let device = |spec: &DeviceSpec| vec![("device", spec.id.as_str().to_owned())];
+    let up = pairs(snapshot).map(|(spec, view)| (device(spec), flag(view.link == LinkState::Up))).collect();
+    let totals = &snapshot.totals;
+    let mut families = vec![
+        Family::gauge("device_up", "Whether the device answers", up),
+        Family::gauge(
+            "points",
+            "Points by device and quality; unread are those without a first reading",
+            points(snapshot),
+        ),
+        Family::counter("readings", "Readings that reached the engine with a value", one(totals.readings)),
+        Family::counter("readings_without_value", "Readings that reached it without one", one(totals.readings_bad)),
+        Family::counter("values_recorded", "Values recorded after report by exception", one(totals.values_recorded)),
+        Family::counter("overtaken_events", "Events refused after a reload", one(totals.stale_events)),
+        Family::counter("records", "Records made", per_stream(|s| totals.records.get(s.rank()).copied().unwrap_or(0))),
+        Family::gauge(
+            "registry_revision",
+            "Revision of the point table",
+            vec![(vec![], f64::from(snapshot.registry.rev))],
+        ),
+        Family::gauge("uptime_seconds", "Age of this run", seconds(snapshot.now.mono.since(snapshot.started))),
+    ];
+    families.extend(polls(snapshot));
+    families
+}
+
+fn polls(snapshot: &Snapshot) -> Vec<Family> {
+    let each = |of: fn(&ClassView) -> u64| per_class(snapshot, |c| Some(of(c)));
+    let span = |of: fn(&ClassView) -> Option<Duration>| per_class(snapshot, |c| of(c).map(|span| span.as_secs_f64()));
+    vec![
+        Family::counter("polls_due", "Polls that fell due", each(|c| c.due)),
+        Family::counter("polls_ok", "Polls answered in full", each(|c| c.ok)),
+        Family::counter("polls_bad", "Polls that failed, in whole or in part", each(|c| c.bad)),
+        Family::counter("polls_skipped", "Polls that fell due while an earlier one ran", each(|c| c.skipped)),
+        Family::gauge("poll_interval_seconds", "Configured interval", span(|c| Some(c.interval))),
+        Family::gauge("poll_interval_p50_seconds", "Median of achieved intervals of late", span(|c| c.p50)),
+        Family::gauge("poll_interval_p99_seconds", "99th percentile of achieved intervals of late", span(|c| c.p99)),
+        Family::gauge(
+            "poll_worst_lateness_seconds",
+            "Largest delay of a poll in this run",
+            span(|c| Some(c.worst_late)),
+        ),
+    ]
+}
+
+fn per_class<T>(snapshot: &Snapshot, of: impl Fn(&ClassView) -> Option<T>) -> Vec<(Labels, T)> {
+    let labelled = |spec: &DeviceSpec, class: &ClassView| {
+        let interval = class.interval.as_secs_f64().to_string();
+        vec![("device", spec.id.as_str().to_owned()), ("class", interval)]
+    };
+    pairs(snapshot)
+        .flat_map(|(spec, view)| view.classes.iter().map(move |class| (spec, class)))
+        .filter_map(|(spec, class)| of(class).map(|value| (labelled(spec, class), value)))
+        .collect()
+}
+
+fn points(snapshot: &Snapshot) -> Vec<(Labels, f64)> {
+    let mut samples = Vec::new();
+    for (spec, view) in pairs(snapshot) {
+        let count = |quality: Option<Quality>| {
+            view.points.iter().filter(|point| point.reading.map(|reading| reading.quality) == quality).count()
+        };
+        let named = Quality::ALL.into_iter().map(|quality| (quality.as_str(), count(Some(quality))));
+        for (word, n) in named.chain([("unread", count(None))]).filter(|(word, n)| *n > 0 || *word == "good") {
+            let labels = vec![("device", spec.id.as_str().to_owned()), ("quality", word.to_owned())];
+            samples.push((labels, float(u64::try_from(n).unwrap_or(u64::MAX))));
+        }
+    }
+    samples
+}
+
+fn per_stream<T>(of: impl Fn(Stream) -> T) -> Vec<(Labels, T)> {
+    Stream::ALL.into_iter().map(|s| (vec![("stream", s.as_str().to_owned())], of(s))).collect()
+}
+
+fn seconds(span: Duration) -> Vec<(Labels, f64)> {
+    vec![(Vec::new(), span.as_secs_f64())]
+}
+
+fn store(look: &Look) -> Vec<Family> {
+    let s = &look.store;
+    let of = |stream: Stream| s.streams.get(stream.rank()).cloned().unwrap_or_default();
+    let free = s.free_bytes.map(|free| (Vec::new(), float(free))).into_iter().collect();
+    let lost = s.lost.iter().map(|(reason, n)| (vec![("reason", reason.as_str().to_owned())], *n)).collect();
+    vec![
+        Family::gauge("store_up", "Whether the store writes", vec![(vec![], flag(s.healthy))]),
+        Family::gauge("store_bytes", "Bytes on disk of all segments", vec![(vec![], float(s.bytes))]),
+        Family::gauge("store_quota_bytes", "Configured quota", vec![(vec![], float(s.quota_bytes))]),
+        Family::gauge("store_disk_free_bytes", "Bytes free on the file system", free),
+        Family::counter("store_commits", "Commits of this run", one(s.commits)),
+        Family::gauge("store_worst_commit_seconds", "Longest commit of this run", seconds(s.worst_commit)),
+        Family::counter("store_reopened", "Times the store was reopened after a failure", one(s.reopened)),
+        Family::gauge("store_quarantined_segments", "Segments in quarantine", vec![(vec![], float(s.quarantined))]),
+        Family::gauge(
+            "store_gaps_open",
+            "Gaps that the platform has not acknowledged",
+            vec![(vec![], float(s.gaps_open))],
+        ),
+        Family::counter("store_gaps", "Gaps ever", one(s.gaps_total)),
+        Family::counter("store_lost_records", "Records lost, at most, by reason", lost),
+        Family::gauge("stream_bytes", "Bytes on disk", per_stream(|s| float(of(s).bytes))),
+        Family::gauge("stream_first_seq", "First number kept", per_stream(|s| float(of(s).first))),
+        Family::gauge("stream_stored_seq", "Last number stored", per_stream(|s| float(of(s).stored))),
+        Family::gauge("stream_next_seq", "Next number to be given", per_stream(|s| float(of(s).next))),
+        Family::gauge("stream_lost_records", "Numbers inside gaps", per_stream(|s| float(of(s).lost))),
+    ]
+}
+
+fn uplink(look: &Look) -> Vec<Family> {
+    let u = &look.uplink;
+    let mut families =
+        vec![Family::gauge("uplink_configured", "Whether there is one", vec![(vec![], flag(u.configured))])];
+    if !u.configured {
+        return families;
+    }
+    let of = |stream: Stream| u.streams.get(stream.rank()).copied().unwrap_or_default();
+    let session = |name: &str| vec![("session", name.to_owned())];
+    let up = u.sessions.iter().map(|s| (session(s.name), flag(s.up))).collect();
+    let attempts = u.sessions.iter().map(|s| (session(s.name), s.attempts)).collect();
+    let refused = u.refused.iter().map(|(reason, n)| (vec![("reason", (*reason).to_owned())], *n)).collect();
+    let age = u.last_ack.map(|at| (Vec::new(), look.now.mono.since(at).as_secs_f64())).into_iter().collect();
+    let live = u.live_age.map(|age| (Vec::new(), age.as_secs_f64())).into_iter().collect();
+    families.extend([
+        Family::gauge("uplink_session_up", "Whether the session is connected", up),
+        Family::counter("uplink_session_attempts", "Session attempts of this run", attempts),
+        Family::gauge("uplink_waiting_records", "Records that wait for delivery", per_stream(|s| float(of(s).waiting))),
+        Family::gauge(
+            "uplink_in_flight_records",
+            "Records sent, not acknowledged",
+            per_stream(|s| float(of(s).in_flight)),
+        ),
+        Family::counter(
+            "uplink_delivered_records",
+            "Records acknowledged in this epoch",
+            per_stream(|s| of(s).delivered),
+        ),
+        Family::counter("uplink_resent_records", "Records sent again in this run", per_stream(|s| of(s).resent)),
+        Family::counter("uplink_refused", "Messages refused, by reason", refused),
+        Family::gauge("uplink_last_ack_age_seconds", "Age of the last acknowledgement", age),
+        Family::gauge("uplink_live_age_seconds", "Age of live records when sent, of late", live),
+    ]);
+    families
+}
+
+fn clock(look: &Look) -> Vec<Family> {
+    let c = &look.clock;
+    let states = [ClockTrust::Synced, ClockTrust::Holdover, ClockTrust::Unsynced];
+    let trust = states.map(|state| (vec![("trust", state.as_str().to_owned())], flag(state == c.trust)));
+    let error = c.max_error.map(|error| (Vec::new(), error.as_secs_f64())).into_iter().collect();
+    vec![
+        Family::gauge("clock_trust", "1 for the state that the clock is in", trust.into()),
+        Family::counter("clock_steps", "Steps of the wall clock seen in this run", one(c.steps)),
+        Family::gauge("clock_max_error_seconds", "The kernel's estimate of the error", error),
+        Family::gauge("ready", "What /readyz says", vec![(vec![], flag(look.readiness.ready))]),
+        Family::gauge("live", "What /healthz says", vec![(vec![], flag(look.readiness.live))]),
+        Family::gauge("boot", "Start counter in this epoch", vec![(vec![], f64::from(look.identity.boot))]),
+    ]
+}
