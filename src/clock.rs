@@ -4,7 +4,7 @@
 //! moves the whole gateway.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
@@ -24,6 +24,8 @@ pub struct Clock {
 struct Shared {
     trust: AtomicU8,
     max_error_us: AtomicU64,
+    steps: AtomicU64,
+    last_step_ms: AtomicI64,
 }
 
 impl Clock {
@@ -35,6 +37,8 @@ impl Clock {
             shared: Arc::new(Shared {
                 trust: AtomicU8::new(code_of(ClockTrust::Unsynced)),
                 max_error_us: AtomicU64::new(0),
+                steps: AtomicU64::new(0),
+                last_step_ms: AtomicI64::new(0),
             }),
         };
         clock.refresh_trust();
@@ -62,6 +66,18 @@ impl Clock {
             0 => None,
             us => Some(Duration::from_micros(us)),
         }
+    }
+
+    /// Returns how often wall time was stepped in this run, and the last step in milliseconds.
+    pub fn steps(&self) -> (u64, Option<i64>) {
+        let n = self.shared.steps.load(Ordering::Relaxed);
+        (n, (n > 0).then(|| self.shared.last_step_ms.load(Ordering::Relaxed)))
+    }
+
+    /// Notes a step that the engine found.
+    pub fn note_step(&self, step_ms: i64) {
+        self.shared.last_step_ms.store(step_ms, Ordering::Relaxed);
+        self.shared.steps.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Asks the kernel whether the clock is disciplined. Once synced, a lost discipline is holdover, not unsynced.

@@ -1,9 +1,27 @@
 //! parkgate: the edge gateway of a closed chemical park (化工园区封闭化管理).
+//!
+//! The modules in reading order:
+//!
+//! 1. [`domain`]: the pure core. What a reading, a point, a record, a gap is; the engine that turns what the field says
+//!    into what is recorded.
+//! 2. [`config`]: the folder that an integrator writes, checked as a whole.
+//! 3. [`field`]: reads the devices. [`buffer`]: keeps every record. [`uplink`]: delivers them and keeps account.
+//!    [`web`]: shows how it stands. [`state`]: what survives a restart beside the records.
+//! 4. [`app`]: joins all of these, and nothing else does. [`cli`]: the commands.
+//! 5. [`clock`], [`supervise`], [`sys`]: time, tasks and Linux. `sim`: the simulated park of the demo and the tests.
+//!
+//! `ARCHITECTURE.md` says how they hang together and what must stay true.
 
+pub mod app;
 pub mod buffer;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod field;
+#[cfg(feature = "sim")]
+pub mod sim;
+pub mod state;
 pub mod supervise;
 pub mod sys;
 pub mod uplink;

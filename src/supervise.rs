@@ -122,6 +122,23 @@ impl Supervisor {
         left
     }
 
+    /// Waits until the tasks called `name` have ended, or `deadline`; returns the name once for each that has not. Other
+    /// tasks that end meanwhile are noted as in [`Supervisor::drain`].
+    pub async fn drain_named(&mut self, name: &str, deadline: Mono) -> Vec<String> {
+        loop {
+            let left: Vec<String> = self.names.values().map(|e| e.name.clone()).filter(|n| n == name).collect();
+            if left.is_empty() {
+                return left;
+            }
+            tokio::select! {
+                Some(joined) = self.tasks.join_next_with_id() => {
+                    self.note_end(joined);
+                }
+                () = self.clock.sleep_until(deadline) => return left,
+            }
+        }
+    }
+
     fn note_end(&mut self, joined: Result<(Id, Result<(), String>), JoinError>) -> Option<CoreFailed> {
         let (id, why) = match joined {
             Ok((id, Ok(()))) => (id, None),

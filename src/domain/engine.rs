@@ -1,1 +1,680 @@
-//! engine
+//! The engine: takes what the field says, keeps what stands, gives out what is to be recorded.
+//!
+//! A value without clock, task or I/O. Its driver (`app::engine`) does, in a loop: hand in one input
+//! ([`Engine::handle_event`], [`Engine::handle_plan`], [`Engine::handle_refresh`], or [`Engine::handle_timeout`] when
+//! [`Engine::poll_timeout`] has come), then drain [`Engine::poll_output`] until it is empty.
+//!
+//! What it guarantees:
+//! - Every reading with a known slot updates the state and is counted, whatever report by exception says.
+//! - Full values follow a start, a reload, a device's reconnect and a refresh: what the platform then holds is whole.
+//! - Every device has a coverage record each [`COVERAGE_EVERY`], also when nothing came; a class of which nothing is
+//!   heard turns [`Quality::Stale`].
+//! - No record spans registry revisions: what was counted under the old one is recorded before the new one begins.
+//! - A step of the wall clock, or a change of its trust, is a record of its own; stamps before it are never rewritten.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::coverage::{ClassAccount, Counts};
+use super::field_event::{FieldEvent, LinkChange, LinkState, Poll, Sample};
+use super::id::DeviceSlot;
+use super::reading::{Quality, Reading};
+use super::record::{Basis, Body, Boot, ClockChange, Coverage, Mode, Record, Samples, Stamp, Stream};
+use super::registry::{Commissioning, DeviceSpec, Registry};
+use super::report::Reporter;
+use super::snapshot::{ClassView, DeviceView, PointView, Snapshot, Totals};
+use super::time::{Mono, Now, Timestamp};
+
+/// How often each device's coverage is recorded: half of the 60 s that the feed promises, so that a late tick keeps it.
+pub const COVERAGE_EVERY: Duration = Duration::from_secs(30);
+/// How often the engine looks at the clock and at what it has not heard.
+pub const TICK: Duration = Duration::from_secs(1);
+/// A difference between wall and monotonic progress within one tick that is a step: NTP slews 0.5 ms in that time.
+pub const CLOCK_STEP_MS: i64 = 500;
+/// Intervals without any word of a class before its points are stale; at least [`STALE_AT_LEAST`].
+const STALE_INTERVALS: u32 = 3;
+/// See [`STALE_INTERVALS`]: longer than the longest sensible request timeout.
+const STALE_AT_LEAST: Duration = Duration::from_secs(15);
+
+/// What the engine works on: a registry revision and how its devices are polled.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The revision.
+    pub registry: Arc<Registry>,
+    /// Its wire form, recorded on the `registry` stream.
+    pub registry_json: String,
+    /// One per device of the registry, in its order.
+    pub devices: Vec<PlanDevice>,
+}
+
+/// How one device is polled.
+#[derive(Clone, Debug)]
+pub struct PlanDevice {
+    /// Its slot; a slot that the engine knows already keeps its state.
+    pub slot: DeviceSlot,
+    /// Interval of each poll class.
+    pub classes: Vec<Duration>,
+    /// Poll class of each point, in ordinal order.
+    pub class_of: Vec<u8>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Engine {
+    boot: u32,
+    started: Mono,
+    registry: Arc<Registry>,
+    devices: Vec<Device>,
+    by_slot: BTreeMap<DeviceSlot, usize>,
+    outputs: VecDeque<Record>,
+    totals: Totals,
+    last_look: Now,
+    next_tick: Mono,
+}
+
+#[derive(Debug)]
+struct Device {
+    slot: DeviceSlot,
+    link: LinkState,
+    link_since: Option<Mono>,
+    classes: Vec<Class>,
+    points: Vec<Point>,
+    coverage_from: Now,
+    coverage_due: Mono,
+    covered: Counts,
+}
+
+#[derive(Debug)]
+struct Class {
+    account: ClassAccount,
+    last_heard: Mono,
+    stale: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Point {
+    class: u8,
+    reading: Option<Reading>,
+    at: Mono,
+    reporter: Reporter,
+}
+
+impl Engine {
+    /// Starts an engine: records the boot and the registry revision.
+    pub fn new(boot: u32, boot_body: Boot, plan: Plan, now: Now) -> Self {
+        let mut engine = Self {
+            boot,
+            started: now.mono,
+            registry: plan.registry.clone(),
+            devices: Vec::new(),
+            by_slot: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            totals: Totals::default(),
+            last_look: now,
+            next_tick: now.mono + TICK,
+        };
+        engine.push(Stream::Event, now, Body::Boot(boot_body));
+        engine.install(plan, now);
+        engine
+    }
+
+    /// Takes over a new configuration: devices whose slot stays keep their state, full values follow from all.
+    pub fn handle_plan(&mut self, plan: Plan, now: Now) {
+        self.handle_stop(now);
+        self.install(plan, now);
+    }
+
+    /// Asks for full values, e.g. because the platform is back.
+    pub fn handle_refresh(&mut self) {
+        for point in self.devices.iter_mut().flat_map(|d| &mut d.points) {
+            point.reporter.forget();
+        }
+    }
+
+    /// Takes one message of the field.
+    pub fn handle_event(&mut self, event: FieldEvent, now: Now) {
+        match event {
+            FieldEvent::Sample(sample) => self.handle_sample(&sample, now),
+            FieldEvent::Poll(poll) => self.handle_poll(&poll, now),
+            FieldEvent::Link(change) => self.handle_link(change, now),
+        }
+    }
+
+    /// Records the answer to a command.
+    pub fn handle_answer(&mut self, json: String, now: Now) {
+        self.push(Stream::Event, now, Body::Answer { json });
+    }
+
+    /// Records a kept revision once more, because the platform asked for it.
+    pub fn handle_registry_again(&mut self, json: String, now: Now) {
+        self.push(Stream::Registry, now, Body::Registry { json });
+    }
+
+    /// Returns when [`Engine::handle_timeout`] must next be called.
+    pub fn poll_timeout(&self) -> Mono {
+        self.next_tick
+    }
+
+    /// Lets time pass up to `now`.
+    pub fn handle_timeout(&mut self, now: Now) {
+        if now.mono < self.next_tick {
+            return;
+        }
+        self.next_tick = now.mono + TICK;
+        self.look_at_clock(now);
+        for index in 0..self.devices.len() {
+            self.mark_stale(index, now);
+            if self.devices.get(index).is_some_and(|d| d.coverage_due <= now.mono) {
+                self.record_coverage(index, now);
+            }
+        }
+    }
+
+    /// Records what was counted so far; nothing is handed in after this.
+    pub fn handle_stop(&mut self, now: Now) {
+        for index in 0..self.devices.len() {
+            self.record_coverage(index, now);
+        }
+    }
+
+    /// Returns the next record to be stored and sent.
+    pub fn poll_output(&mut self) -> Option<Record> {
+        self.outputs.pop_front()
+    }
+
+    /// Returns the revision in force.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// Returns what stands, for the page. Costs one pass over all points.
+    pub fn snapshot(&self, now: Now) -> Snapshot {
+        Snapshot {
+            now,
+            boot: self.boot,
+            started: self.started,
+            registry: self.registry.clone(),
+            devices: self.devices.iter().map(Device::view).collect(),
+            totals: self.totals(),
+        }
+    }
+
+    /// Returns the counters since the start.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    fn install(&mut self, plan: Plan, now: Now) {
+        let mut known: BTreeMap<DeviceSlot, Device> = self.devices.drain(..).map(|d| (d.slot, d)).collect();
+        self.registry = plan.registry;
+        self.push(Stream::Registry, now, Body::Registry { json: plan.registry_json });
+        let n_devices = plan.devices.len();
+        self.devices = plan
+            .devices
+            .iter()
+            .enumerate()
+            .map(|(i, d)| {
+                let mut device = known.remove(&d.slot).unwrap_or_else(|| Device::new(d, now));
+                // Spread over the period, so that two hundred devices do not report in one instant.
+                let phase = COVERAGE_EVERY.mul_f64((i + 1) as f64 / n_devices as f64);
+                device.coverage_due = now.mono + phase;
+                device
+            })
+            .collect();
+        self.by_slot = self.devices.iter().enumerate().map(|(i, d)| (d.slot, i)).collect();
+        self.handle_refresh();
+    }
+
+    fn handle_sample(&mut self, sample: &Sample, now: Now) {
+        let Some((index, device, spec)) = find(&self.by_slot, &mut self.devices, &self.registry, sample.slot) else {
+            self.totals.stale_events += 1;
+            return;
+        };
+        let mut cells = Vec::with_capacity(sample.readings.len());
+        for (ordinal, reading) in &sample.readings {
+            let at = usize::from(*ordinal);
+            let (Some(point), Some(meaning)) = (device.points.get_mut(at), spec.points.get(at)) else { continue };
+            point.reading = Some(*reading);
+            point.at = sample.at;
+            match reading.value {
+                Some(_) => self.totals.readings += 1,
+                None => self.totals.readings_bad += 1,
+            }
+            if point.reporter.report(*reading, sample.at, meaning.deadband, meaning.max_silence) {
+                cells.push((*ordinal, *reading));
+            }
+        }
+        self.push_samples(index, cells, sample.at, now);
+    }
+
+    fn handle_poll(&mut self, poll: &Poll, now: Now) {
+        let Some((_, device, _)) = find(&self.by_slot, &mut self.devices, &self.registry, poll.slot) else {
+            self.totals.stale_events += 1;
+            return;
+        };
+        let Some(class) = device.classes.get_mut(usize::from(poll.class)) else { return };
+        let before = class.account.counts();
+        class.account.take(poll);
+        class.last_heard = now.mono;
+        class.stale = false;
+        let new = class.account.counts().since(&before);
+        self.totals.polls_due += new.due();
+        self.totals.polls_skipped += new.skipped;
+        self.totals.worst_late = self.totals.worst_late.max(class.account.worst_late());
+    }
+
+    fn handle_link(&mut self, change: LinkChange, now: Now) {
+        let Some((index, device, _)) = find(&self.by_slot, &mut self.devices, &self.registry, change.slot) else {
+            self.totals.stale_events += 1;
+            return;
+        };
+        let (was_up, is_up) = (device.link == LinkState::Up, change.state == LinkState::Up);
+        let first_word = device.link == LinkState::Connecting;
+        if was_up != is_up || device.link_since.is_none() {
+            device.link_since = Some(change.at);
+        }
+        if is_up && !was_up {
+            device.points.iter_mut().for_each(|p| p.reporter.forget());
+        }
+        device.link = change.state;
+        let reason = match &device.link {
+            LinkState::Connecting => return,
+            LinkState::Up => String::new(),
+            LinkState::Down { reason, .. } => reason.clone(),
+        };
+        if was_up != is_up || first_word {
+            let body = Body::Link { device: index_of(index), up: is_up, reason };
+            self.push_at(Stream::Event, change.at, now, body);
+        }
+    }
+
+    fn mark_stale(&mut self, index: usize, now: Now) {
+        let Some(device) = self.devices.get_mut(index) else { return };
+        let silent = device.newly_silent(now.mono);
+        if silent.is_empty() {
+            return;
+        }
+        let Some(spec) = self.registry.devices.get(index) else { return };
+        let mut cells = Vec::new();
+        for (ordinal, (point, meaning)) in device.points.iter_mut().zip(&spec.points).enumerate() {
+            if !silent.contains(&point.class) {
+                continue;
+            }
+            let stale = Reading { value: point.reading.and_then(|r| r.value), quality: Quality::Stale };
+            point.reading = Some(stale);
+            if point.reporter.report(stale, now.mono, meaning.deadband, meaning.max_silence) {
+                cells.push((index_of(ordinal), stale));
+            }
+        }
+        self.push_samples(index, cells, now.mono, now);
+    }
+
+    fn record_coverage(&mut self, index: usize, now: Now) {
+        let Some(device) = self.devices.get_mut(index) else { return };
+        let new = device.counts_since_coverage(now.mono);
+        let from = device.coverage_from.wall;
+        device.coverage_from = now;
+        device.coverage_due = now.mono + COVERAGE_EVERY;
+        let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let coverage = Coverage {
+            device: index_of(index),
+            from,
+            due: count(new.due()),
+            ok: count(new.ok),
+            bad: count(new.bad),
+            skipped: count(new.skipped),
+        };
+        self.push(Stream::Telemetry, now, Body::Coverage(coverage));
+    }
+
+    fn look_at_clock(&mut self, now: Now) {
+        let last = std::mem::replace(&mut self.last_look, now);
+        let elapsed_ms = i64::try_from(now.mono.since(last.mono).as_millis()).unwrap_or(i64::MAX);
+        let step_ms = now.wall.0.saturating_sub(last.wall.0).saturating_sub(elapsed_ms);
+        if step_ms.abs() < CLOCK_STEP_MS && now.trust == last.trust {
+            return;
+        }
+        let offset_ms = if step_ms.abs() < CLOCK_STEP_MS { 0 } else { step_ms };
+        self.push(Stream::Event, now, Body::Clock(ClockChange { from: last.trust, to: now.trust, offset_ms }));
+        // A span must not be measured by two clocks: what was counted so far ends here, on the new one.
+        for device in &mut self.devices {
+            device.coverage_from.wall = Timestamp(device.coverage_from.wall.0.saturating_add(offset_ms));
+        }
+    }
+
+    fn push_samples(&mut self, index: usize, cells: Vec<(u16, Reading)>, at: Mono, now: Now) {
+        if cells.is_empty() {
+            return;
+        }
+        self.totals.values_recorded += cells.len() as u64;
+        let mode = self.mode_of(index);
+        let samples = Samples { device: index_of(index), basis: Basis::Poll, mode, cells };
+        self.push_at(Stream::Telemetry, at, now, Body::Samples(samples));
+    }
+
+    /// A device all of whose points are still being commissioned says so with every record.
+    fn mode_of(&self, index: usize) -> Mode {
+        let points = self.registry.devices.get(index).map_or(&[][..], |d| &d.points);
+        let testing = |c| c == Commissioning::Commissioning;
+        if !points.is_empty() && points.iter().all(|p| testing(p.commissioning)) {
+            Mode::Commissioning
+        } else {
+            Mode::Real
+        }
+    }
+
+    fn push(&mut self, stream: Stream, now: Now, body: Body) {
+        self.push_at(stream, now.mono, now, body);
+    }
+
+    fn push_at(&mut self, stream: Stream, at: Mono, now: Now, body: Body) {
+        let stamp =
+            Stamp { boot: self.boot, rev: self.registry.rev, mono: at, wall: now.wall_at(at), trust: now.trust };
+        if let Some(count) = self.totals.records.get_mut(stream.rank()) {
+            *count += 1;
+        }
+        self.outputs.push_back(Record { stream, stamp, body });
+    }
+}
+
+impl Device {
+    fn new(plan: &PlanDevice, now: Now) -> Self {
+        let class = |interval: &Duration| Class {
+            account: ClassAccount::new(*interval, now.mono),
+            last_heard: now.mono,
+            stale: false,
+        };
+        let point = |class: &u8| Point { class: *class, reading: None, at: now.mono, reporter: Reporter::default() };
+        Self {
+            slot: plan.slot,
+            link: LinkState::Connecting,
+            link_since: None,
+            classes: plan.classes.iter().map(class).collect(),
+            points: plan.class_of.iter().map(point).collect(),
+            coverage_from: now,
+            coverage_due: now.mono + COVERAGE_EVERY,
+            covered: Counts::default(),
+        }
+    }
+
+    /// Returns the classes of which nothing was heard for too long and that were not yet known to be stale.
+    fn newly_silent(&mut self, now: Mono) -> Vec<u8> {
+        let mut silent = Vec::new();
+        for (i, class) in self.classes.iter_mut().enumerate() {
+            let patience = (class.account.interval() * STALE_INTERVALS).max(STALE_AT_LEAST);
+            if !class.stale && now.since(class.last_heard) > patience {
+                class.stale = true;
+                silent.extend(u8::try_from(i));
+            }
+        }
+        silent
+    }
+
+    fn counts_since_coverage(&mut self, now: Mono) -> Counts {
+        let mut total = Counts::default();
+        for class in &mut self.classes {
+            class.account.expire(now);
+            let counts = class.account.counts();
+            total.ok += counts.ok;
+            total.bad += counts.bad;
+            total.skipped += counts.skipped;
+        }
+        let new = total.since(&self.covered);
+        self.covered = total;
+        new
+    }
+
+    fn view(&self) -> DeviceView {
+        DeviceView {
+            slot: self.slot,
+            link: self.link.clone(),
+            link_since: self.link_since,
+            classes: self.classes.iter().map(|c| class_view(&c.account)).collect(),
+            points: self.points.iter().map(|p| PointView { reading: p.reading, at: p.reading.map(|_| p.at) }).collect(),
+        }
+    }
+}
+
+fn class_view(account: &ClassAccount) -> ClassView {
+    let counts = account.counts();
+    let percentiles = account.percentiles();
+    ClassView {
+        interval: account.interval(),
+        p50: percentiles.map(|p| p.0),
+        p99: percentiles.map(|p| p.1),
+        worst_late: account.worst_late(),
+        due: counts.due(),
+        ok: counts.ok,
+        bad: counts.bad,
+        skipped: counts.skipped,
+    }
+}
+
+fn find<'a>(
+    by_slot: &BTreeMap<DeviceSlot, usize>,
+    devices: &'a mut [Device],
+    registry: &'a Registry,
+    slot: DeviceSlot,
+) -> Option<(usize, &'a mut Device, &'a DeviceSpec)> {
+    let index = *by_slot.get(&slot)?;
+    Some((index, devices.get_mut(index)?, registry.devices.get(index)?))
+}
+
+/// INVARIANT: the configuration admits at most 65,536 devices, and points per device.
+fn index_of(index: usize) -> u16 {
+    u16::try_from(index).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::reading::Value;
+    use crate::domain::registry::testing::registry_with;
+    use crate::domain::time::ClockTrust;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(secs: u64) -> Now {
+        let wall = Timestamp(1_700_000_000_000 + i64::try_from(secs).unwrap() * 1_000);
+        Now { mono: Mono::from_secs(secs), wall, trust: ClockTrust::Synced }
+    }
+
+    fn plan(rev: u32, slots: &[u32]) -> Plan {
+        let mut registry = registry_with(slots.len(), 2, |_| Some(1));
+        registry.rev = rev;
+        let device = |slot: &u32| PlanDevice { slot: DeviceSlot(*slot), classes: vec![SECOND], class_of: vec![0, 0] };
+        Plan { registry: Arc::new(registry), registry_json: "{}".into(), devices: slots.iter().map(device).collect() }
+    }
+
+    fn boot() -> Boot {
+        Boot { software: "test".into(), last_seen: None, off_ms: None, clean: true }
+    }
+
+    fn started(slots: &[u32]) -> Engine {
+        let mut engine = Engine::new(7, boot(), plan(1, slots), at(0));
+        drain(&mut engine);
+        engine
+    }
+
+    fn drain(engine: &mut Engine) -> Vec<Record> {
+        std::iter::from_fn(|| engine.poll_output()).collect()
+    }
+
+    fn sample(slot: u32, secs: u64, values: &[f64]) -> FieldEvent {
+        let readings = values.iter().zip(0u16..).map(|(v, o)| (o, Reading::good(Value::Number(*v)))).collect();
+        FieldEvent::Sample(Sample { slot: DeviceSlot(slot), at: Mono::from_secs(secs), readings })
+    }
+
+    fn poll(slot: u32, secs: u64, ok: bool) -> FieldEvent {
+        let due = Mono::from_secs(secs);
+        FieldEvent::Poll(Poll { slot: DeviceSlot(slot), class: 0, due, started: due, ended: due, ok, skipped: 0 })
+    }
+
+    fn link(slot: u32, secs: u64, state: LinkState) -> FieldEvent {
+        FieldEvent::Link(LinkChange { slot: DeviceSlot(slot), at: Mono::from_secs(secs), state })
+    }
+
+    fn down() -> LinkState {
+        LinkState::Down { reason: "no answer within 1 s".into(), retry: SECOND }
+    }
+
+    fn samples_of(records: &[Record]) -> Vec<&Samples> {
+        let samples = |r: &'_ Record| matches!(r.body, Body::Samples(_));
+        records
+            .iter()
+            .filter(|r| samples(r))
+            .map(|r| if let Body::Samples(s) = &r.body { s } else { unreachable!("filtered") })
+            .collect()
+    }
+
+    fn coverages(records: &[Record]) -> Vec<Coverage> {
+        records.iter().filter_map(|r| if let Body::Coverage(c) = &r.body { Some(*c) } else { None }).collect()
+    }
+
+    fn tick_through(engine: &mut Engine, from: u64, to: u64) -> Vec<Record> {
+        let mut records = Vec::new();
+        for secs in from..=to {
+            engine.handle_timeout(at(secs));
+            records.extend(drain(engine));
+        }
+        records
+    }
+
+    #[test]
+    fn a_start_records_the_boot_and_what_the_points_mean() {
+        let mut engine = Engine::new(7, boot(), plan(3, &[0]), at(5));
+        let records = drain(&mut engine);
+        assert_eq!(records.iter().map(|r| r.stream).collect::<Vec<_>>(), [Stream::Event, Stream::Registry]);
+        assert!(records.iter().all(|r| r.stamp.boot == 7 && r.stamp.rev == 3 && r.stamp.wall == at(5).wall));
+    }
+
+    #[test]
+    fn a_reading_carries_the_time_it_was_taken_not_the_time_it_arrived() {
+        let mut engine = started(&[0]);
+        engine.handle_event(sample(0, 10, &[1.0, 2.0]), at(13));
+        let records = drain(&mut engine);
+        assert_eq!(records[0].stamp.wall, at(10).wall);
+        assert_eq!(records[0].stamp.mono, Mono::from_secs(10));
+    }
+
+    #[test]
+    fn report_by_exception_stands_before_the_stream_only() {
+        let mut engine = started(&[0]);
+        for secs in 1..=5 {
+            engine.handle_event(sample(0, secs, &[1.0, 2.0]), at(secs));
+        }
+        let records = drain(&mut engine);
+        assert_eq!(samples_of(&records).len(), 1, "nothing changed after the first");
+        assert_eq!(engine.totals().readings, 10, "but every reading was taken");
+        assert_eq!(engine.snapshot(at(5)).devices[0].points[0].at, Some(Mono::from_secs(5)));
+    }
+
+    #[test]
+    fn full_values_follow_a_reconnect_of_the_device_and_of_the_platform() {
+        let mut engine = started(&[0]);
+        engine.handle_event(link(0, 0, LinkState::Up), at(0));
+        engine.handle_event(sample(0, 1, &[1.0, 2.0]), at(1));
+        engine.handle_event(link(0, 2, down()), at(2));
+        engine.handle_event(link(0, 3, LinkState::Up), at(3));
+        drain(&mut engine);
+        engine.handle_event(sample(0, 4, &[1.0, 2.0]), at(4));
+        assert_eq!(samples_of(&drain(&mut engine))[0].cells.len(), 2);
+        engine.handle_refresh();
+        engine.handle_event(sample(0, 5, &[1.0, 2.0]), at(5));
+        assert_eq!(samples_of(&drain(&mut engine))[0].cells.len(), 2);
+    }
+
+    #[test]
+    fn a_device_that_goes_and_comes_is_two_events_however_often_it_is_tried() {
+        let mut engine = started(&[0]);
+        for (secs, state) in [(0, LinkState::Up), (1, down()), (2, down()), (4, down()), (8, LinkState::Up)] {
+            engine.handle_event(link(0, secs, state), at(secs));
+        }
+        let ups: Vec<bool> = drain(&mut engine)
+            .iter()
+            .filter_map(|r| if let Body::Link { up, .. } = r.body { Some(up) } else { None })
+            .collect();
+        assert_eq!(ups, [true, false, true]);
+    }
+
+    #[test]
+    fn coverage_comes_for_every_device_also_when_nothing_else_does() {
+        let mut engine = started(&[0, 1]);
+        for secs in 1..=60 {
+            engine.handle_event(poll(0, secs, secs % 10 != 0), at(secs));
+        }
+        let records = tick_through(&mut engine, 61, 95);
+        let of = |device| coverages(&records).into_iter().filter(|c| c.device == device).collect::<Vec<_>>();
+        let heard = of(0);
+        assert_eq!((heard[0].ok, heard[0].bad), (54, 6));
+        assert_eq!(of(1)[0].ok, 0);
+        assert!(of(1)[0].skipped > 0, "a reader of which nothing is heard is missed");
+        for c in coverages(&records) {
+            assert_eq!(c.due, c.ok + c.bad + c.skipped);
+        }
+    }
+
+    #[test]
+    fn a_class_of_which_nothing_is_heard_turns_stale_once() {
+        let mut engine = started(&[0]);
+        engine.handle_event(sample(0, 1, &[1.0, 2.0]), at(1));
+        engine.handle_event(poll(0, 1, true), at(1));
+        drain(&mut engine);
+        let records = tick_through(&mut engine, 2, 40);
+        let stale = samples_of(&records);
+        assert_eq!(stale.len(), 1);
+        assert!(stale[0].cells.iter().all(|(_, r)| r.quality == Quality::Stale && r.value.is_some()));
+    }
+
+    #[test]
+    fn a_reload_keeps_what_stays_and_refuses_what_went() {
+        let mut engine = started(&[0, 1]);
+        engine.handle_event(sample(0, 1, &[1.0, 2.0]), at(1));
+        engine.handle_event(sample(1, 1, &[1.0, 2.0]), at(1));
+        drain(&mut engine);
+        engine.handle_plan(plan(2, &[0, 5]), at(2));
+        let records = drain(&mut engine);
+        assert_eq!(coverages(&records).len(), 2, "what was counted is recorded");
+        assert!(records.iter().filter(|r| matches!(r.body, Body::Coverage(_))).all(|r| r.stamp.rev == 1));
+        assert!(records.iter().any(|r| matches!(r.body, Body::Registry { .. }) && r.stamp.rev == 2));
+        engine.handle_event(sample(1, 3, &[9.0, 9.0]), at(3));
+        assert_eq!((drain(&mut engine).len(), engine.totals().stale_events), (0, 1));
+        assert!(engine.snapshot(at(3)).devices[0].points[0].reading.is_some());
+    }
+
+    #[test]
+    fn a_step_of_the_clock_is_told_and_nothing_is_rewritten() {
+        let mut engine = started(&[0]);
+        engine.handle_timeout(at(1));
+        let stepped = Now { wall: Timestamp(at(2).wall.0 + 3_600_000), ..at(2) };
+        engine.handle_timeout(stepped);
+        let records = drain(&mut engine);
+        let Body::Clock(change) = records[0].body else { panic!("no clock record") };
+        assert_eq!(change.offset_ms, 3_600_000);
+        assert_eq!(tick_through(&mut engine, 2, 2).len(), 0, "told once");
+    }
+
+    #[test]
+    fn gaining_trust_is_told_with_no_step() {
+        let mut engine = Engine::new(1, boot(), plan(1, &[0]), Now { trust: ClockTrust::Unsynced, ..at(0) });
+        drain(&mut engine);
+        engine.handle_timeout(at(1));
+        let Body::Clock(change) = drain(&mut engine)[0].body else { panic!("no clock record") };
+        assert_eq!(change, ClockChange { from: ClockTrust::Unsynced, to: ClockTrust::Synced, offset_ms: 0 });
+    }
+
+    #[test]
+    fn the_same_inputs_give_the_same_records() {
+        let run = || {
+            let mut engine = Engine::new(7, boot(), plan(1, &[0, 1]), at(0));
+            for secs in 1..200 {
+                engine.handle_event(sample(u32::from(secs % 3 == 0), secs, &[(secs % 7) as f64, 2.0]), at(secs));
+                engine.handle_event(poll(0, secs, secs % 5 != 0), at(secs));
+                engine.handle_timeout(at(secs));
+            }
+            drain(&mut engine)
+        };
+        assert_eq!(run(), run());
+    }
+}

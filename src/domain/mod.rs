@@ -9,6 +9,7 @@
 //! stored form; [`ranges`] keeps account of sequence numbers; [`snapshot`] is what the page shows.
 
 pub mod codec;
+pub mod coverage;
 pub mod engine;
 pub mod field_event;
 pub mod id;
@@ -16,5 +17,6 @@ pub mod ranges;
 pub mod reading;
 pub mod record;
 pub mod registry;
+pub mod report;
 pub mod snapshot;
 pub mod time;

@@ -24,6 +24,7 @@ impl RangeSet {
         if start > end {
             return 0;
         }
+        let wanted = (start, end);
         let mut new = (end - start).saturating_add(1);
         // Everything that overlaps or touches [start, end] melts into one range.
         let touching: Vec<(u64, u64)> = self
@@ -34,8 +35,8 @@ impl RangeSet {
             .take_while(|(_, e)| e.saturating_add(1) >= start)
             .collect();
         for (s, e) in touching {
-            let (overlap_from, overlap_to) = (s.max(start), e.min(end));
-            if overlap_from <= overlap_to && range_within(overlap_from, overlap_to, start, end) {
+            let (overlap_from, overlap_to) = (s.max(wanted.0), e.min(wanted.1));
+            if overlap_from <= overlap_to {
                 new = new.saturating_sub(overlap_to - overlap_from + 1);
             }
             self.ranges.remove(&s);
@@ -137,10 +138,6 @@ impl RangeSet {
     }
 }
 
-fn range_within(from: u64, to: u64, start: u64, end: u64) -> bool {
-    start <= from && to <= end
-}
-
 impl FromIterator<RangeInclusive<u64>> for RangeSet {
     fn from_iter<I: IntoIterator<Item = RangeInclusive<u64>>>(ranges: I) -> Self {
         let mut set = Self::new();
@@ -148,5 +145,76 @@ impl FromIterator<RangeInclusive<u64>> for RangeSet {
             set.insert(range);
         }
         set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Change {
+        Insert(u64, u64),
+        Remove(u64, u64),
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        let span = (0u64..60, 0u64..12).prop_map(|(a, n)| (a, a + n));
+        prop_oneof![span.clone().prop_map(|(a, b)| Change::Insert(a, b)), span.prop_map(|(a, b)| Change::Remove(a, b)),]
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_the_set_it_says_it_is(changes in proptest::collection::vec(change(), 0..40), from in 0u64..80, n in 0u64..20) {
+            let mut set = RangeSet::new();
+            let mut model = BTreeSet::new();
+            for change in changes {
+                match change {
+                    Change::Insert(a, b) => {
+                        let new = (a..=b).filter(|n| model.insert(*n)).count();
+                        prop_assert_eq!(set.insert(a..=b), new as u64);
+                    }
+                    Change::Remove(a, b) => {
+                        set.remove(a..=b);
+                        model.retain(|n| !(a..=b).contains(n));
+                    }
+                }
+            }
+            prop_assert_eq!(set.iter().flatten().collect::<BTreeSet<_>>(), model.clone());
+            prop_assert_eq!(set.len(), model.len() as u64);
+            prop_assert_eq!(set.last(), model.last().copied());
+            prop_assert_eq!(set.contains(from), model.contains(&from));
+            prop_assert_eq!(set.first_missing(from), (from..).find(|n| !model.contains(n)).unwrap());
+            prop_assert_eq!(set.missing(from..=from + n), (from..=from + n).filter(|n| !model.contains(n)).count() as u64);
+            prop_assert_eq!(set.covers(from..=from + n), (from..=from + n).all(|n| model.contains(&n)));
+            let hole = set.first_hole(from..=from + n);
+            let first = (from..=from + n).find(|n| !model.contains(n));
+            prop_assert_eq!(hole.as_ref().map(|h| *h.start()), first);
+            if let Some(hole) = hole {
+                prop_assert!(hole.clone().all(|n| !model.contains(&n)));
+                prop_assert!(*hole.end() == from + n || model.contains(&(hole.end() + 1)));
+            }
+            for pair in set.iter().collect::<Vec<_>>().windows(2) {
+                prop_assert!(pair[0].end() + 1 < *pair[1].start(), "touching ranges are one");
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_range_changes_nothing() {
+        let mut set = RangeSet::new();
+        #[expect(clippy::reversed_empty_ranges, reason = "that is the case under test")]
+        let new = set.insert(5..=4);
+        assert_eq!((new, set.is_empty()), (0, true));
+    }
+
+    #[test]
+    fn the_ends_of_u64_do_not_overflow() {
+        let set: RangeSet = [u64::MAX - 1..=u64::MAX, 0..=0].into_iter().collect();
+        assert_eq!((set.n_ranges(), set.first_missing(0), set.contains(u64::MAX)), (2, 1, true));
     }
 }

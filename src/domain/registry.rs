@@ -105,3 +105,32 @@ impl Commissioning {
         }
     }
 }
+
+/// Registries for tests.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// Returns revision 1 with `n_devices` devices `d0`, `d1`, … of `n_points` points `d0.p0`, … each.
+    pub(crate) fn registry_with(n_devices: usize, n_points: usize, decimals: impl Fn(usize) -> Option<u8>) -> Registry {
+        let point = |d: usize, p: usize| PointSpec {
+            uid: PointUid::new(format!("u-{d}-{p}")),
+            tag: Tag::new(format!("d{d}.p{p}")),
+            name: format!("测点 {p}"),
+            unit: "kPa".into(),
+            decimals: decimals(p),
+            range: None,
+            deadband: Deadband::Absolute(0.0),
+            max_silence: Duration::from_secs(60),
+            interval: Duration::from_secs(1),
+            platform: PlatformCodes::default(),
+            commissioning: Commissioning::InService,
+        };
+        let device = |d: usize| DeviceSpec {
+            id: DeviceId::new(format!("d{d}")),
+            name: format!("设备 {d}"),
+            points: (0..n_points).map(|p| point(d, p)).collect(),
+        };
+        Registry { rev: 1, devices: (0..n_devices).map(|d| Arc::new(device(d))).collect() }
+    }
+}

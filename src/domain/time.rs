@@ -58,6 +58,32 @@ impl Timestamp {
     }
 }
 
+impl fmt::Display for Timestamp {
+    /// UTC with milliseconds, as on the wire: `2026-11-23T08:00:00.120Z`. Years beyond 0000..=9999 are clamped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DAY_MS: i64 = 86_400_000;
+        let ms = self.0.clamp(-62_167_219_200_000, 253_402_300_799_999);
+        let (year, month, day) = civil(ms.div_euclid(DAY_MS));
+        let of_day = ms.rem_euclid(DAY_MS);
+        let (h, m, s, ms) = (of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1000 % 60, of_day % 1000);
+        write!(f, "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{ms:03}Z")
+    }
+}
+
+/// Returns year, month and day of the day `days` after 1970-01-01, in the proleptic Gregorian calendar (H. Hinnant,
+/// "chrono-compatible low-level date algorithms", `civil_from_days`).
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
 /// How far the wall clock can be believed. Travels with every record (IEC 61850 `ClockNotSynchronized`, IEC 60870-5 IV).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ClockTrust {
@@ -101,5 +127,38 @@ impl Now {
     /// Returns the wall time of the earlier (or equal) monotonic instant `at`, by the clock as it stands now.
     pub fn wall_at(&self, at: Mono) -> Timestamp {
         self.wall.before(self.mono.since(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wall_time_prints_as_on_the_wire() {
+        let cases = [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_795_507_200_120, "2026-11-24T08:00:00.120Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+            (i64::MAX, "9999-12-31T23:59:59.999Z"),
+        ];
+        for (ms, text) in cases {
+            assert_eq!(Timestamp(ms).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn it_agrees_with_a_calendar_library_over_the_centuries() {
+        for day in (-700_000i64..2_900_000).step_by(97) {
+            let ms = day * 86_400_000 + 12_345_678;
+            let expected = jiff::Timestamp::from_millisecond(ms).map(|t| format!("{t:.3}"));
+            if let Ok(expected) = expected
+                && !expected.starts_with('-')
+            {
+                assert_eq!(Timestamp(ms).to_string(), expected);
+            }
+        }
     }
 }

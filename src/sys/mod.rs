@@ -3,3 +3,4 @@
 //! The only room where `unsafe` may stand, each block with its reason.
 
 pub mod clock;
+pub mod disk;

@@ -1,0 +1,391 @@
+//! The composition root: the only place that knows every task and every channel.
+//!
+//! ```text
+//!  links (1/address) ──mpsc FieldEvent──▶ engine ──Appender──▶ store (own threads) ◀──reads── uplink ──▶ broker
+//!                                          ▲  │ ╲──mpsc Live (dropped when full: the uplink reads it from the store)─▶ uplink
+//!               page, commands ──mpsc Request┘  └── oneshot answers
+//! ```
+//!
+//! | task | kind | ends when |
+//! |---|---|---|
+//! | `engine` | core | its input closes: all links ended and the gateway holds no sender |
+//! | `link <address>` | restartable | stopped, or a reload leaves it without devices |
+//! | `uplink` | restartable | stopped, after the engine, so that the last records still leave |
+//! | `commands` | core | stopped with the sources |
+//! | `page` | restartable | stopped last |
+//! | `housekeeping` | core | stopped: clock trust, watchdog, changed files |
+//!
+//! The store's threads are its own; [`Gateway::run`] closes it after the engine has ended.
+
+mod commands;
+#[cfg(feature = "sim")]
+pub mod demo;
+mod engine;
+mod feed;
+mod housekeeping;
+mod links;
+mod reload;
+mod trend;
+mod views;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+pub use self::views::Views;
+
+use self::engine::{EngineTask, Request};
+use self::links::Links;
+use crate::buffer;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::engine::Engine;
+use crate::domain::field_event::FieldEvent;
+use crate::domain::record::Boot;
+use crate::domain::snapshot::UplinkStatus;
+use crate::state::registry::RegistryBook;
+use crate::state::{State, StateError};
+use crate::supervise::{CoreFailed, Pulse, Supervisor};
+use crate::{sys, uplink, web};
+
+/// Software version, as told in boot records and on the page.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Time for everything to run dry after a stop; less than `TimeoutStopSec` of the unit.
+pub const GRACE: Duration = Duration::from_secs(10);
+
+/// Field events on their way to the engine. At 800 requests/s this is about a second of a stalled engine; beyond it the
+/// readers wait, and their polls are counted as skipped.
+const N_QUEUED_FIELD_EVENTS: usize = 1024;
+/// Requests to the engine: page, commands and reloads are few.
+const N_QUEUED_REQUESTS: usize = 64;
+/// Live records on their way to the uplink: about a second at full load; beyond it they are history.
+const N_QUEUED_LIVE: usize = 2048;
+/// Commands on their way from the uplink.
+const N_QUEUED_COMMANDS: usize = 16;
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state folder.
+    #[error("the state folder cannot be used")]
+    State(#[source] StateError),
+    /// The store.
+    #[error("the store cannot be opened")]
+    Store(#[source] buffer::OpenError),
+    /// The page's address.
+    #[error("the page cannot listen on `{address}`")]
+    Listen {
+        /// As configured.
+        address: SocketAddr,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A task that should have done a step is gone.
+    #[error("start was interrupted: {0}")]
+    Interrupted(String),
+}
+
+/// Why the gateway ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A core task failed; systemd starts anew.
+    #[error(transparent)]
+    Core(#[from] CoreFailed),
+    /// The store could not be closed in order.
+    #[error("the store could not be closed in order")]
+    Close(#[source] buffer::CloseError),
+}
+
+/// How an orderly end went.
+#[derive(Debug, Default)]
+pub struct StopReport {
+    /// Tasks that did not end within [`GRACE`] and were aborted.
+    pub aborted: Vec<String>,
+}
+
+/// A started gateway; [`Gateway::run`] drives it.
+pub struct Gateway {
+    clock: Clock,
+    config: Config,
+    config_dir: PathBuf,
+    supervisor: Supervisor,
+    stops: Stops,
+    links: Links,
+    book: RegistryBook,
+    store: buffer::Store,
+    requests: mpsc::Sender<Request>,
+    /// Held so that the engine's input stays open while no link runs; dropped first of all at the end.
+    events: Option<mpsc::Sender<FieldEvent>>,
+    registry_rev: watch::Sender<u32>,
+    reloads: mpsc::Receiver<()>,
+    uplink: UplinkParts,
+    views: Views,
+    web_addr: SocketAddr,
+}
+
+/// One token per stage of the end.
+#[derive(Clone, Default)]
+struct Stops {
+    field: CancellationToken,
+    engine: CancellationToken,
+    uplink: CancellationToken,
+    page: CancellationToken,
+}
+
+/// What each start of the uplink task needs.
+#[derive(Clone)]
+struct UplinkParts {
+    next: watch::Receiver<[u64; 6]>,
+    status: watch::Sender<Arc<UplinkStatus>>,
+    identity: uplink::Identity,
+    commands: mpsc::Sender<uplink::Command>,
+    memory: Arc<dyn uplink::CommandMemory>,
+    stop: CancellationToken,
+}
+
+impl Gateway {
+    /// Opens everything and starts all tasks.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; nothing runs then.
+    pub async fn start(config: Config, config_dir: PathBuf) -> Result<Self, StartError> {
+        let clock = Clock::system();
+        let state = State::open(&config.state_dir).map_err(StartError::State)?;
+        let book = RegistryBook::new(state.clone());
+        let revision = book.revision_of(&config.specs).map_err(StartError::State)?;
+        let opened = open_store(&config, &clock).await?;
+        let listener = bind(config.web.listen).await?;
+        let web_addr = listener.local_addr().unwrap_or(config.web.listen);
+
+        let mut links = Links::new();
+        let plan = links.plan(&config, revision);
+        let rev = plan.registry.rev;
+        let engine = Engine::new(opened.start.boot, boot_body(&opened.start, &clock), plan, clock.now());
+        let (events_tx, events_rx) = mpsc::channel(N_QUEUED_FIELD_EVENTS);
+        let (requests_tx, requests_rx) = mpsc::channel(N_QUEUED_REQUESTS);
+        let (reloads_tx, reloads_rx) = mpsc::channel(1);
+        let (commands_tx, commands_rx) = mpsc::channel(N_QUEUED_COMMANDS);
+        let (next_tx, next_rx) = watch::channel(opened.appender.next());
+        let (rev_tx, rev_rx) = watch::channel(rev);
+        let status_tx = watch::Sender::new(Arc::new(UplinkStatus::default()));
+        let pulses = [Pulse::new("engine", clock.mono()), Pulse::new("housekeeping", clock.mono())];
+        let [engine_pulse, house_pulse] = pulses.clone();
+
+        let stops = Stops::default();
+        let mut supervisor = Supervisor::new(clock.clone());
+        let task = EngineTask::new(engine, opened.appender, next_tx, clock.clone(), engine_pulse);
+        supervisor.core("engine", stops.engine.clone(), task.run(events_rx, requests_rx));
+        let identity = uplink::Identity {
+            epoch: opened.start.epoch.clone(),
+            boot: opened.start.boot,
+            software: VERSION.to_owned(),
+            registry: rev_rx,
+        };
+        let views = Views::new(views::Parts {
+            clock: clock.clone(),
+            config: &config,
+            start: &opened.start,
+            store: opened.store.clone(),
+            uplink: status_tx.subscribe(),
+            requests: requests_tx.clone(),
+            book: book.clone(),
+            pulses: pulses.to_vec(),
+        });
+        let files = housekeeping::Files { dir: config_dir.clone(), also: config.files.clone() };
+        let house =
+            housekeeping::run(clock.clone(), files, reloads_tx, pulses.to_vec(), house_pulse, stops.page.clone());
+        supervisor.core("housekeeping", stops.page.clone(), house);
+        let answers = commands::Answerer { requests: requests_tx.clone(), book: book.clone() };
+        supervisor.core("commands", stops.engine.clone(), answers.run(commands_rx, stops.engine.clone()));
+        let memory = Arc::new(uplink::FileMemory::new(config.state_dir.join("commands")));
+        let mut gateway = Self {
+            uplink: UplinkParts {
+                next: next_rx,
+                status: status_tx,
+                identity,
+                commands: commands_tx,
+                memory,
+                stop: stops.uplink.child_token(),
+            },
+            clock,
+            config,
+            config_dir,
+            supervisor,
+            stops,
+            links,
+            book,
+            store: opened.store,
+            requests: requests_tx,
+            events: Some(events_tx),
+            registry_rev: rev_tx,
+            reloads: reloads_rx,
+            views,
+            web_addr,
+        };
+        gateway.start_page(listener);
+        gateway.start_uplink();
+        gateway.start_links();
+        Ok(gateway)
+    }
+
+    /// Returns where the page listens.
+    pub fn web_addr(&self) -> SocketAddr {
+        self.web_addr
+    }
+
+    /// Returns what the page, the demo and the tests look at.
+    pub fn views(&self) -> Views {
+        self.views.clone()
+    }
+
+    /// Runs until `stop` is cancelled, then drains. `reload` asks to read the configuration again (SIGHUP).
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`] when a core task failed; what could be drained was.
+    pub async fn run(
+        mut self,
+        stop: CancellationToken,
+        mut reload: mpsc::Receiver<()>,
+    ) -> Result<StopReport, RunError> {
+        let failure = loop {
+            tokio::select! {
+                () = stop.cancelled() => break None,
+                failed = self.supervisor.core_failure() => break Some(failed),
+                Some(()) = reload.recv() => self.reload().await,
+                Some(()) = self.reloads.recv() => self.reload().await,
+            }
+        };
+        let report = self.drain().await?;
+        match failure {
+            Some(failed) => Err(RunError::Core(failed)),
+            None => Ok(report),
+        }
+    }
+
+    /// Stops the sources and lets the rest run dry: links, engine, store and uplink, page.
+    async fn drain(&mut self) -> Result<StopReport, RunError> {
+        tracing::info!("Stopping.");
+        drop(sd_notify::notify(&[sd_notify::NotifyState::Stopping]));
+        let deadline = self.clock.mono() + GRACE;
+        self.stops.engine.cancel();
+        self.stops.field.cancel();
+        self.links.clear();
+        self.events = None;
+        // The engine ends when the last link has; the store then holds every record that was made.
+        self.wait_for_engine(deadline).await;
+        self.stops.uplink.cancel();
+        let store = self.store.clone();
+        let closing = async { store.close().await };
+        let waiting = async {
+            let aborted = self.supervisor.drain_named("uplink", deadline).await;
+            self.stops.page.cancel();
+            aborted
+        };
+        let mut aborted = waiting.await;
+        let closed = closing.await;
+        aborted.extend(self.supervisor.drain(deadline + Duration::from_secs(2)).await);
+        for name in &aborted {
+            tracing::error!(task = %name, "Task did not end in time and was aborted.");
+        }
+        closed.map_err(RunError::Close)?;
+        tracing::info!("Stopped.");
+        Ok(StopReport { aborted })
+    }
+
+    async fn wait_for_engine(&mut self, deadline: crate::domain::time::Mono) {
+        let aborted = self.supervisor.drain_named("engine", deadline).await;
+        if !aborted.is_empty() {
+            tracing::error!("The engine did not end in time.");
+        }
+    }
+
+    fn start_links(&mut self) {
+        let Some(events) = &self.events else { return };
+        self.links.apply(&mut self.supervisor, events, &self.clock, &self.stops.field);
+    }
+
+    /// (Re)starts the uplink with the settings as they stand; without an uplink configured there is none.
+    fn start_uplink(&mut self) {
+        self.uplink.stop.cancel();
+        self.uplink.stop = self.stops.uplink.child_token();
+        let Some(settings) = self.config.uplink.clone() else { return };
+        let (parts, requests, store, book, clock) =
+            (self.uplink.clone(), self.requests.clone(), self.store.clone(), self.book.clone(), self.clock.clone());
+        self.supervisor.restartable("uplink", self.uplink.stop.clone(), move |stop| {
+            let (parts, requests, clock) = (parts.clone(), requests.clone(), clock.clone());
+            let (settings, source) = (settings.clone(), feed::Feed::new(store.clone()));
+            let registries = feed::Registries::new(book.clone());
+            async move {
+                // A new channel with each start: what the last one left in it is history now.
+                let (live_tx, live) = mpsc::channel(N_QUEUED_LIVE);
+                drop(requests.send(Request::Live(live_tx)).await);
+                let inputs = uplink::Inputs {
+                    settings,
+                    source,
+                    registries,
+                    live,
+                    next: parts.next,
+                    identity: parts.identity,
+                    commands: parts.commands,
+                    memory: parts.memory,
+                    status: parts.status,
+                    clock,
+                    stop,
+                };
+                uplink::run(inputs).await
+            }
+        });
+    }
+
+    fn start_page(&mut self, listener: TcpListener) {
+        let (settings, views, addr) = (self.config.web.clone(), self.views.clone(), self.web_addr);
+        let mut first = Some(listener);
+        self.supervisor.restartable("page", self.stops.page.clone(), move |stop| {
+            let (settings, views, ready) = (settings.clone(), views.clone(), first.take());
+            async move {
+                let listener = match ready {
+                    Some(listener) => listener,
+                    None => bind(addr).await.map_err(|e| e.to_string())?,
+                };
+                web::serve(settings, listener, views, stop).await
+            }
+        });
+    }
+}
+
+async fn open_store(config: &Config, clock: &Clock) -> Result<buffer::Opened, StartError> {
+    let (settings, now) = (config.store.clone(), clock.now());
+    tokio::task::spawn_blocking(move || buffer::open(settings, now))
+        .await
+        .map_err(|e| StartError::Interrupted(e.to_string()))?
+        .map_err(StartError::Store)
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+}
+
+/// Says how long the gateway was off: exactly by the monotonic clock when the machine stayed up, else not at all here;
+/// the platform can judge by the two wall times and their trust.
+fn boot_body(start: &buffer::Start, clock: &Clock) -> Boot {
+    let off = start
+        .last_seen
+        .as_ref()
+        .filter(|seen| !seen.machine_boot_id.is_empty() && seen.machine_boot_id == sys::clock::machine_boot_id())
+        .map(|seen| clock.mono().since(seen.mono));
+    Boot {
+        software: VERSION.to_owned(),
+        last_seen: start.last_seen.as_ref().map(|seen| seen.wall),
+        off_ms: off.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+        clean: start.clean,
+    }
+}

@@ -1,0 +1,61 @@
+//! Taking over a changed configuration while running: validated first, then device by device. The running one goes on
+//! when the new one has a problem; what can only be changed by a restart is named and left.
+
+use tokio::sync::oneshot;
+
+use super::Gateway;
+use super::engine::Request;
+use crate::config;
+use crate::config::Config;
+
+impl Gateway {
+    /// Reads the configuration folder again and takes over what it can.
+    pub(super) async fn reload(&mut self) {
+        drop(sd_notify::notify(&[sd_notify::NotifyState::Reloading]));
+        match config::load(&self.config_dir) {
+            Ok(loaded) => self.take_over(loaded.config).await,
+            Err(problems) => {
+                tracing::error!(%problems, "New configuration is refused; the running one goes on.");
+            }
+        }
+        drop(sd_notify::notify(&[sd_notify::NotifyState::Ready]));
+    }
+
+    async fn take_over(&mut self, new: Config) {
+        for what in needs_restart(&self.config, &new) {
+            tracing::warn!(what, "Changed setting takes effect at the next start.");
+        }
+        let revision = match self.book.revision_of(&new.specs) {
+            Ok(revision) => revision,
+            Err(error) => {
+                tracing::error!(%error, "New registry revision cannot be kept; the running configuration goes on.");
+                return;
+            }
+        };
+        let rev = revision.registry.rev;
+        let plan = self.links.plan(&new, revision);
+        let (done_tx, done_rx) = oneshot::channel();
+        // The engine knows the new slots before a link can use one.
+        drop(self.requests.send(Request::Plan(Box::new(plan), done_tx)).await);
+        drop(done_rx.await);
+        self.registry_rev.send_replace(rev);
+        let uplink_changed = new.uplink != self.config.uplink;
+        self.config.devices = new.devices;
+        self.config.specs = new.specs;
+        self.config.uplink = new.uplink;
+        self.start_links();
+        if uplink_changed {
+            self.start_uplink();
+        }
+        tracing::info!(rev, uplink_changed, "New configuration is in force.");
+    }
+}
+
+fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let checks = [
+        ("gateway", old.gateway != new.gateway),
+        ("store", old.store != new.store || old.state_dir != new.state_dir),
+        ("web", old.web != new.web),
+    ];
+    checks.into_iter().filter(|(_, changed)| *changed).map(|(what, _)| what).collect()
+}

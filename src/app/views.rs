@@ -1,0 +1,126 @@
+//! What the page, the demo and the tests look at: joins the page to the engine, the store, the uplink and the clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::VERSION;
+use super::engine::Request;
+use super::trend;
+use crate::buffer;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::snapshot::{ClockStatus, Snapshot, StoreStatus, UplinkStatus};
+use crate::domain::time::Now;
+use crate::state::registry::RegistryBook;
+use crate::supervise::Pulse;
+use crate::web::{Identity, Park, Readiness, Trend, TrendError};
+
+/// An engine that has not answered a look within this is not answering.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// A loop that has not turned for this long is told as hung.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub struct Views {
+    clock: Clock,
+    identity: Identity,
+    store: buffer::Store,
+    store_status: watch::Receiver<Arc<StoreStatus>>,
+    uplink: watch::Receiver<Arc<UplinkStatus>>,
+    requests: mpsc::Sender<Request>,
+    book: RegistryBook,
+    pulses: Vec<Pulse>,
+}
+
+/// What [`Views`] are made of.
+pub(super) struct Parts<'a> {
+    pub(super) clock: Clock,
+    pub(super) config: &'a Config,
+    pub(super) start: &'a buffer::Start,
+    pub(super) store: buffer::Store,
+    pub(super) uplink: watch::Receiver<Arc<UplinkStatus>>,
+    pub(super) requests: mpsc::Sender<Request>,
+    pub(super) book: RegistryBook,
+    pub(super) pulses: Vec<Pulse>,
+}
+
+impl Views {
+    pub(super) fn new(parts: Parts<'_>) -> Self {
+        Self {
+            identity: Identity {
+                park: parts.config.gateway.park.clone(),
+                gateway: parts.config.gateway.id.clone(),
+                name: parts.config.gateway.name.clone(),
+                epoch: parts.start.epoch.clone(),
+                boot: parts.start.boot,
+            },
+            clock: parts.clock,
+            store_status: parts.store.status(),
+            store: parts.store,
+            uplink: parts.uplink,
+            requests: parts.requests,
+            book: parts.book,
+            pulses: parts.pulses,
+        }
+    }
+}
+
+impl Park for Views {
+    fn identity(&self) -> Identity {
+        self.identity.clone()
+    }
+
+    async fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        let (answer_tx, answer_rx) = oneshot::channel();
+        let ask = async {
+            self.requests.send(Request::Snapshot(answer_tx)).await.ok()?;
+            answer_rx.await.ok()
+        };
+        tokio::time::timeout(ANSWER_WITHIN, ask).await.ok().flatten()
+    }
+
+    fn store(&self) -> Arc<StoreStatus> {
+        self.store_status.borrow().clone()
+    }
+
+    fn uplink(&self) -> Arc<UplinkStatus> {
+        self.uplink.borrow().clone()
+    }
+
+    fn clock(&self) -> ClockStatus {
+        let (steps, last_step_ms) = self.clock.steps();
+        ClockStatus { trust: self.clock.trust(), steps, last_step_ms, max_error: self.clock.max_error() }
+    }
+
+    fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    fn ready(&self) -> Readiness {
+        let now = self.clock.mono();
+        let mut reasons: Vec<String> = self
+            .pulses
+            .iter()
+            .filter(|p| p.age(now) > FRESH)
+            .map(|p| format!("任务 {0} 停转 / task {0} does not turn", p.name()))
+            .collect();
+        let live = reasons.is_empty();
+        let store = self.store();
+        if !store.healthy {
+            reasons.push(store.trouble.clone().unwrap_or_else(|| "存储不可写 / the store does not write".to_owned()));
+        }
+        Readiness { live, ready: reasons.is_empty(), reasons }
+    }
+
+    async fn trend(&self, tag: &str) -> Result<Trend, TrendError> {
+        let snapshot = self.snapshot().await.ok_or_else(|| TrendError::Unavailable("no snapshot".to_owned()))?;
+        trend::read(&self.store, &self.book, &snapshot, tag).await
+    }
+
+    fn version(&self) -> &'static str {
+        VERSION
+    }
+}

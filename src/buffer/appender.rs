@@ -1,0 +1,113 @@
+//! The engine's end of the store: gives numbers and queues, never waits, never fails.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{SyncSender, TrySendError};
+
+use bytes::Bytes;
+
+use super::batch::MAX_BODY;
+use super::marks::N;
+use super::shared::Shared;
+use super::writer::{Job, is_urgent};
+use crate::domain::record::{Entry, GapReason, Stamp, Stream};
+
+/// Gives numbers and queues records. One owner: the engine task.
+#[derive(Debug)]
+pub struct Appender {
+    shared: Arc<Shared>,
+    next: [u64; N],
+    /// Records that came while no number could be given; they get theirs, as a gap, when numbers are there again.
+    refused: [u64; N],
+    urgent: SyncSender<Job>,
+    bulk: SyncSender<Job>,
+}
+
+impl Appender {
+    pub(super) fn new(shared: Arc<Shared>, urgent: SyncSender<Job>, bulk: SyncSender<Job>) -> Self {
+        let next = std::array::from_fn(|r| shared.next.get(r).map_or(1, |n| n.load(Ordering::Acquire)));
+        Self { shared, next, refused: [0; N], urgent, bulk }
+    }
+
+    /// Queues a record and returns its number. What cannot be queued becomes a gap of the stream: `store_failed` when
+    /// the writer is behind, `full` when the stream is over its space, `unreadable` above [`super::MAX_BODY`].
+    ///
+    /// Returns 0 when no number can be given: the numbers reserved ahead are used up because the disk has taken no
+    /// reservation for minutes, or the store is closed. Such records are counted and become a `store_failed` gap as soon
+    /// as numbers are there again; nobody else will hear of them.
+    pub fn append(&mut self, stream: Stream, stamp: Stamp, body: Bytes) -> u64 {
+        let rank = stream.rank();
+        let Some(seq) = self.number(rank, stream) else {
+            self.shared.nudge();
+            return 0;
+        };
+        if body.len() > MAX_BODY {
+            self.lose(stream, seq, stamp, GapReason::Unreadable);
+        } else if self.shared.refuse.get(rank).is_some_and(|r| r.load(Ordering::Acquire)) {
+            self.lose(stream, seq, stamp, GapReason::Full);
+        } else {
+            self.queue(stream, Entry { seq, stamp, body });
+        }
+        seq
+    }
+
+    /// Returns the next number of each stream, by rank.
+    pub fn next(&self) -> [u64; N] {
+        self.next
+    }
+
+    fn queue(&self, stream: Stream, entry: Entry) {
+        let (seq, stamp) = (entry.seq, entry.stamp);
+        let queue = if is_urgent(stream) { &self.urgent } else { &self.bulk };
+        match queue.try_send(Job::Record(stream, entry)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.lose(stream, seq, stamp, GapReason::StoreFailed);
+            }
+        }
+    }
+
+    fn lose(&self, stream: Stream, seq: u64, stamp: Stamp, why: GapReason) {
+        self.shared.lose_exact(stream, seq..=seq, Some(stamp.wall), why);
+    }
+
+    /// Takes the next number, or counts one more refused.
+    fn number(&mut self, rank: usize, stream: Stream) -> Option<u64> {
+        let (next, refused) = (self.next.get_mut(rank)?, self.refused.get_mut(rank)?);
+        if self.shared.is_closing() {
+            return None;
+        }
+        let reserved = self.shared.reserved.get(rank)?.load(Ordering::Acquire);
+        let free = reserved.saturating_add(1).saturating_sub(*next);
+        if *refused > 0 && free > 0 {
+            let n = free.min(*refused);
+            self.shared.lose_exact(stream, *next..=*next + n - 1, None, GapReason::StoreFailed);
+            *next += n;
+            *refused -= n;
+        }
+        if *next > reserved || self.shared.losses_are_many() {
+            *refused += 1;
+            self.publish(rank);
+            return None;
+        }
+        let seq = *next;
+        *next += 1;
+        self.publish(rank);
+        Some(seq)
+    }
+
+    fn publish(&self, rank: usize) {
+        if let (Some(shared), Some(next)) = (self.shared.next.get(rank), self.next.get(rank)) {
+            shared.store(*next, Ordering::Release);
+        }
+        if rank == Stream::Telemetry.rank() {
+            return;
+        }
+        // Other streams have small blocks: ask in time. Telemetry's half block outlasts the keeper's own look by far.
+        let reserved = self.shared.reserved.get(rank).map_or(0, |r| r.load(Ordering::Acquire));
+        let next = self.next.get(rank).copied().unwrap_or(0);
+        if reserved.saturating_sub(next) < super::keeper::MIN_BLOCK_OTHERS / 2 {
+            self.shared.nudge();
+        }
+    }
+}

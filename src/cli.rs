@@ -1,0 +1,200 @@
+//! The commands, each with help a person can act on. Wrong usage and wrong configuration have their own exit codes.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::app::Gateway;
+use crate::config::{self, Loaded};
+
+/// `EX_CONFIG` of `sysexits.h`.
+const WRONG_CONFIGURATION: u8 = 78;
+/// Threads for I/O: the gateway shares a two- to four-core machine with nothing, and waits for most of its time.
+const N_WORKER_THREADS: usize = 2;
+
+/// 化工园区封闭化管理边缘网关 / edge gateway of a closed chemical park
+#[derive(Debug, Parser)]
+#[command(name = "parkgate", version, arg_required_else_help = true, propagate_version = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// 运行网关 / run the gateway
+    ///
+    /// Reads the devices, keeps every record, feeds the platform, shows the page. SIGTERM stops it within 10 s, SIGHUP (or
+    /// a changed file) takes over a new configuration; a wrong one is refused and the running one goes on.
+    Run {
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// 检查配置，不启动 / check a configuration without starting anything
+    ///
+    /// Names every problem at once: file, line, column or cell, what is wrong, what to write. Exit code 78 if there is any.
+    Check {
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// 查看存储内容 / show what is in the store
+    ///
+    /// Streams, first and last number, bytes, oldest record, gaps, quarantine. Reads only; works while the gateway runs.
+    Buffer {
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// 内置模拟园区演示 / run the gateway in a simulated park
+    ///
+    /// Starts simulated devices, a broker, a platform and the real gateway between them on loopback. With `--for` it ends
+    /// with an account; exit code 0 only if the account closes.
+    #[cfg(feature = "sim")]
+    Demo(crate::sim::demo::DemoArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct Folder {
+    /// Folder with gateway.toml, devices.toml, points.csv and, where there is a platform, uplink.toml
+    #[arg(long, value_name = "DIR", default_value = "/etc/parkgate")]
+    config: PathBuf,
+}
+
+/// Runs the command and returns the process's exit code.
+pub fn run(arguments: Arguments) -> ExitCode {
+    match arguments.command {
+        Command::Run { folder } => with_config(&folder.config, |loaded| run_gateway(loaded, folder.config.clone())),
+        Command::Check { folder } => with_config(&folder.config, |loaded| {
+            println!("配置可用 / the configuration is good\n{}", config::disk_need(&loaded.config));
+            ExitCode::SUCCESS
+        }),
+        Command::Buffer { folder } => with_config(&folder.config, |loaded| show_store(&loaded)),
+        #[cfg(feature = "sim")]
+        Command::Demo(args) => run_demo(args),
+    }
+}
+
+fn with_config(dir: &Path, then: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
+    match config::load(dir) {
+        Ok(loaded) => {
+            for warning in &loaded.warnings {
+                eprintln!("{warning}");
+            }
+            then(loaded)
+        }
+        Err(problems) => {
+            eprintln!("{problems}");
+            ExitCode::from(WRONG_CONFIGURATION)
+        }
+    }
+}
+
+fn run_gateway(loaded: Loaded, dir: PathBuf) -> ExitCode {
+    start_logging("info");
+    install_crypto();
+    ended(runtime().and_then(|runtime| runtime.block_on(gateway(loaded, dir))))
+}
+
+async fn gateway(loaded: Loaded, dir: PathBuf) -> Result<(), String> {
+    let stop = CancellationToken::new();
+    let signals = Signals::new().map_err(|e| format!("signals cannot be caught: {e}"))?;
+    let gateway = Gateway::start(loaded.config, dir).await.map_err(chain)?;
+    tracing::info!(page = %gateway.web_addr(), "Started.");
+    drop(sd_notify::notify(&[sd_notify::NotifyState::Ready]));
+    let (reload_tx, reload_rx) = mpsc::channel(1);
+    let running = gateway.run(stop.clone(), reload_rx);
+    tokio::pin!(running);
+    tokio::select! {
+        ended = &mut running => return ended.map(drop).map_err(chain),
+        () = signals.until_stop(&reload_tx) => stop.cancel(),
+    }
+    running.await.map(drop).map_err(chain)
+}
+
+#[cfg(feature = "sim")]
+fn run_demo(args: crate::sim::demo::DemoArgs) -> ExitCode {
+    start_logging("warn");
+    install_crypto();
+    let closed = runtime().and_then(|runtime| runtime.block_on(crate::app::demo::run(args)));
+    ended(closed.and_then(|closed| if closed { Ok(()) } else { Err("the account does not close".to_owned()) }))
+}
+
+fn show_store(loaded: &Loaded) -> ExitCode {
+    drop(loaded); ExitCode::FAILURE
+}
+
+fn ended(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("parkgate: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn runtime() -> Result<Runtime, String> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(N_WORKER_THREADS)
+        .thread_name("parkgate-io")
+        .enable_all()
+        .build()
+        .map_err(|e| format!("the runtime cannot be started: {e}"))
+}
+
+/// The level comes from `PARKGATE_LOG`, e.g. `info` or `parkgate::uplink=debug`.
+fn start_logging(default: &str) {
+    let filter = EnvFilter::try_from_env("PARKGATE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
+    drop(log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init());
+}
+
+/// One provider for all of TLS; a second call (tests) changes nothing.
+fn install_crypto() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+}
+
+/// Returns an error with all its causes in one line.
+pub(crate) fn chain(error: impl std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Returns when the process is asked to end; each SIGHUP before that asks for a reload.
+    async fn until_stop(mut self, reload: &mpsc::Sender<()>) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                // One waiting reload is enough: it reads the newest files.
+                _ = self.hangup.recv() => { reload.try_send(()).ok(); }
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Puts points to their devices: the reader's settings and the registry's description, in the same order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::devices::{DeviceRow, DevicesFile};
+use super::points::{Known, KnownDevice, PointRow};
+use super::problem::{Findings, Wrong, say};
+use crate::domain::registry::DeviceSpec;
+use crate::field::settings::{Device, PollClass};
+
+/// Poll classes one device may use: its points name them by one byte.
+const MAX_CLASSES: usize = 256;
+
+/// Returns what the point table may refer to.
+pub(super) fn known(file: &DevicesFile) -> Known {
+    let device = |(index, row): (usize, &DeviceRow)| {
+        let known = KnownDevice { index, counting: row.counting, max_registers: row.device.max_registers };
+        (row.device.id.as_str().to_owned(), Some(known))
+    };
+    let unsound = file.ids.iter().map(|id| (id.clone(), None));
+    let devices = unsound.chain(file.devices.iter().enumerate().map(device)).collect();
+    Known { devices: Some(devices), classes: Some(file.classes.clone()) }
+}
+
+/// Joins both files. Points that were wrong are already gone, so a device may seem empty only where no problem was found.
+pub(super) fn join(
+    file: DevicesFile,
+    points: Vec<PointRow>,
+    out: &mut Findings,
+) -> (Vec<Arc<Device>>, Vec<Arc<DeviceSpec>>) {
+    let mut by_device: BTreeMap<usize, Vec<PointRow>> = BTreeMap::new();
+    for point in points {
+        by_device.entry(point.device).or_default().push(point);
+    }
+    let DevicesFile { classes, devices, .. } = file;
+    let joined = devices.into_iter().enumerate().map(|(index, row)| {
+        let points = by_device.remove(&index).unwrap_or_default();
+        check(&row, &points, out);
+        one(row, points, &classes)
+    });
+    joined.unzip()
+}
+
+fn check(row: &DeviceRow, points: &[PointRow], out: &mut Findings) {
+    if points.is_empty() && out.errors() == 0 {
+        let id = &row.device.id;
+        let what = say!("设备 `{id}` 没有测点，不会被读取", "device `{id}` has no points and is not read");
+        let instead = say!("请在 points.csv 加上测点，或删去此设备", "add points in points.csv, or remove the device");
+        out.warn(row.spot.clone(), Wrong::new(what, instead));
+    }
+    let classes: std::collections::BTreeSet<_> = points.iter().map(|p| p.class.as_str()).collect();
+    if classes.len() > MAX_CLASSES {
+        let count = classes.len();
+        let what = say!("一台设备用了 {count} 个轮询类", "one device uses {count} poll classes");
+        let instead = say!("最多 {MAX_CLASSES} 个", "use at most {MAX_CLASSES}");
+        out.error(row.spot.clone(), Wrong::new(what, instead));
+    }
+}
+
+fn one(row: DeviceRow, points: Vec<PointRow>, classes: &BTreeMap<String, Duration>) -> (Arc<Device>, Arc<DeviceSpec>) {
+    let used = used(&points, classes);
+    let class_of = |name: &str| used.iter().position(|c| c.name == name).and_then(|i| u8::try_from(i).ok());
+    let mut device = row.device;
+    let mut spec = DeviceSpec { id: device.id.clone(), name: row.name, points: Vec::with_capacity(points.len()) };
+    for PointRow { class, mut point, spec: point_spec, .. } in points {
+        point.class = class_of(&class).unwrap_or_default();
+        device.points.push(point);
+        spec.points.push(point_spec);
+    }
+    device.classes = used;
+    (Arc::new(device), Arc::new(spec))
+}
+
+/// The classes a device's points use, fastest first, by name where equally fast.
+fn used(points: &[PointRow], classes: &BTreeMap<String, Duration>) -> Vec<PollClass> {
+    let names: std::collections::BTreeSet<_> = points.iter().map(|p| p.class.as_str()).collect();
+    let class = |name: &str| Some(PollClass { name: name.to_owned(), interval: classes.get(name).copied()? });
+    let mut used: Vec<_> = names.into_iter().filter_map(class).collect();
+    used.sort_by(|a, b| (a.interval, &a.name).cmp(&(b.interval, &b.name)));
+    used
+}

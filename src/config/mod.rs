@@ -1,0 +1,280 @@
+//! The configuration: a folder of four files, read and checked as a whole; every problem at once, each with its place
+//! and what to write instead.
+//!
+//! | file | what | needed |
+//! |---|---|---|
+//! | `gateway.toml` | `[gateway]` who this is, `[store]` what it keeps, `[web]` its page | yes |
+//! | `devices.toml` | `[classes]` poll intervals, `[defaults]`, `[[device]]` | yes |
+//! | `points.csv` | the point table (点表): UTF-8 with or without BOM, UTF-16, GB18030; comma, semicolon or tab | yes |
+//! | `uplink.toml` | `[mqtt]` the way to the platform | no file, no uplink |
+//!
+//! The annotated files in the repository's `config/` are the documentation: every key with unit, range, default and
+//! consequence. Relative paths start at the folder.
+//!
+//! ```text
+//! bytes ──▶ text ──▶ Section / Sheet ──▶ gateway, devices, uplink, points ──▶ join ──▶ disk ──▶ Config
+//!           (text)   (section, sheet)    (value, cell, address)              (join)   (disk)
+//!                           └──────────────── Findings ◀───────────────────────┘        │
+//!                                                 └──▶ Problems or warnings ◀───────────┘
+//! ```
+//!
+//! A file that is not TOML hides only its own mistakes: points are still checked, but nothing is said about devices that
+//! could not be read. Only `folder.rs`, `watch.rs`, [`load`] and the secret files of `uplink.rs` touch the disk.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::buffer::settings as buffer;
+use crate::domain::registry::DeviceSpec;
+use crate::field::settings::Device;
+use crate::uplink::settings as uplink;
+use crate::web::settings as web;
+
+mod address;
+mod cell;
+mod devices;
+pub mod disk;
+pub mod fingerprint;
+mod folder;
+mod gateway;
+mod join;
+mod points;
+pub mod problem;
+mod section;
+mod sheet;
+mod text;
+mod uplink_file;
+mod value;
+pub mod watch;
+
+pub use disk::{DiskNeed, disk_need};
+pub use fingerprint::fingerprint;
+pub use problem::{Problem, Problems, Severity, report};
+
+use problem::{Findings, Spot, Wrong, say};
+
+/// The files of the folder, in the order in which their problems are told.
+pub const FILES: [&str; 4] = [GATEWAY, DEVICES, UPLINK, POINTS];
+
+const GATEWAY: &str = "gateway.toml";
+const DEVICES: &str = "devices.toml";
+const UPLINK: &str = "uplink.toml";
+const POINTS: &str = "points.csv";
+
+/// A configuration that may be run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Who this gateway is.
+    pub gateway: Gateway,
+    /// Folder of the domain's memory.
+    pub state_dir: PathBuf,
+    /// The store; its consumers are `platform` where there is an uplink, else none.
+    pub store: buffer::Settings,
+    /// Share of readings expected to leave the deadband; for [`disk_need`] only.
+    pub expected_change: f64,
+    /// The uplink, where there is one.
+    pub uplink: Option<uplink::Settings>,
+    /// The page.
+    pub web: web::Settings,
+    /// Devices in file order.
+    pub devices: Vec<Arc<Device>>,
+    /// The same devices for the registry, same order, same points.
+    pub specs: Vec<Arc<DeviceSpec>>,
+    /// Every file read: the folder's own, secrets and certificates.
+    pub files: Vec<PathBuf>,
+}
+
+/// Who this gateway is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// Park id, `[a-z0-9-]{1,32}`.
+    pub park: String,
+    /// Logical gateway id, `[a-z0-9-]{1,32}`; outlives the hardware.
+    pub id: String,
+    /// Name as people say it.
+    pub name: String,
+    /// IANA name of the park's time zone.
+    pub timezone: String,
+}
+
+/// A configuration and what a person should look at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Warnings, by file and line.
+    pub warnings: Vec<Problem>,
+}
+
+/// Loads and checks the folder. Blocking; reads at most the four files, the secrets they name, and the size of the disk.
+///
+/// # Errors
+/// All problems, warnings among them, by file and line, when at least one of them is an error.
+pub fn load(dir: &Path) -> Result<Loaded, Problems> {
+    let mut out = Findings::default();
+    let files: Vec<PathBuf> = FILES.iter().map(|name| dir.join(name)).collect();
+    if !dir.is_dir() {
+        let path = dir.display();
+        let what = say!("没有配置目录 `{path}`", "there is no configuration folder `{path}`");
+        let instead = say!(
+            "请写含 {GATEWAY}、{DEVICES} 和 {POINTS} 的目录",
+            "name a folder with {GATEWAY}, {DEVICES} and {POINTS}"
+        );
+        out.error(Spot::file(dir), Wrong::new(what, instead));
+        return Err(Problems(out.sorted(&files)));
+    }
+    let config = read(dir, &mut out);
+    if let Some(config) = &config {
+        check_disk(config, &mut out);
+    }
+    match (out.errors(), config) {
+        (0, Some(config)) => Ok(Loaded { config: config.config, warnings: out.sorted(&files) }),
+        _ => Err(Problems(out.sorted(&files))),
+    }
+}
+
+/// A configuration with the place of its quota, against which the disk is checked.
+struct Whole {
+    config: Config,
+    quota_spot: Spot,
+}
+
+fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
+    let gateway = toml_file(&dir.join(GATEWAY), true, out, |page, table, out| gateway::read(page, table, dir, out));
+    let devices = toml_file(&dir.join(DEVICES), true, out, devices::read);
+    let who = gateway.as_ref().and_then(|file| file.gateway.as_ref());
+    let uplink_path = dir.join(UPLINK);
+    let uplink = toml_file(&uplink_path, false, out, |page, table, out| uplink_file::read(page, table, dir, who, out));
+    let uplink = uplink.flatten();
+    let points = points_file(&dir.join(POINTS), devices.as_ref(), out);
+    let (mut gateway, devices) = (gateway?, devices?);
+    let (devices, specs) = join::join(devices, points?, out);
+    let mut files: Vec<_> = [GATEWAY, DEVICES, POINTS].iter().map(|name| dir.join(name)).collect();
+    if let Some(uplink) = &uplink {
+        gateway.store.consumers.push("platform".into());
+        files.push(uplink_path);
+        files.extend(uplink.files.iter().cloned());
+    }
+    let config = Config {
+        gateway: gateway.gateway?,
+        state_dir: gateway.state_dir,
+        store: gateway.store,
+        expected_change: gateway.expected_change,
+        uplink: uplink.map(|u| u.settings),
+        web: gateway.web,
+        devices,
+        specs,
+        files,
+    };
+    Some(Whole { config, quota_spot: gateway.quota_spot })
+}
+
+fn toml_file<T>(
+    path: &Path,
+    needed: bool,
+    out: &mut Findings,
+    read: impl FnOnce(&section::Page<'_>, &toml::Spanned<toml::de::DeTable<'_>>, &mut Findings) -> T,
+) -> Option<T> {
+    let text = text_file(path, needed, out, text::decode_utf8)?;
+    let page = section::Page::new(path, &text);
+    let table = section::parse(&page, &text, out)?;
+    Some(read(&page, &table, out))
+}
+
+fn points_file(
+    path: &Path,
+    devices: Option<&devices::DevicesFile>,
+    out: &mut Findings,
+) -> Option<Vec<points::PointRow>> {
+    let text = text_file(path, true, out, text::decode)?;
+    let sheet = sheet::Sheet::read(path, &text, out)?;
+    let known = devices.map(join::known).unwrap_or_default();
+    Some(points::read(&sheet, &known, out))
+}
+
+fn text_file(
+    path: &Path,
+    needed: bool,
+    out: &mut Findings,
+    decode: impl FnOnce(&[u8]) -> Result<String, u32>,
+) -> Option<String> {
+    let bytes = match folder::read_bounded(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !needed => return None,
+        Err(error) => {
+            let what = say!("无法读取：{error}", "cannot be read: {error}");
+            let instead = say!(
+                "请放入此文件（样例在源码的 config/ 目录）并检查权限",
+                "put the file there (an example is in config/ of the source) and check its rights"
+            );
+            out.error(Spot::file(path), Wrong::new(what, instead));
+            return None;
+        }
+    };
+    let wrong = |line| {
+        let what = say!("不是可识别的文字编码", "not in a known text encoding");
+        let instead = match path.extension().is_some_and(|e| e == "toml") {
+            true => say!("请用 UTF-8 保存此文件", "save the file as UTF-8"),
+            false => say!(
+                "请在 Excel 中另存为“CSV UTF-8（逗号分隔）”",
+                "save it in Excel as \"CSV UTF-8 (Comma delimited)\""
+            ),
+        };
+        (Spot { line: Some(line), ..Spot::file(path) }, Wrong::new(what, instead))
+    };
+    decode(&bytes).map_err(wrong).map_err(|(spot, wrong)| out.error(spot, wrong)).ok()
+}
+
+/// What cannot fit is refused here, not found out after weeks by records that are gone.
+fn check_disk(whole: &Whole, out: &mut Findings) {
+    let need = disk_need(&whole.config);
+    let (have, quota) = (disk::Bytes(need.need), disk::Bytes(need.quota));
+    if !need.fits() {
+        let stored = need.stored_per_second.ceil();
+        let raise = need.fitting_quota();
+        let (zh, en) = need.fitting_retention().map_or_else(Default::default, |keep| {
+            (
+                format!("，或 [store.streams.telemetry] retention = \"{keep}\""),
+                format!(", or [store.streams.telemetry] retention = \"{keep}\""),
+            )
+        });
+        let what = say!(
+            "约需 {have}（每秒存 {stored} 个值），超过 quota {quota}",
+            "about {have} are needed ({stored} values/s stored), more than the quota of {quota}"
+        );
+        let instead = say!(
+            "请写 quota = \"{raise}\"{zh}，或加大死区、放慢轮询类",
+            "write quota = \"{raise}\"{en}, or wider deadbands, or slower classes"
+        );
+        out.error(whole.quota_spot.clone(), Wrong::new(what, instead));
+    }
+    if let Some(disk) = folder::disk(&whole.config.store.dir) {
+        check_room(whole, disk, out);
+    }
+}
+
+/// A quota larger than the disk can never hold; one larger than what is free now may be cured by clearing up, and must
+/// not keep a gateway from starting.
+#[expect(clippy::cast_precision_loss, reason = "for display only")]
+fn check_room(whole: &Whole, disk: folder::Disk, out: &mut Findings) {
+    let store = &whole.config.store;
+    let wanted = store.quota_bytes.saturating_add(store.ballast_bytes);
+    let (sum, path) = (disk::Bytes(wanted as f64), store.dir.display());
+    if wanted > disk.total {
+        let total = disk::Bytes(disk.total as f64);
+        let what = say!(
+            "quota 与 ballast 共 {sum}，而 `{path}` 所在磁盘只有 {total}",
+            "quota and ballast are {sum}, but the disk of `{path}` has only {total}"
+        );
+        let instead = say!("请减小 quota，或把 dir 放到更大的磁盘", "lower quota, or put dir on a larger disk");
+        out.error(whole.quota_spot.clone(), Wrong::new(what, instead));
+    } else if wanted > disk.usable {
+        let usable = disk::Bytes(disk.usable as f64);
+        let what = say!(
+            "quota 与 ballast 共 {sum}，而 `{path}` 所在磁盘只余 {usable}",
+            "quota and ballast are {sum}, but on the disk of `{path}` only {usable} are free"
+        );
+        let instead = say!("请清理磁盘，或减小 quota", "free some space, or lower quota");
+        out.warn(whole.quota_spot.clone(), Wrong::new(what, instead));
+    }
+}

@@ -1,0 +1,107 @@
+//! Report by exception: which readings are worth a telemetry record. It stands before the telemetry stream only; every
+//! reading reaches everything else.
+//!
+//! A reading is reported when it is the first (after a start, a reload, a reconnect), when its quality changed, when
+//! its value left the deadband around the value last *reported*, or when the point has been silent for its longest
+//! silence. So a slow drift cannot creep away, and a point that never changes is still heard.
+
+use super::reading::{Reading, Value};
+use super::registry::Deadband;
+use super::time::Mono;
+use std::time::Duration;
+
+/// What was last reported of one point.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reporter {
+    last: Option<(Reading, Mono)>,
+}
+
+impl Reporter {
+    /// Returns whether `reading`, read at `at`, is to be reported, and remembers it if so.
+    pub fn report(&mut self, reading: Reading, at: Mono, deadband: Deadband, max_silence: Duration) -> bool {
+        let worth = match self.last {
+            None => true,
+            Some((last, reported)) => at.since(reported) >= max_silence || changed(last, reading, deadband),
+        };
+        if worth {
+            self.last = Some((reading, at));
+        }
+        worth
+    }
+
+    /// Forgets what was reported: the next reading is reported whatever it is.
+    pub fn forget(&mut self) {
+        self.last = None;
+    }
+}
+
+fn changed(last: Reading, new: Reading, deadband: Deadband) -> bool {
+    if last.quality != new.quality {
+        return true;
+    }
+    match (last.value, new.value) {
+        (Some(last), Some(new)) => outside(last, new, deadband),
+        (None, None) => false,
+        (Some(_), None) | (None, Some(_)) => true,
+    }
+}
+
+/// Exact comparison without a deadband: 64-bit counters differ although their `f64` forms may not.
+fn outside(last: Value, new: Value, deadband: Deadband) -> bool {
+    match deadband {
+        Deadband::Off => true,
+        Deadband::Absolute(width) if width <= 0.0 => last != new,
+        Deadband::Absolute(width) => (new.as_f64() - last.as_f64()).abs() > width,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::reading::Quality;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn number(v: f64) -> Reading {
+        Reading::good(Value::Number(v))
+    }
+
+    fn reported(deadband: Deadband, readings: &[(u64, Reading)]) -> Vec<bool> {
+        let mut reporter = Reporter::default();
+        readings.iter().map(|(s, r)| reporter.report(*r, Mono::from_secs(*s), deadband, MINUTE)).collect()
+    }
+
+    #[test]
+    fn a_slow_drift_is_measured_from_the_last_reported_value() {
+        let drift: Vec<_> = (0..8u32).map(|i| (u64::from(i), number(f64::from(i) * 0.4))).collect();
+        assert_eq!(reported(Deadband::Absolute(1.0), &drift), [true, false, false, true, false, false, true, false]);
+    }
+
+    #[test]
+    fn a_silent_point_is_heard_at_its_longest_silence() {
+        let still = [(0, number(5.0)), (59, number(5.0)), (60, number(5.0)), (61, number(5.0))];
+        assert_eq!(reported(Deadband::Absolute(0.0), &still), [true, false, true, false]);
+    }
+
+    #[test]
+    fn every_change_of_quality_is_reported_whatever_the_deadband() {
+        let over = Reading { value: Some(Value::Number(5.0)), quality: Quality::OverRange };
+        let lost = Reading::missing(Quality::Comm);
+        let story = [(0, number(5.0)), (1, over), (2, lost), (3, lost), (4, number(5.0))];
+        assert_eq!(reported(Deadband::Absolute(100.0), &story), [true, true, true, false, true]);
+    }
+
+    #[test]
+    fn a_counter_beyond_the_digits_of_a_float_is_still_seen_to_move() {
+        let at = |n| Reading::good(Value::Counter(n));
+        let story = [(0, at(u64::MAX - 1)), (1, at(u64::MAX)), (2, at(u64::MAX))];
+        assert_eq!(reported(Deadband::Absolute(0.0), &story), [true, true, false]);
+    }
+
+    #[test]
+    fn off_reports_every_value_but_repeats_no_missing_one() {
+        let lost = Reading::missing(Quality::Comm);
+        let story = [(0, number(5.0)), (1, number(5.0)), (2, lost), (3, lost)];
+        assert_eq!(reported(Deadband::Off, &story), [true, true, true, false]);
+    }
+}

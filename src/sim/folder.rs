@@ -1,0 +1,211 @@
+//! The configuration folder of the demo: the simulated park written down as an engineer of a site would write it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::park::{Device, Point};
+use crate::field::settings::{Encoding, Table, WordOrder};
+
+/// Park id of the demo.
+pub const PARK: &str = "demo-park";
+/// Gateway id of the demo.
+pub const GATEWAY: &str = "gw-east";
+
+/// Columns of the point table, in the order in which they are written.
+const COLUMNS: [&str; 19] = [
+    "uid",
+    "tag",
+    "name",
+    "device",
+    "table",
+    "address",
+    "encoding",
+    "order",
+    "scale",
+    "unit",
+    "range_low",
+    "range_high",
+    "deadband",
+    "class",
+    "company",
+    "hazard_source",
+    "equipment",
+    "kind",
+    "commissioning",
+];
+
+/// Where things are.
+#[derive(Clone, Debug)]
+pub struct Wiring {
+    /// Address of each socket of the park, by [`Device::socket`].
+    pub sockets: Vec<SocketAddr>,
+    /// The broker.
+    pub broker: SocketAddr,
+    /// Where the page shall listen.
+    pub page: SocketAddr,
+}
+
+/// Writes `gateway.toml`, `devices.toml`, `uplink.toml` and `points.csv` into `dir`. State goes below `dir` as well.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write(dir: &Path, devices: &[Device], wiring: &Wiring) -> std::io::Result<()> {
+    std::fs::write(dir.join("gateway.toml"), gateway_toml(wiring))?;
+    std::fs::write(dir.join("devices.toml"), devices_toml(devices, wiring))?;
+    std::fs::write(dir.join("uplink.toml"), uplink_toml(wiring))?;
+    std::fs::write(dir.join("points.csv"), points_csv(devices)?)
+}
+
+/// Quota and retention are those of a demo: an hour, half a gigabyte.
+fn gateway_toml(wiring: &Wiring) -> String {
+    format!(
+        r#"[gateway]
+park = "{PARK}"
+id = "{GATEWAY}"
+name = "东区网关（演示）"
+timezone = "Asia/Shanghai"
+
+[store]
+dir = "store"
+mirror_dir = "mirror"
+state_dir = "state"
+quota = "512MiB"
+ballast = "1MiB"
+segment = "8MiB"
+
+[store.streams.telemetry]
+retention = "1h"
+
+[web]
+listen = "{}"
+"#,
+        wiring.page
+    )
+}
+
+fn devices_toml(devices: &[Device], wiring: &Wiring) -> String {
+    let mut text = String::from(
+        "[classes]\nfast = \"200ms\"\nnormal = \"1s\"\nslow = \"5s\"\n\n\
+         [defaults]\ntimeout = \"500ms\"\nbackoff_max = \"2s\"\n",
+    );
+    for device in devices {
+        let Some(addr) = wiring.sockets.get(device.socket) else { continue };
+        text.push_str(&format!(
+            "\n[[device]]\nid = \"{}\"\nname = \"{}\"\nhost = \"{}\"\nport = {}\nunit = {}\n",
+            device.id,
+            device.name,
+            addr.ip(),
+            addr.port(),
+            device.unit
+        ));
+    }
+    text
+}
+
+/// What was acknowledged by the broker and not by the platform is sent again after 5 s instead of 60: a demo is short.
+fn uplink_toml(wiring: &Wiring) -> String {
+    format!(
+        "[mqtt]\nhost = \"{}\"\nport = {}\nack = \"platform\"\nack_timeout = \"5s\"\nbackoff_max = \"2s\"\n",
+        wiring.broker.ip(),
+        wiring.broker.port()
+    )
+}
+
+fn points_csv(devices: &[Device]) -> std::io::Result<Vec<u8>> {
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    csv.write_record(COLUMNS)?;
+    let points = devices.iter().flat_map(|d| d.points.iter().map(move |p| (d, p)));
+    for (n, (device, point)) in points.enumerate() {
+        csv.write_record(row(n + 1, device, point))?;
+    }
+    csv.into_inner().map_err(|e| std::io::Error::other(e.to_string()))
+}
+
+fn row(n: usize, device: &Device, point: &Point) -> [String; COLUMNS.len()] {
+    let bound = |pick: fn((f64, f64)) -> f64| point.range.map(|r| pick(r).to_string()).unwrap_or_default();
+    let wide = point.place.encoding.width() > 1;
+    [
+        format!("dp-{n:04}"),
+        point.tag.clone(),
+        point.name.clone(),
+        device.id.clone(),
+        table(point.place.table).to_owned(),
+        point.place.address.to_string(),
+        encoding(point.place.encoding),
+        if wide { order(point.place.order).to_owned() } else { String::new() },
+        if point.place.scale == 1.0 { String::new() } else { point.place.scale.to_string() },
+        point.unit.to_owned(),
+        bound(|r| r.0),
+        bound(|r| r.1),
+        point.deadband.to_owned(),
+        point.class.to_owned(),
+        "91370000DEMO00001X".to_owned(),
+        if device.id.starts_with("tank") || device.id.starts_with("gas") { "HS-370000-0001" } else { "" }.to_owned(),
+        point.equipment.clone(),
+        point.kind.to_owned(),
+        "in_service".to_owned(),
+    ]
+}
+
+fn table(table: Table) -> &'static str {
+    match table {
+        Table::Coil => "coil",
+        Table::Discrete => "discrete",
+        Table::Holding => "holding",
+        Table::Input => "input",
+    }
+}
+
+fn encoding(encoding: Encoding) -> String {
+    match encoding {
+        Encoding::Bit(n) => return format!("bit{n}"),
+        Encoding::Bool => "bool",
+        Encoding::U16 => "u16",
+        Encoding::I16 => "i16",
+        Encoding::U32 => "u32",
+        Encoding::I32 => "i32",
+        Encoding::U64 => "u64",
+        Encoding::I64 => "i64",
+        Encoding::F32 => "f32",
+        Encoding::F64 => "f64",
+        Encoding::Bcd16 => "bcd16",
+        Encoding::Bcd32 => "bcd32",
+        Encoding::IntTenths => "int_tenths",
+    }
+    .to_owned()
+}
+
+fn order(order: WordOrder) -> &'static str {
+    match order {
+        WordOrder::Abcd => "abcd",
+        WordOrder::Cdab => "cdab",
+        WordOrder::Badc => "badc",
+        WordOrder::Dcba => "dcba",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::devices::park;
+    use super::*;
+
+    #[test]
+    fn the_folder_holds_four_files_that_parse_and_name_every_point() {
+        let devices = park();
+        let sockets = (0..14).map(|n| SocketAddr::from(([127, 0, 0, 1], 50_000 + n))).collect();
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let wiring = Wiring { sockets, broker: at(1883), page: at(0) };
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), &devices, &wiring).unwrap();
+        for file in ["gateway.toml", "devices.toml", "uplink.toml"] {
+            let text = std::fs::read_to_string(dir.path().join(file)).unwrap();
+            assert!(text.parse::<toml::Table>().is_ok(), "{file}");
+        }
+        let loaded = crate::config::load(dir.path()).unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+        let text = std::fs::read_to_string(dir.path().join("devices.toml")).unwrap();
+        assert_eq!(text.matches("[[device]]").count(), devices.len());
+        let mut csv = csv::Reader::from_path(dir.path().join("points.csv")).unwrap();
+        assert_eq!(csv.records().map(Result::unwrap).count(), devices.iter().map(|d| d.points.len()).sum::<usize>());
+    }
+}

@@ -1,0 +1,217 @@
+//! The life of the simulated park as a pure function of time and seed: swings, fills, noise, and a story that repeats
+//! each minute: a leak builds up and clears, a tank gauge falls silent, the power is transferred to the second source.
+//!
+//! ```text
+//!  s   0    4      10   14      20   25        60
+//!  leak     ╱‾‾‾‾‾‾‾‾‾‾‾‾╲______                    0 … 1
+//!  silent        7‾‾‾‾‾‾‾‾15
+//!  source 2               16‾‾‾‾‾‾‾‾25
+//! ```
+//!
+//! Nothing here remembers: the same moment gives the same park, so a test needs no clock.
+
+use std::f64::consts::TAU;
+use std::time::Duration;
+
+/// The story begins anew after this many seconds.
+pub const CYCLE: f64 = 60.0;
+/// The leak: begins, is full, begins to clear, is gone.
+const LEAK: [f64; 4] = [4.0, 10.0, 14.0, 20.0];
+/// The leak passes the low alarm limit (25 %LEL of 60 at its height) here.
+const LEAK_ALARM: f64 = LEAK[0] + (LEAK[1] - LEAK[0]) * 25.0 / 60.0;
+/// One tank gauge does not answer.
+const SILENT: (f64, f64) = (7.0, 15.0);
+/// The power comes from the second source.
+const TRANSFER: (f64, f64) = (16.0, 25.0);
+
+/// One instant of the park.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moment {
+    /// Seconds since the park began, ≥ 0.
+    pub t: f64,
+    /// Two parks of the same seed live the same life.
+    pub seed: u64,
+}
+
+/// What happens, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum News {
+    /// The leak is above the low alarm limit.
+    LeakAlarm,
+    /// The leak is gone.
+    LeakCleared,
+    /// The tank gauge falls silent.
+    Silent,
+    /// It answers again.
+    Answers,
+    /// The power comes from the second source.
+    SecondSource,
+    /// The power comes from the first source again.
+    FirstSource,
+}
+
+impl News {
+    /// All news in the order of the story, and their second within the cycle.
+    const STORY: [(f64, News); 6] = [
+        (LEAK_ALARM, Self::LeakAlarm),
+        (SILENT.0, Self::Silent),
+        (SILENT.1, Self::Answers),
+        (TRANSFER.0, Self::SecondSource),
+        (LEAK[3], Self::LeakCleared),
+        (TRANSFER.1, Self::FirstSource),
+    ];
+
+    /// Returns what happens after `from` and not after `to`, in order.
+    pub fn between(from: Duration, to: Duration) -> Vec<News> {
+        let (from, to) = (from.as_secs_f64(), to.as_secs_f64());
+        let mut begin = (from / CYCLE).floor() * CYCLE;
+        let mut news = Vec::new();
+        while begin <= to {
+            let due = |(second, _): &&(f64, News)| begin + second > from && begin + second <= to;
+            news.extend(Self::STORY.iter().filter(due).map(|(_, news)| *news));
+            begin += CYCLE;
+        }
+        news
+    }
+
+    /// Returns the news in words, Chinese first.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::LeakAlarm => {
+                "储罐区可燃气体泄漏，AT7003 超过 25 %LEL ｜ Leak at the tank farm: AT7003 is above 25 %LEL"
+            }
+            Self::LeakCleared => "泄漏已消除 ｜ The leak has cleared",
+            Self::Silent => "三号罐区液位仪无应答 ｜ Tank gauge 3 does not answer any more",
+            Self::Answers => "三号罐区液位仪恢复应答 ｜ Tank gauge 3 answers again",
+            Self::SecondSource => "市电中断，双电源切换到第二路 ｜ Mains lost: transfer to the second source",
+            Self::FirstSource => "市电恢复，双电源切回第一路 ｜ Mains back: transfer to the first source",
+        }
+    }
+}
+
+impl Moment {
+    /// Returns the moment `since` the park began.
+    pub fn new(since: Duration, seed: u64) -> Self {
+        Self { t: since.as_secs_f64(), seed }
+    }
+
+    /// Returns the second within the story.
+    fn second(self) -> f64 {
+        self.t % CYCLE
+    }
+
+    /// Returns how far the leak is, 0 to 1.
+    pub fn leak(self) -> f64 {
+        let [begins, full, clears, gone] = LEAK;
+        let s = self.second();
+        ((s - begins) / (full - begins)).min((gone - s) / (gone - clears)).clamp(0.0, 1.0)
+    }
+
+    /// Returns whether the tank gauge of the story is silent.
+    pub fn silent(self) -> bool {
+        (SILENT.0..SILENT.1).contains(&self.second())
+    }
+
+    /// Returns whether the power comes from the second source.
+    pub fn second_source(self) -> bool {
+        (TRANSFER.0..TRANSFER.1).contains(&self.second())
+    }
+
+    /// Returns how many transfers (there and back) have been made.
+    pub fn transfers(self) -> f64 {
+        let made = |at: f64| ((self.t - at) / CYCLE).floor() + 1.0;
+        made(TRANSFER.0) + made(TRANSFER.1)
+    }
+
+    /// Returns a sine between `low` and `high` whose phase follows from `key` and the seed.
+    pub fn swing(self, key: u64, period: f64, low: f64, high: f64) -> f64 {
+        let phase = fraction(key, self.seed, 0);
+        low + (high - low) * (0.5 - 0.5 * ((self.t / period + phase) * TAU).cos())
+    }
+
+    /// Returns a tank's level: fills over the first 60 % of `period`, is drawn off over the rest.
+    pub fn fill(self, key: u64, period: f64, low: f64, high: f64) -> f64 {
+        let at = (self.t / period + fraction(key, self.seed, 0)).fract();
+        let part = if at < 0.6 { at / 0.6 } else { (1.0 - at) / 0.4 };
+        low + (high - low) * part
+    }
+
+    /// Returns noise in ±`amplitude` that changes every `step` seconds.
+    #[expect(clippy::cast_possible_truncation, reason = "t is a run's length in steps")]
+    #[expect(clippy::cast_sign_loss, reason = "t is not negative")]
+    pub fn noise(self, key: u64, step: f64, amplitude: f64) -> f64 {
+        let turn = (self.t / step).floor() as u64;
+        amplitude * (2.0 * fraction(key, self.seed, turn + 1) - 1.0)
+    }
+}
+
+/// Returns a key for [`Moment::swing`] and its like from a name.
+pub fn key_of(name: &str) -> u64 {
+    // FNV-1a: small, and the same on every machine and version, which `DefaultHasher` does not promise.
+    name.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+}
+
+/// A number in 0..1 that looks random (splitmix64 of the three).
+fn fraction(key: u64, seed: u64, turn: u64) -> f64 {
+    let mut x = key ^ seed.rotate_left(17) ^ turn.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^= x >> 31;
+    let top = u32::try_from(x >> 32).unwrap_or(0);
+    f64::from(top) / (f64::from(u32::MAX) + 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(t: f64) -> Moment {
+        Moment { t, seed: 7 }
+    }
+
+    #[test]
+    fn the_leak_builds_up_and_clears_in_every_cycle() {
+        for cycle in [0.0, CYCLE, 10.0 * CYCLE] {
+            assert_eq!(at(cycle + 3.9).leak(), 0.0);
+            assert!(at(cycle + 7.0).leak() > 0.4 && at(cycle + 7.0).leak() < 0.6);
+            assert_eq!(at(cycle + 12.0).leak(), 1.0);
+            assert_eq!(at(cycle + 21.0).leak(), 0.0);
+        }
+    }
+
+    #[test]
+    fn each_story_is_told_once_and_in_order_however_time_is_cut() {
+        let whole = News::between(Duration::ZERO, Duration::from_secs(180));
+        let cut: Vec<News> = (0..1_800_u64)
+            .flat_map(|i| News::between(Duration::from_millis(i * 100), Duration::from_millis(i * 100 + 100)))
+            .collect();
+        assert_eq!(whole, cut);
+        assert_eq!(whole.len(), 18);
+        assert!(News::STORY.is_sorted_by(|a, b| a.0 < b.0));
+    }
+
+    #[test]
+    fn transfers_are_counted() {
+        assert_eq!([0.0, 15.9, 16.0, 25.0, 76.0, 85.0].map(|t| at(t).transfers()), [0.0, 0.0, 1.0, 2.0, 3.0, 4.0]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_lives_stays_within_its_bounds_and_is_the_same_for_the_same_moment(
+            t in 0.0..1e6_f64, key: u64, seed: u64,
+        ) {
+            let m = Moment { t, seed };
+            for (value, low, high) in [
+                (m.swing(key, 33.0, -3.0, 8.0), -3.0, 8.0),
+                (m.fill(key, 33.0, 0.0, 12.0), 0.0, 12.0),
+                (m.noise(key, 0.2, 0.5), -0.5, 0.5),
+                (m.leak(), 0.0, 1.0),
+            ] {
+                prop_assert!((low..=high).contains(&value));
+            }
+            prop_assert_eq!(m.noise(key, 0.2, 0.5).to_bits(), m.noise(key, 0.2, 0.5).to_bits());
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The book of registry revisions: which content had which number, kept so that a backlog is explained by the table
+//! under which it was read, and so that the platform can ask for any revision.
+//!
+//! One state per revision, `registry-<rev>`, holding the wire form (`config/registry.schema.json`). A revision is durable
+//! before the first record refers to it. The newest [`N_KEPT`] are kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{State, StateError};
+use crate::domain::id::{DeviceId, PointUid, Tag};
+use crate::domain::registry::{Commissioning, Deadband, DeviceSpec, PlatformCodes, PointSpec, Registry};
+
+/// Revisions kept: one a day for a year and a half, longer than any record.
+const N_KEPT: u32 = 512;
+
+/// The book.
+#[derive(Clone, Debug)]
+pub struct RegistryBook {
+    state: State,
+}
+
+/// A revision with its wire form.
+#[derive(Clone, Debug)]
+pub struct Revision {
+    /// The revision.
+    pub registry: Arc<Registry>,
+    /// Its wire form.
+    pub json: String,
+}
+
+impl RegistryBook {
+    /// Opens the book in the state folder.
+    pub fn new(state: State) -> Self {
+        Self { state }
+    }
+
+    /// Returns the revision whose content is `devices`: the latest where it is the same, else a new one, made durable.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError`] when the latest revision cannot be read, or the new one cannot be kept.
+    pub fn revision_of(&self, devices: &[Arc<DeviceSpec>]) -> Result<Revision, StateError> {
+        let latest = self.latest()?;
+        if let Some(latest) = &latest {
+            let same = Registry { rev: latest.rev, devices: devices.to_vec() };
+            if **latest == same {
+                return Ok(Revision { json: to_json(latest), registry: latest.clone() });
+            }
+        }
+        let rev = latest.map_or(0, |r| r.rev) + 1;
+        let registry = Arc::new(Registry { rev, devices: devices.to_vec() });
+        let json = to_json(&registry);
+        self.state.save(&name_of(rev), json.as_bytes())?;
+        self.state.save("registry-latest", rev.to_string().as_bytes())?;
+        if rev > N_KEPT {
+            self.forget(rev - N_KEPT);
+        }
+        Ok(Revision { registry, json })
+    }
+
+    /// Returns revision `rev`; `None` when it is not kept, or damaged (which is logged).
+    pub fn get(&self, rev: u32) -> Option<Arc<Registry>> {
+        match self.read(rev) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(rev, %error, "Registry revision cannot be read; its records cannot be explained.");
+                None
+            }
+        }
+    }
+
+    /// Returns the wire form of revision `rev`, where it is kept.
+    pub fn json(&self, rev: u32) -> Option<String> {
+        self.get(rev).map(|registry| to_json(&registry))
+    }
+
+    fn latest(&self) -> Result<Option<Arc<Registry>>, StateError> {
+        let Some(text) = self.state.load("registry-latest")? else { return Ok(None) };
+        match String::from_utf8(text).ok().and_then(|t| t.parse().ok()) {
+            Some(rev) => self.read(rev),
+            None => Ok(None),
+        }
+    }
+
+    fn read(&self, rev: u32) -> Result<Option<Arc<Registry>>, StateError> {
+        let Some(bytes) = self.state.load(&name_of(rev))? else { return Ok(None) };
+        let registry = from_json(&bytes).ok_or_else(|| StateError::Damaged { path: name_of(rev).into() })?;
+        Ok(Some(Arc::new(registry)))
+    }
+
+    fn forget(&self, rev: u32) {
+        for extension in ["state", "prev"] {
+            drop(std::fs::remove_file(self.state.path(&name_of(rev), extension)));
+        }
+    }
+}
+
+fn name_of(rev: u32) -> String {
+    format!("registry-{rev}")
+}
+
+/// The wire form of a registry, and back. Domain types carry no serde.
+#[derive(Serialize, Deserialize)]
+struct RegistryWire {
+    rev: u32,
+    devices: Vec<DeviceWire>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DeviceWire {
+    id: String,
+    name: String,
+    points: Vec<PointWire>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PointWire {
+    uid: String,
+    tag: String,
+    name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    unit: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    decimals: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    range: Option<(f64, f64)>,
+    /// In the point's unit; absent: every reading is reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deadband: Option<f64>,
+    max_silence_ms: u64,
+    interval_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    company: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hazard_source: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    platform_code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    equipment: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    commissioning: String,
+}
+
+/// Returns the wire form of `registry`.
+pub fn to_json(registry: &Registry) -> String {
+    let wire = RegistryWire {
+        rev: registry.rev,
+        devices: registry.devices.iter().map(|d| DeviceWire::from(d.as_ref())).collect(),
+    };
+    // Strings, numbers and lists only: serialising them cannot fail.
+    serde_json::to_string(&wire).unwrap_or_default()
+}
+
+fn from_json(bytes: &[u8]) -> Option<Registry> {
+    let wire: RegistryWire = serde_json::from_slice(bytes).ok()?;
+    let devices = wire.devices.into_iter().map(|d| d.into_spec().map(Arc::new)).collect::<Option<_>>()?;
+    Some(Registry { rev: wire.rev, devices })
+}
+
+impl From<&DeviceSpec> for DeviceWire {
+    fn from(spec: &DeviceSpec) -> Self {
+        Self {
+            id: spec.id.as_str().to_owned(),
+            name: spec.name.clone(),
+            points: spec.points.iter().map(PointWire::from).collect(),
+        }
+    }
+}
+
+impl DeviceWire {
+    fn into_spec(self) -> Option<DeviceSpec> {
+        let points = self.points.into_iter().map(PointWire::into_spec).collect::<Option<_>>()?;
+        Some(DeviceSpec { id: DeviceId::new(self.id), name: self.name, points })
+    }
+}
+
+impl From<&PointSpec> for PointWire {
+    fn from(p: &PointSpec) -> Self {
+        Self {
+            uid: p.uid.as_str().to_owned(),
+            tag: p.tag.as_str().to_owned(),
+            name: p.name.clone(),
+            unit: p.unit.clone(),
+            decimals: p.decimals,
+            range: p.range,
+            deadband: match p.deadband {
+                Deadband::Off => None,
+                Deadband::Absolute(width) => Some(width),
+            },
+            max_silence_ms: millis(p.max_silence),
+            interval_ms: millis(p.interval),
+            company: p.platform.company.clone(),
+            hazard_source: p.platform.hazard_source.clone(),
+            platform_code: p.platform.code.clone(),
+            equipment: p.platform.equipment.clone(),
+            kind: p.platform.kind.clone(),
+            commissioning: p.commissioning.as_str().to_owned(),
+        }
+    }
+}
+
+impl PointWire {
+    fn into_spec(self) -> Option<PointSpec> {
+        Some(PointSpec {
+            uid: PointUid::new(self.uid),
+            tag: Tag::new(self.tag),
+            name: self.name,
+            unit: self.unit,
+            decimals: self.decimals,
+            range: self.range,
+            deadband: self.deadband.map_or(Deadband::Off, Deadband::Absolute),
+            max_silence: Duration::from_millis(self.max_silence_ms),
+            interval: Duration::from_millis(self.interval_ms),
+            platform: PlatformCodes {
+                company: self.company,
+                hazard_source: self.hazard_source,
+                code: self.platform_code,
+                equipment: self.equipment,
+                kind: self.kind,
+            },
+            commissioning: commissioning_of(&self.commissioning)?,
+        })
+    }
+}
+
+fn commissioning_of(word: &str) -> Option<Commissioning> {
+    use Commissioning::{Commissioning as Testing, InService, Planned, Stopped};
+    [Planned, Testing, InService, Stopped].into_iter().find(|c| c.as_str() == word)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::registry::testing::registry_with;
+
+    fn book() -> (tempfile::TempDir, RegistryBook) {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path()).unwrap();
+        (dir, RegistryBook::new(state))
+    }
+
+    #[test]
+    fn a_revision_survives_the_way_to_the_disk_and_back() {
+        let registry = registry_with(2, 5, |p| u8::try_from(p).ok().filter(|d| *d < 3));
+        assert_eq!(from_json(to_json(&registry).as_bytes()), Some(registry));
+    }
+
+    #[test]
+    fn the_same_content_keeps_its_number_and_another_gets_the_next() {
+        let (_dir, book) = book();
+        let (one, two) = (registry_with(1, 2, |_| Some(1)), registry_with(1, 3, |_| Some(1)));
+        assert_eq!(book.revision_of(&one.devices).unwrap().registry.rev, 1);
+        assert_eq!(book.revision_of(&one.devices).unwrap().registry.rev, 1);
+        assert_eq!(book.revision_of(&two.devices).unwrap().registry.rev, 2);
+        assert_eq!(book.revision_of(&one.devices).unwrap().registry.rev, 3, "numbers are never given again");
+        assert_eq!(book.get(2).unwrap().devices, two.devices);
+        assert!(book.get(9).is_none());
+    }
+}

@@ -1,0 +1,459 @@
+//! The account of one feed: what is delivered, what is on its way, what comes next. Pure.
+//!
+//! A number passes through these states; only the last survives a session, and it alone is told to the store:
+//!
+//! ```text
+//!              live (session up)                 ┌───────────── session lost, or no ack in time ─────────────┐
+//!   given ──┬──────────────────────▶ queued ──▶ sent ──PUBACK──▶ awaiting ──ack──▶ delivered ──▶ store       │
+//!           │                          ▲          └──────ack or (broker mode) PUBACK──▲                      │
+//!           └──▶ only in the store ──read (history lane, oldest first) ◀──────────────┴──────────────────────┘
+//!                        └── not there: gone (the gap ledger says why)
+//! ```
+//!
+//! - **Live** numbers come through the application's channel while the session is up. Each other number (made while
+//!   the session was down, dropped from a full channel, not acknowledged) is **history**: the lowest number that is
+//!   neither delivered, gone, queued nor sent is read next. So history is oldest first by construction.
+//! - A number is history only once the store has it *and* it can no longer come live: a later one came, or it has been
+//!   in the store for a full [`SETTLE`] period.
+//! - When the session ends everything but *delivered* is forgotten: after a reconnect all of it is history, in order.
+//! - **Invariants** (held by a model test): only sent numbers become delivered; within a session each lane ascends
+//!   except for what is sent again after a missing ack or by command; a number that is not delivered is sent again.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::payload::Lane;
+use super::settings::AckMode;
+use crate::domain::ranges::RangeSet;
+use crate::domain::snapshot::DeliveryStatus;
+use crate::domain::time::Mono;
+
+/// How often [`Delivery::settle`] is called: a stored number that did not come live for this long is history.
+pub const SETTLE: Duration = Duration::from_millis(500);
+/// Records in the live queue: two seconds of the largest park; beyond it the oldest become history.
+pub const LIVE_RECORDS: usize = 4096;
+/// Bytes of bodies in the live queue, for the same reason.
+pub const LIVE_BYTES: usize = 8 << 20;
+/// Records that wait for the platform's word; history stops here, or a platform that stores nothing would be sent the
+/// whole backlog again and again. Ten seconds of the largest park.
+pub const AWAIT_RECORDS: u64 = 50_000;
+/// History read ahead; below it the next page is asked for.
+pub const READ_AHEAD_BYTES: usize = 128 << 10;
+/// Delay after a page that brought nothing or an error: the store is busy or ill.
+pub const READ_AGAIN: Duration = Duration::from_millis(500);
+
+/// A record on its way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Queued<T> {
+    /// Its number.
+    pub seq: u64,
+    /// Size of its body.
+    pub bytes: usize,
+    /// When it was queued.
+    pub at: Mono,
+    /// The record.
+    pub item: T,
+}
+
+/// A read that the account wants, to be answered by [`Delivery::on_page`] or [`Delivery::on_read_failed`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// The session it belongs to; an answer for an earlier one is ignored.
+    pub generation: u64,
+    /// The numbers.
+    pub seqs: RangeInclusive<u64>,
+}
+
+/// What an acknowledgement did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Acked {
+    /// Numbers that are delivered by it and were not before.
+    pub new: u64,
+    /// Whether it named a number that was given in this run (or never) and not sent.
+    pub unsent: bool,
+}
+
+/// PUBACKed and not yet acknowledged by the platform.
+#[derive(Debug)]
+struct Awaiting {
+    since: Mono,
+    ranges: Vec<RangeInclusive<u64>>,
+}
+
+/// The account of one feed.
+#[derive(Debug)]
+pub struct Delivery<T> {
+    mode: AckMode,
+    ack_timeout: Duration,
+    /// Whether live records that are not stored are kept while the session is down.
+    hold: bool,
+    up: bool,
+    generation: u64,
+    /// First number given in this run.
+    start: u64,
+    next: u64,
+    committed: u64,
+    committed_before: u64,
+    settled: u64,
+    /// Highest number that came live; what is below and did not come will not.
+    seen: u64,
+    acked: RangeSet,
+    gone: RangeSet,
+    /// Numbers that are not to be read: delivered, gone in this session, queued or sent.
+    taken: RangeSet,
+    /// Sent in this session and not delivered.
+    open: RangeSet,
+    outstanding: u64,
+    /// Sent in this run.
+    sent: RangeSet,
+    live: VecDeque<Queued<T>>,
+    live_bytes: usize,
+    history: VecDeque<Queued<T>>,
+    history_bytes: usize,
+    reading: bool,
+    read_not_before: Mono,
+    awaiting: VecDeque<Awaiting>,
+    fresh: RangeSet,
+    resent: u64,
+}
+
+impl<T> Delivery<T> {
+    /// Returns the account of a feed of which `delivered` is delivered, `committed` stored and `next` the next number.
+    /// `hold`: live records not yet stored are kept while the session is down.
+    pub fn new(
+        mode: AckMode,
+        ack_timeout: Duration,
+        hold: bool,
+        delivered: RangeSet,
+        committed: u64,
+        next: u64,
+    ) -> Self {
+        let next = next.max(committed.saturating_add(1)).max(1);
+        Self {
+            mode,
+            ack_timeout,
+            hold,
+            up: false,
+            generation: 0,
+            start: next,
+            next,
+            committed,
+            committed_before: committed,
+            settled: committed,
+            seen: next - 1,
+            taken: delivered.clone(),
+            acked: delivered,
+            gone: RangeSet::new(),
+            open: RangeSet::new(),
+            outstanding: 0,
+            sent: RangeSet::new(),
+            live: VecDeque::new(),
+            live_bytes: 0,
+            history: VecDeque::new(),
+            history_bytes: 0,
+            reading: false,
+            read_not_before: Mono::default(),
+            awaiting: VecDeque::new(),
+            fresh: RangeSet::new(),
+            resent: 0,
+        }
+    }
+
+    /// Says that nothing of this feed ever comes live.
+    pub fn history_only(mut self) -> Self {
+        self.seen = u64::MAX;
+        self
+    }
+
+    /// A session is up.
+    pub fn on_up(&mut self) {
+        self.reset(true);
+    }
+
+    /// The session is gone, and what was in flight with it.
+    pub fn on_down(&mut self) {
+        self.reset(false);
+    }
+
+    /// A record was made.
+    pub fn on_live(&mut self, seq: u64, item: T, bytes: usize, now: Mono) {
+        self.seen = self.seen.max(seq);
+        self.next = self.next.max(seq.saturating_add(1));
+        let late = self.live.back().is_some_and(|last| last.seq >= seq);
+        if late || self.taken.contains(seq) || !(self.up || self.hold) {
+            return;
+        }
+        self.taken.insert(seq..=seq);
+        self.live.push_back(Queued { seq, bytes, at: now, item });
+        self.live_bytes += bytes;
+        while self.live.len() > LIVE_RECORDS || self.live_bytes > LIVE_BYTES {
+            if let Some(oldest) = self.pop(Lane::Live) {
+                self.taken.remove(oldest.seq..=oldest.seq);
+            }
+        }
+    }
+
+    /// The store has everything up to `committed`; `next` is the next number to be given.
+    pub fn on_committed(&mut self, committed: u64, next: u64) {
+        self.committed = self.committed.max(committed);
+        self.next = self.next.max(next).max(self.committed.saturating_add(1));
+    }
+
+    /// Called each [`SETTLE`].
+    pub fn settle(&mut self) {
+        self.settled = self.committed_before;
+        self.committed_before = self.committed;
+    }
+
+    /// Returns the next read of history, and counts on its answer.
+    pub fn wants_read(&mut self, now: Mono) -> Option<Read> {
+        let full = self.history_bytes >= READ_AHEAD_BYTES || self.outstanding >= AWAIT_RECORDS;
+        if !self.up || self.reading || full || now < self.read_not_before {
+            return None;
+        }
+        let limit = self.committed.min(self.settled.max(self.seen));
+        let seqs = self.taken.first_hole(1..=limit)?;
+        self.reading = true;
+        Some(Read { generation: self.generation, seqs })
+    }
+
+    /// A read was answered: `items` ascending, `missing` is not there.
+    pub fn on_page(&mut self, read: &Read, items: Vec<(u64, usize, T)>, missing: &[RangeInclusive<u64>], now: Mono) {
+        if read.generation != self.generation {
+            return;
+        }
+        self.reading = false;
+        if items.is_empty() && missing.is_empty() {
+            self.read_not_before = now + READ_AGAIN;
+        }
+        for range in missing {
+            let clipped = *range.start().max(read.seqs.start())..=*range.end().min(read.seqs.end());
+            self.gone.insert(clipped.clone());
+            self.taken.insert(clipped);
+        }
+        for (seq, bytes, item) in items {
+            let late = self.history.back().is_some_and(|last| last.seq >= seq);
+            if late || !read.seqs.contains(&seq) || self.taken.contains(seq) {
+                continue;
+            }
+            self.taken.insert(seq..=seq);
+            self.history_bytes += bytes;
+            self.history.push_back(Queued { seq, bytes, at: now, item });
+        }
+    }
+
+    /// A read failed.
+    pub fn on_read_failed(&mut self, read: &Read, now: Mono) {
+        if read.generation == self.generation {
+            self.reading = false;
+            self.read_not_before = now + READ_AGAIN;
+        }
+    }
+
+    /// Returns the next record of `lane`, if any. Records that were delivered meanwhile are dropped.
+    pub fn head(&mut self, lane: Lane) -> Option<&Queued<T>> {
+        while self.queue(lane).front().is_some_and(|q| self.acked.contains(q.seq)) {
+            self.pop(lane);
+        }
+        self.queue(lane).front()
+    }
+
+    /// Takes the record that [`Delivery::head`] showed.
+    pub fn pop(&mut self, lane: Lane) -> Option<Queued<T>> {
+        let (queue, bytes) = match lane {
+            Lane::Live => (&mut self.live, &mut self.live_bytes),
+            Lane::History => (&mut self.history, &mut self.history_bytes),
+        };
+        let item = queue.pop_front()?;
+        *bytes -= item.bytes;
+        Some(item)
+    }
+
+    /// Returns the bytes of bodies waiting in the live queue.
+    pub fn live_bytes(&self) -> usize {
+        self.live_bytes
+    }
+
+    /// Returns whether the store has `seq`.
+    pub fn is_stored(&self, seq: u64) -> bool {
+        self.committed >= seq
+    }
+
+    /// The numbers were handed to the session.
+    pub fn on_sent(&mut self, ranges: &[RangeInclusive<u64>]) {
+        for range in ranges {
+            self.outstanding += self.open.insert(range.clone());
+            let size = range.end() - range.start() + 1;
+            self.resent += size - self.sent.insert(range.clone());
+        }
+    }
+
+    /// The broker has the numbers. Returns how many are delivered by it.
+    pub fn on_puback(&mut self, ranges: Vec<RangeInclusive<u64>>, now: Mono) -> u64 {
+        match self.mode {
+            AckMode::Broker => ranges.into_iter().map(|range| self.deliver(range)).sum(),
+            AckMode::Platform => {
+                self.awaiting.push_back(Awaiting { since: now, ranges });
+                0
+            }
+        }
+    }
+
+    /// The platform has the numbers. Only what was sent in this run is believed: it costs a duplicate after a restart
+    /// and can never lose a record.
+    pub fn on_ack(&mut self, ranges: &[RangeInclusive<u64>]) -> Acked {
+        let mut acked = Acked::default();
+        for range in ranges {
+            for part in inside(&self.sent, range.clone()) {
+                acked.new += self.deliver(part);
+            }
+            // Numbers of earlier runs may have been sent then; numbers in gaps are nobody's.
+            let judged = (*range.start()).max(self.start)..=*range.end();
+            acked.unsent |= *range.end() >= self.next
+                || outside(&self.sent, judged)
+                    .into_iter()
+                    .any(|part| outside(&self.acked, part).into_iter().any(|part| !self.gone.covers(part)));
+        }
+        acked
+    }
+
+    /// Takes back what was sent and not acknowledged by the platform in time. Returns how many numbers.
+    pub fn expire(&mut self, now: Mono) -> u64 {
+        let mut expired = 0;
+        while self.expires_at().is_some_and(|at| at <= now) {
+            let Some(front) = self.awaiting.pop_front() else { break };
+            for range in front.ranges {
+                for part in inside(&self.open, range) {
+                    expired += part.end() - part.start() + 1;
+                    self.open.remove(part.clone());
+                    self.taken.remove(part);
+                }
+            }
+        }
+        self.outstanding -= expired;
+        expired
+    }
+
+    /// Returns when [`Delivery::expire`] has work next.
+    pub fn expires_at(&self) -> Option<Mono> {
+        self.awaiting.front().map(|a| a.since + self.ack_timeout)
+    }
+
+    /// Makes delivered numbers undelivered, to be sent again. Returns how many.
+    pub fn resend(&mut self, range: RangeInclusive<u64>) -> u64 {
+        let mut again = 0;
+        for part in inside(&self.acked, range) {
+            again += part.end() - part.start() + 1;
+            self.acked.remove(part.clone());
+            self.taken.remove(part.clone());
+            self.fresh.remove(part);
+        }
+        again
+    }
+
+    /// Takes what is delivered and not yet told to the store.
+    pub fn take_fresh(&mut self) -> Vec<RangeInclusive<u64>> {
+        let fresh = std::mem::take(&mut self.fresh);
+        fresh.iter().collect()
+    }
+
+    /// Returns whether nothing is queued, sent or to be told to the store.
+    pub fn is_idle(&self) -> bool {
+        self.live.is_empty() && self.outstanding == 0 && self.fresh.is_empty()
+    }
+
+    /// Returns how it stands.
+    pub fn status(&self) -> DeliveryStatus {
+        let last = self.next - 1;
+        let lost: u64 = self.gone.iter().map(|gap| self.acked.missing(gap)).sum();
+        DeliveryStatus {
+            delivered: self.acked.len(),
+            in_flight: self.outstanding,
+            waiting: self.acked.missing(1..=last).saturating_sub(lost),
+            resent: self.resent,
+        }
+    }
+
+    fn queue(&self, lane: Lane) -> &VecDeque<Queued<T>> {
+        match lane {
+            Lane::Live => &self.live,
+            Lane::History => &self.history,
+        }
+    }
+
+    fn deliver(&mut self, range: RangeInclusive<u64>) -> u64 {
+        let open = inside(&self.open, range.clone());
+        for part in open {
+            self.outstanding -= part.end() - part.start() + 1;
+            self.open.remove(part);
+        }
+        for part in outside(&self.acked, range.clone()) {
+            self.fresh.insert(part);
+        }
+        self.taken.insert(range.clone());
+        self.acked.insert(range)
+    }
+
+    /// Forgets everything but what is delivered; what is gone is looked for again, it may have been salvaged.
+    fn reset(&mut self, up: bool) {
+        self.up = up;
+        self.generation += 1;
+        self.open = RangeSet::new();
+        self.outstanding = 0;
+        self.reading = false;
+        self.read_not_before = Mono::default();
+        self.awaiting.clear();
+        self.history.clear();
+        self.history_bytes = 0;
+        self.taken = self.acked.clone();
+        let committed = self.committed;
+        let hold = self.hold;
+        self.live.retain(|q| hold && q.seq > committed);
+        self.live_bytes = self.live.iter().map(|q| q.bytes).sum();
+        for q in &self.live {
+            self.taken.insert(q.seq..=q.seq);
+        }
+    }
+}
+
+/// Returns the parts of `range` that are in `set`, ascending.
+fn inside(set: &RangeSet, range: RangeInclusive<u64>) -> Vec<RangeInclusive<u64>> {
+    let (mut from, to) = range.into_inner();
+    let mut parts = Vec::new();
+    while from <= to {
+        if set.contains(from) {
+            let end = (set.first_missing(from) - 1).min(to);
+            parts.push(from..=end);
+            from = end.saturating_add(1);
+        } else {
+            match set.first_hole(from..=to) {
+                Some(hole) if *hole.end() < to => from = hole.end() + 1,
+                Some(_) | None => break,
+            }
+        }
+        if from == u64::MAX {
+            break;
+        }
+    }
+    parts
+}
+
+/// Returns the parts of `range` that are not in `set`, ascending.
+fn outside(set: &RangeSet, range: RangeInclusive<u64>) -> Vec<RangeInclusive<u64>> {
+    let (mut from, to) = range.into_inner();
+    let mut parts = Vec::new();
+    while let Some(hole) = (from <= to).then(|| set.first_hole(from..=to)).flatten() {
+        from = hole.end().saturating_add(1);
+        let last = *hole.end() == u64::MAX;
+        parts.push(hole);
+        if last {
+            break;
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+#[path = "delivery_tests.rs"]
+mod tests;

@@ -1,0 +1,223 @@
+//! What one connection carries: the link between a publish and its PUBACK, and the pace of history. Pure.
+//!
+//! rumqttc gives no receipt. It takes requests from its channel in order and says `Outgoing::Publish(pkid)` for each as
+//! it does, later `Incoming::PubAck(pkid)`. So, **within one connection only**:
+//!
+//! ```text
+//!   offer ──▶ offered (FIFO) ──Outgoing::Publish(pkid)──▶ waiting[pkid] ──PubAck(pkid)──▶ done
+//! ```
+//!
+//! **Pace.** Each PUBACK shows a rate: bytes acknowledged since that message was sent, over the time it took. The best
+//! of the last [`RATE_KEPT`]..2×[`RATE_KEPT`] is what the line bears, and history may have one second of it in flight,
+//! so that a live record never waits longer than about that behind history on a thin line. [`WINDOW_FLOOR`] lets it
+//! start; on a fast line the window opens within a round trip.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::payload::Lane;
+use crate::domain::time::Mono;
+
+/// History in flight before any rate is known: one large message.
+pub const WINDOW_FLOOR: usize = 64 << 10;
+/// The smallest window on a line that is known to be thin: still a useful envelope.
+pub const WINDOW_MIN: usize = 8 << 10;
+/// How long a measured rate counts.
+pub const RATE_KEPT: Duration = Duration::from_secs(5);
+/// Without any PUBACK for this long, and the time [`SLOWEST`] needs for what is in flight, the link is given up.
+pub const STALL: Duration = Duration::from_secs(10);
+/// The slowest line served without being given up: 16 kbit/s.
+pub const SLOWEST: usize = 2000;
+
+/// What a message carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cargo {
+    /// A `state` message.
+    State,
+    /// A message of this batch.
+    Batch(u64),
+}
+
+#[derive(Debug)]
+struct Sent {
+    cargo: Cargo,
+    lane: Lane,
+    bytes: usize,
+    at: Mono,
+    /// Bytes acknowledged when it was sent.
+    acked_then: u64,
+}
+
+/// Everything in flight on one connection.
+#[derive(Debug)]
+pub struct Flight {
+    limit: usize,
+    offered: VecDeque<Sent>,
+    waiting: BTreeMap<u16, Sent>,
+    bytes: usize,
+    history_bytes: usize,
+    acked: u64,
+    progress: Mono,
+    /// Best rates (bytes/s) of the current and the previous period; `None` before the first PUBACK.
+    rates: [Option<f64>; 2],
+    rates_since: Mono,
+}
+
+impl Flight {
+    /// Returns an empty flight of at most `limit` messages.
+    pub fn new(limit: usize, now: Mono) -> Self {
+        Self {
+            limit,
+            offered: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            bytes: 0,
+            history_bytes: 0,
+            acked: 0,
+            progress: now,
+            rates: [None, None],
+            rates_since: now,
+        }
+    }
+
+    /// Returns whether one more message may go.
+    pub fn has_room(&self) -> bool {
+        self.len() < self.limit
+    }
+
+    /// Returns how many bytes of history may go now. A fifth of the messages is always left to live records.
+    pub fn history_room(&self) -> usize {
+        if (self.len() + 1) * 5 > self.limit * 4 && self.len() > 0 {
+            return 0;
+        }
+        self.window().saturating_sub(self.history_bytes)
+    }
+
+    /// Returns one second of what the line bears, in bytes.
+    pub fn window(&self) -> usize {
+        let best = self.rates.iter().flatten().copied().fold(None, |a: Option<f64>, b| Some(a.map_or(b, |a| a.max(b))));
+        match best {
+            None => WINDOW_FLOOR,
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; never negative")]
+            Some(rate) => (rate as usize).max(WINDOW_MIN),
+        }
+    }
+
+    /// A message was put into the connection's channel.
+    pub fn offer(&mut self, cargo: Cargo, lane: Lane, bytes: usize, now: Mono) {
+        if self.is_empty() {
+            self.progress = now;
+        }
+        self.bytes += bytes;
+        self.history_bytes += if lane == Lane::History { bytes } else { 0 };
+        self.offered.push_back(Sent { cargo, lane, bytes, at: now, acked_then: self.acked });
+    }
+
+    /// The connection gave the oldest offered message its packet id.
+    pub fn on_published(&mut self, pkid: u16) {
+        if let Some(sent) = self.offered.pop_front() {
+            self.waiting.insert(pkid, sent);
+        }
+    }
+
+    /// The broker has the message with this packet id. Returns what it carried; `None` for an id never given.
+    pub fn on_puback(&mut self, pkid: u16, now: Mono) -> Option<Cargo> {
+        let sent = self.waiting.remove(&pkid)?;
+        self.bytes -= sent.bytes;
+        self.history_bytes -= if sent.lane == Lane::History { sent.bytes } else { 0 };
+        self.acked += sent.bytes as u64;
+        self.progress = now;
+        self.measure(&sent, now);
+        Some(sent.cargo)
+    }
+
+    /// Returns whether the broker has acknowledged nothing for too long.
+    pub fn is_stalled(&self, now: Mono) -> bool {
+        let allowed = STALL + Duration::from_millis((self.bytes / (SLOWEST / 1000)) as u64);
+        !self.is_empty() && now.since(self.progress) > allowed
+    }
+
+    /// Returns how many messages are in flight.
+    pub fn len(&self) -> usize {
+        self.offered.len() + self.waiting.len()
+    }
+
+    /// Returns whether nothing is in flight.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a rate needs no 16 digits")]
+    fn measure(&mut self, sent: &Sent, now: Mono) {
+        if now.since(self.rates_since) > RATE_KEPT {
+            self.rates = [None, self.rates[0]];
+            self.rates_since = now;
+        }
+        // A round trip below the timer's grain says "fast", not "infinite".
+        let took = now.since(sent.at).max(Duration::from_millis(1));
+        let rate = (self.acked - sent.acked_then) as f64 / took.as_secs_f64();
+        self.rates[0] = Some(self.rates[0].map_or(rate, |best| best.max(rate)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: u64) -> Mono {
+        Mono::from_millis(ms)
+    }
+
+    #[test]
+    fn a_puback_is_linked_to_its_publish_although_acks_come_in_another_order() {
+        let mut flight = Flight::new(10, ms(0));
+        for batch in 1..=3 {
+            flight.offer(Cargo::Batch(batch), Lane::Live, 100, ms(0));
+        }
+        for pkid in [7, 8, 9] {
+            flight.on_published(pkid);
+        }
+        assert_eq!(flight.on_puback(8, ms(1)), Some(Cargo::Batch(2)));
+        assert_eq!(flight.on_puback(8, ms(1)), None);
+        assert_eq!(flight.on_puback(1, ms(1)), None);
+        assert_eq!(flight.on_puback(7, ms(1)), Some(Cargo::Batch(1)));
+        assert_eq!(flight.len(), 1);
+    }
+
+    #[test]
+    fn on_a_thin_line_history_has_one_second_of_it_in_flight() {
+        let mut flight = Flight::new(100, ms(0));
+        assert_eq!(flight.history_room(), WINDOW_FLOOR);
+        flight.offer(Cargo::Batch(1), Lane::History, 60_000, ms(0));
+        flight.on_published(1);
+        flight.on_puback(1, ms(4000));
+        assert_eq!(flight.window(), 15_000);
+        flight.offer(Cargo::Batch(2), Lane::History, 10_000, ms(4000));
+        assert_eq!(flight.history_room(), 5_000);
+    }
+
+    #[test]
+    fn on_a_fast_line_the_window_opens_at_once_and_leaves_room_for_live() {
+        let mut flight = Flight::new(10, ms(0));
+        flight.offer(Cargo::Batch(1), Lane::History, 60_000, ms(0));
+        flight.on_published(1);
+        flight.on_puback(1, ms(2));
+        assert!(flight.window() > 10_000_000);
+        for batch in 0..8 {
+            assert!(flight.history_room() > 0);
+            flight.offer(Cargo::Batch(batch), Lane::History, 60_000, ms(2));
+        }
+        assert_eq!(flight.history_room(), 0);
+        assert!(flight.has_room());
+    }
+
+    #[test]
+    fn a_broker_that_acknowledges_nothing_is_noticed_and_a_thin_line_is_not_mistaken_for_it() {
+        let mut flight = Flight::new(10, ms(0));
+        assert!(!flight.is_stalled(ms(100_000)));
+        flight.offer(Cargo::State, Lane::Live, 100, ms(100_000));
+        assert!(!flight.is_stalled(ms(105_000)));
+        assert!(flight.is_stalled(ms(110_100)));
+        flight.offer(Cargo::Batch(1), Lane::History, 60_000, ms(105_000));
+        assert!(!flight.is_stalled(ms(135_000)));
+    }
+}

@@ -1,0 +1,341 @@
+//! One session towards the broker: a TCP connection after another, each used once.
+//!
+//! ```text
+//!            ┌────────────── back-off (±20 %, doubling, ≤ backoff_max) ◀───────────────┐
+//!            ▼                                                                         │
+//!   connecting (TCP, TLS, CONNACK within connect_timeout) ──▶ up ──error, cut──▶ down ─┘
+//!            └─────────────────── refused, timed out ─────────────────────────▶ down
+//! ```
+//!
+//! Each connection has its own `AsyncClient` and `EventLoop`; both are dropped with it, so nothing that rumqttc keeps
+//! (pending requests, packet ids, a collision) outlives it. `EventLoop::poll` is never cancelled while the connection
+//! lives: dropped half-way it can lose a packet that it believes sent. So [`drive`] runs to its end in one future, and
+//! what it hears goes through a bounded channel to the task that owns all state.
+//!
+//! **Memory.** Sessions that subscribe accept packets up to [`MAX_INCOMING`]; anything beyond [`MAX_PAYLOAD`] is
+//! dropped as soon as it is whole and counted as `oversized`. So one stray 10 MB message costs at most about twice its
+//! size for a moment. A larger one ends the connection; the next goes without the subscription for [`MUTED`], so that
+//! a retained monster cannot stop the delivery.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rumqttc::{
+    AsyncClient, ConnectReturnCode, ConnectionError, Event as MqttEvent, EventLoop, LastWill, MqttOptions, Outgoing,
+    Packet, Publish, QoS, StateError, SubscribeReasonCode, TlsConfiguration, Transport,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::feed::Session;
+use super::settings::{Settings, Tls};
+use super::topic::Topics;
+use crate::clock::Clock;
+
+/// Largest packet that does not end a connection that subscribes.
+pub const MAX_INCOMING: usize = 16 << 20;
+/// Largest packet on the session that subscribes to nothing.
+pub const MAX_UNASKED: usize = 64 << 10;
+/// Largest payload that is handed on; acknowledgements and commands are bounded below it.
+pub const MAX_PAYLOAD: usize = 64 << 10;
+/// How long a session goes without its subscription after a packet beyond [`MAX_INCOMING`].
+pub const MUTED: Duration = Duration::from_secs(60);
+/// Requests beside the messages in flight: state, subscription, acknowledgements of commands, ping, disconnect.
+const EXTRA_REQUESTS: u16 = 16;
+/// Topic and header around a payload.
+const PACKET_FRAME: usize = 1024;
+
+/// What a session tells its owner. `Down` follows each `Attempt` before the next one.
+#[derive(Debug)]
+pub enum Event {
+    /// It tries to connect.
+    Attempt,
+    /// The broker accepted it.
+    Up(Link),
+    /// The broker took the subscription, or did not.
+    Subscribed(bool),
+    /// The oldest offered publish got this packet id.
+    Published(u16),
+    /// The broker has the publish with this packet id.
+    PubAck(u16),
+    /// A message of a reasonable size.
+    Message(Publish),
+    /// A message that was dropped for its size in bytes (at least).
+    Oversized(usize),
+    /// Any other sign of life.
+    Alive,
+    /// The connection is gone, or could not be made.
+    Down(String),
+}
+
+/// A connection's handle.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// For `try_publish` only: publishing must never wait.
+    pub client: AsyncClient,
+    /// Ends the connection.
+    pub cut: CancellationToken,
+}
+
+/// What a session needs to know.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Which.
+    pub session: Session,
+    /// Settings.
+    pub settings: Arc<Settings>,
+    /// Topics.
+    pub topics: Arc<Topics>,
+    /// Payload of the last will; sent by the urgent session.
+    pub will: Vec<u8>,
+}
+
+/// How a connection ended.
+struct Ended {
+    why: String,
+    oversized: bool,
+}
+
+/// Keeps a session up until `last` is cancelled and the connection, if there is one, has ended.
+pub async fn run(plan: Plan, events: mpsc::Sender<(Session, Event)>, clock: Clock, last: CancellationToken) {
+    let mut delay = plan.settings.backoff_initial;
+    let mut muted = false;
+    while !last.is_cancelled() {
+        let began = clock.mono();
+        let ended = attempt(&plan, &events, &clock, &last, muted).await;
+        muted = ended.oversized;
+        if muted && events.send((plan.session, Event::Oversized(MAX_INCOMING))).await.is_err() {
+            return;
+        }
+        if events.send((plan.session, Event::Down(ended.why))).await.is_err() {
+            return;
+        }
+        if clock.mono().since(began) > plan.settings.connect_timeout + plan.settings.backoff_max {
+            delay = plan.settings.backoff_initial;
+        }
+        tokio::select! {
+            () = last.cancelled() => return,
+            () = clock.sleep_until(clock.mono() + jittered(delay, plan.settings.backoff_max)) => {}
+        }
+        delay = (delay * 2).min(plan.settings.backoff_max);
+    }
+}
+
+/// Returns `delay` ±20 %, at most `max`.
+fn jittered(delay: Duration, max: Duration) -> Duration {
+    delay.mul_f64(0.8 + 0.4 * fastrand::f64()).min(max)
+}
+
+async fn attempt(
+    plan: &Plan,
+    events: &mpsc::Sender<(Session, Event)>,
+    clock: &Clock,
+    last: &CancellationToken,
+    muted: bool,
+) -> Ended {
+    let ended = |why: String| Ended { why, oversized: false };
+    if events.send((plan.session, Event::Attempt)).await.is_err() {
+        return ended("the uplink has ended".to_owned());
+    }
+    let (client, mut eventloop) = match open(plan).await {
+        Ok(opened) => opened,
+        Err(why) => return ended(why),
+    };
+    tokio::select! {
+        () = last.cancelled() => return ended("stopped".to_owned()),
+        () = clock.sleep_until(clock.mono() + plan.settings.connect_timeout) => {
+            return ended("no connection within the time allowed".to_owned());
+        }
+        first = eventloop.poll() => match first {
+            Ok(MqttEvent::Incoming(Packet::ConnAck(_))) => {}
+            Ok(other) => return ended(format!("the broker answered {other:?}")),
+            Err(error) => return ended(words_of(&error)),
+        }
+    }
+    let link = Link { client: client.clone(), cut: CancellationToken::new() };
+    let cut = link.cut.clone();
+    if !muted {
+        subscribe(plan, &client);
+    }
+    if events.send((plan.session, Event::Up(link))).await.is_err() {
+        return ended("the uplink has ended".to_owned());
+    }
+    tokio::select! {
+        ended = drive(plan.session, eventloop, client.clone(), events) => ended,
+        () = cut.cancelled() => ended("the broker did not answer".to_owned()),
+        () = subscribe_later(plan, &client, clock, muted) => ended("the uplink has ended".to_owned()),
+    }
+}
+
+/// Never ends.
+async fn subscribe_later(plan: &Plan, client: &AsyncClient, clock: &Clock, muted: bool) {
+    if muted {
+        clock.sleep_until(clock.mono() + MUTED).await;
+        subscribe(plan, client);
+    }
+    std::future::pending().await
+}
+
+fn subscribe(plan: &Plan, client: &AsyncClient) {
+    let filter = match plan.session {
+        Session::Urgent => return,
+        Session::Bulk => &plan.topics.ack,
+        Session::Commands => &plan.topics.commands,
+    };
+    if client.try_subscribe(filter.as_str(), QoS::AtLeastOnce).is_err() {
+        tracing::warn!(session = plan.session.as_str(), "Could not ask for the subscription.");
+    }
+}
+
+/// Turns the event loop until the connection ends.
+async fn drive(
+    session: Session,
+    mut eventloop: EventLoop,
+    client: AsyncClient,
+    events: &mpsc::Sender<(Session, Event)>,
+) -> Ended {
+    loop {
+        let event = match eventloop.poll().await {
+            Ok(event) => event,
+            Err(error) => return Ended { why: words_of(&error), oversized: is_oversized(&error) },
+        };
+        if event == MqttEvent::Outgoing(Outgoing::Disconnect) {
+            return Ended { why: "disconnected".to_owned(), oversized: false };
+        }
+        let Some(event) = heard(event, &client) else { continue };
+        if events.send((session, event)).await.is_err() {
+            return Ended { why: "the uplink has ended".to_owned(), oversized: false };
+        }
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "of rumqttc's packets only these say more than a sign of life")]
+fn heard(event: MqttEvent, client: &AsyncClient) -> Option<Event> {
+    match event {
+        MqttEvent::Outgoing(Outgoing::Publish(pkid)) => Some(Event::Published(pkid)),
+        MqttEvent::Outgoing(_) => None,
+        MqttEvent::Incoming(Packet::PubAck(ack)) => Some(Event::PubAck(ack.pkid)),
+        MqttEvent::Incoming(Packet::SubAck(ack)) => {
+            Some(Event::Subscribed(!ack.return_codes.contains(&SubscribeReasonCode::Failure)))
+        }
+        MqttEvent::Incoming(Packet::Publish(publish)) if publish.payload.len() > MAX_PAYLOAD => {
+            // Where acknowledgements are manual it would come again; elsewhere this is refused by the broker's state.
+            if publish.qos != QoS::AtMostOnce && is_manual(&publish) && client.try_ack(&publish).is_err() {
+                tracing::warn!("Could not acknowledge a message that is too large.");
+            }
+            Some(Event::Oversized(publish.payload.len()))
+        }
+        MqttEvent::Incoming(Packet::Publish(publish)) => Some(Event::Message(publish)),
+        MqttEvent::Incoming(_) => Some(Event::Alive),
+    }
+}
+
+/// Only the commands session acknowledges by hand, and only its topics are below `cmd/`.
+fn is_manual(publish: &Publish) -> bool {
+    publish.topic.contains("/cmd/")
+}
+
+async fn open(plan: &Plan) -> Result<(AsyncClient, EventLoop), String> {
+    let options = options(plan).await?;
+    let requests = options.inflight();
+    let (client, mut eventloop) = AsyncClient::new(options, requests.into());
+    let mut network = eventloop.network_options();
+    // Also the limit of one flush: on a thin line a large message takes longer than a connection.
+    let flush = plan.settings.connect_timeout.max(plan.settings.keep_alive * 2);
+    network.set_connection_timeout(flush.as_secs().max(1));
+    network.set_tcp_nodelay(true);
+    eventloop.set_network_options(network);
+    Ok((client, eventloop))
+}
+
+async fn options(plan: &Plan) -> Result<MqttOptions, String> {
+    let settings = &plan.settings;
+    let id = format!("{}{}", settings.client_id, plan.session.suffix());
+    let mut options = MqttOptions::new(id, settings.host.as_str(), settings.port);
+    let incoming = if plan.session == Session::Urgent { MAX_UNASKED } else { MAX_INCOMING };
+    options
+        .set_keep_alive(settings.keep_alive)
+        .set_clean_session(plan.session != Session::Commands)
+        .set_manual_acks(plan.session == Session::Commands)
+        .set_max_packet_size(incoming, settings.max_message_bytes + PACKET_FRAME)
+        .set_inflight(settings.max_in_flight.saturating_add(EXTRA_REQUESTS));
+    if let Some(login) = &settings.login {
+        options.set_credentials(login.user.as_str(), login.password.as_str());
+    }
+    if plan.session == Session::Urgent {
+        options.set_last_will(LastWill::new(plan.topics.state.as_str(), plan.will.clone(), QoS::AtLeastOnce, true));
+    }
+    if let Some(tls) = &settings.tls {
+        options
+            .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(client_config(tls).await?))));
+    }
+    Ok(options)
+}
+
+/// Reads the PEM files anew for each connection, so that a renewed certificate is taken without a restart.
+async fn client_config(tls: &Tls) -> Result<rustls::ClientConfig, String> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in certificates(&tls.ca_file).await? {
+        roots.add(certificate).map_err(|e| format!("`{}`: {e}", tls.ca_file.display()))?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .with_root_certificates(roots);
+    let Some((chain, key)) = &tls.client else { return Ok(builder.with_no_client_auth()) };
+    let chain = certificates(chain).await?;
+    let pem = read(key).await?;
+    let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|e| format!("`{}`: {e}", key.display()))?;
+    builder.with_client_auth_cert(chain, private).map_err(|e| format!("`{}`: {e}", key.display()))
+}
+
+async fn certificates(file: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let pem = read(file).await?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(format!("`{}` holds no certificate", file.display())),
+        Err(error) => Err(format!("`{}`: {error}", file.display())),
+    }
+}
+
+async fn read(file: &std::path::Path) -> Result<Vec<u8>, String> {
+    tokio::fs::read(file).await.map_err(|e| format!("`{}`: {e}", file.display()))
+}
+
+fn is_oversized(error: &ConnectionError) -> bool {
+    matches!(
+        error,
+        ConnectionError::MqttState(StateError::Deserialization(rumqttc::mqttbytes::Error::PayloadSizeLimitExceeded(_)))
+    )
+}
+
+/// Returns why a connection ended, for people.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the rest speaks for itself")]
+fn words_of(error: &ConnectionError) -> String {
+    match error {
+        ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized) => "the broker refuses us".to_owned(),
+        ConnectionError::ConnectionRefused(code) => format!("the broker refuses us: {code:?}"),
+        ConnectionError::MqttState(StateError::Io(error)) | ConnectionError::Io(error) => error.to_string(),
+        ConnectionError::MqttState(StateError::AwaitPingResp) => "the broker did not answer a ping".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_are_jittered_and_never_beyond_the_most() {
+        let max = Duration::from_secs(10);
+        for _ in 0..1000 {
+            let delay = jittered(Duration::from_secs(5), max);
+            assert!((4.0..=6.0).contains(&delay.as_secs_f64()));
+            assert!(jittered(max, max) <= max);
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The configuration folder as people have it: the shipped files, a folder of mistakes, tables from Excel, and rubbish.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use parkgate::config::{self, Config, Loaded, Problems, Severity, disk_need, fingerprint, load, report};
+use parkgate::domain::registry::{Commissioning, Deadband};
+use parkgate::field::settings::{Encoding, Table};
+use proptest::prelude::*;
+
+fn repo(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A copy that the test may change; secrets in it are private, whatever the checkout made of them.
+fn copy(from: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(repo(from)).unwrap().map(Result::unwrap).filter(|e| e.path().is_file()) {
+        let to = dir.path().join(entry.file_name());
+        fs::copy(entry.path(), &to).unwrap();
+        fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    dir
+}
+
+fn with_points(points: &[u8]) -> Result<Loaded, Problems> {
+    let dir = copy("config/examples/excel-gb18030");
+    fs::write(dir.path().join("points.csv"), points).unwrap();
+    load(dir.path())
+}
+
+/// A small valid folder; `more` is added to `gateway.toml`.
+fn small(more: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let folders = "[store]\ndir = \"s\"\nmirror_dir = \"m\"\nstate_dir = \"t\"\n";
+    fs::write(dir.path().join("gateway.toml"), format!("[gateway]\npark = \"p\"\nid = \"g\"\n{folders}{more}"))
+        .unwrap();
+    fs::write(dir.path().join("devices.toml"), "[[device]]\nid = \"d\"\nhost = \"127.0.0.1\"\n").unwrap();
+    points(&dir, "u1,T1,one,d,holding,0,u16\n");
+    dir
+}
+
+fn points(dir: &tempfile::TempDir, rows: &str) {
+    let head = "uid,tag,name,device,table,address,encoding\n";
+    fs::write(dir.path().join("points.csv"), format!("{head}{rows}")).unwrap();
+}
+
+fn loaded(dir: &Path) -> Config {
+    load(dir).map(|l| l.config).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn every_shipped_folder_loads_without_a_warning() {
+    for folder in ["config", "config/examples/excel-gb18030"] {
+        let loaded = load(&repo(folder)).unwrap_or_else(|problems| panic!("{folder}:\n{problems}"));
+        assert!(loaded.warnings.is_empty(), "{folder}:\n{}", report(&loaded.warnings));
+    }
+}
+
+#[test]
+fn the_shipped_files_show_the_defaults() {
+    let shipped = loaded(&repo("config"));
+    let dir = copy("config");
+    fs::write(
+        dir.path().join("gateway.toml"),
+        "[gateway]\npark = \"demo-park\"\nid = \"gw-east\"\nname = \"东区网关\"\n",
+    )
+    .unwrap();
+    fs::write(dir.path().join("uplink.toml"), "[mqtt]\nhost = \"127.0.0.1\"\n").unwrap();
+    let devices = fs::read_to_string(dir.path().join("devices.toml")).unwrap();
+    let (_, own) = devices.split_once("[[device]]").unwrap();
+    fs::write(dir.path().join("devices.toml"), format!("[[device]]{own}")).unwrap();
+    let bare = loaded(dir.path());
+    assert_eq!(shipped.store, bare.store);
+    assert_eq!((shipped.web, shipped.state_dir, shipped.gateway), (bare.web, bare.state_dir, bare.gateway));
+    assert_eq!((shipped.uplink, shipped.expected_change), (bare.uplink, bare.expected_change));
+    assert_eq!((shipped.devices, shipped.specs), (bare.devices, bare.specs));
+}
+
+#[test]
+fn the_shipped_table_means_what_it_says() {
+    let config = loaded(&repo("config"));
+    let (plc, spec) = (&config.devices[0], &config.specs[0]);
+    assert_eq!(plc.points.len(), spec.points.len());
+    let classes: Vec<_> = plc.classes.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(classes, ["fast", "normal", "slow"]);
+    assert_eq!(plc.points[0].class, 1);
+    assert_eq!((plc.points[0].decimals, plc.points[1].decimals, plc.points[2].decimals), (Some(1), None, Some(3)));
+    assert_eq!(spec.points[1].deadband, Deadband::Absolute(0.012));
+    assert_eq!((plc.points[4].table, plc.points[4].encoding), (Table::Holding, Encoding::Bit(3)));
+    assert_eq!((plc.points[5].table, plc.points[5].address), (Table::Holding, 12));
+    assert_eq!(spec.points[5].max_silence, Duration::from_secs(300));
+    let (gas, spec) = (&config.devices[1], &config.specs[1]);
+    assert_eq!((gas.unit, gas.points[0].address), (3, 0));
+    assert_eq!((spec.points[0].deadband, spec.points[1].commissioning), (Deadband::Off, Commissioning::Commissioning));
+    assert_eq!(config.store.consumers, ["platform"]);
+}
+
+#[test]
+fn a_folder_of_mistakes_gives_exactly_its_list() {
+    for name in ["mistakes", "syntax"] {
+        let dir = copy(&format!("tests/fixtures/config/{name}"));
+        let problems = load(dir.path()).unwrap_err();
+        let text = problems.to_string().replace(&dir.path().display().to_string(), "config");
+        let golden = repo(&format!("tests/fixtures/config/{name}.txt"));
+        if std::env::var_os("PARKGATE_BLESS").is_some() {
+            fs::write(&golden, &text).unwrap();
+        }
+        assert_eq!(text, fs::read_to_string(&golden).unwrap(), "{name}: PARKGATE_BLESS=1 writes the list anew");
+    }
+}
+
+#[test]
+fn a_secret_written_into_the_file_is_never_repeated() {
+    let dir = copy("tests/fixtures/config/mistakes");
+    let problems = load(dir.path()).unwrap_err();
+    assert!(!problems.to_string().contains("hunter2") && !format!("{problems:?}").contains("hunter2"));
+}
+
+#[test]
+fn every_saving_of_a_table_gives_the_same_configuration() {
+    let gb = fs::read(repo("config/examples/excel-gb18030/points.csv")).unwrap();
+    let (text, _, wrong) = encoding_rs::GB18030.decode(&gb);
+    assert!(!wrong);
+    let utf16: Vec<u8> = std::iter::once(0xFEFF).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    let savings = [
+        text.as_bytes().to_vec(),
+        format!("\u{FEFF}{text}").into_bytes(),
+        utf16,
+        text.replace("\r\n", "\n").into_bytes(),
+        text.replace(',', ";").into_bytes(),
+        text.replace(',', "\t").into_bytes(),
+    ];
+    let first = with_points(&gb).unwrap().config;
+    assert_eq!(first.specs[1].points[0].tag.as_str(), "LT202");
+    assert_eq!(first.specs[1].points[0].name, "202 号罐液位（备用）");
+    for saving in savings {
+        let again = with_points(&saving).unwrap_or_else(|problems| panic!("{problems}")).config;
+        assert_eq!((&again.devices, &again.specs), (&first.devices, &first.specs));
+        assert_eq!(fingerprint(&again.specs), fingerprint(&first.specs));
+    }
+}
+
+#[test]
+fn what_cannot_fit_is_refused_and_the_advice_is_good() {
+    let dir = small("quota = \"64MiB\"\nsegment = \"1MiB\"\n");
+    let rows = (0..2000).map(|i| format!("u{i},T{i},n,d,holding,{i},u16\n")).collect::<String>();
+    points(&dir, &rows);
+    let problems = load(dir.path()).unwrap_err();
+    let problem = problems.0.iter().find(|p| p.what.en.contains("values/s stored")).unwrap();
+    let advice = problem.instead.en.split('"').collect::<Vec<_>>();
+    let (quota, retention) = (advice[1], advice[3]);
+    let text = fs::read_to_string(dir.path().join("gateway.toml")).unwrap();
+    fs::write(dir.path().join("gateway.toml"), text.replace("64MiB", quota)).unwrap();
+    assert!(disk_need(&loaded(dir.path())).fits());
+    let keep = format!("{text}[store.streams.telemetry]\nretention = \"{retention}\"\n");
+    fs::write(dir.path().join("gateway.toml"), keep).unwrap();
+    assert!(disk_need(&loaded(dir.path())).fits());
+}
+
+#[test]
+fn the_need_of_disk_follows_its_formula() {
+    let dir = small("expected_change = 0.5\n[store.streams.telemetry]\nretention = \"10d\"\n");
+    let need = disk_need(&loaded(dir.path()));
+    assert_eq!((need.points, need.devices, need.read_per_second, need.stored_per_second), (1, 1, 1.0, 0.5));
+    assert!((need.telemetry_per_second - (0.5 * 6.0 + 48.0 / 60.0)).abs() < 1e-9);
+    let reserved = f64::from(224 << 20);
+    assert!((need.need - (need.telemetry + reserved)).abs() < 1.0);
+    assert_eq!(need.telemetry, f64::from(64 << 20), "what is reserved counts where it is more");
+    assert!(need.to_string().contains("need: 288 MiB of quota 2.0 GiB"), "{need}");
+}
+
+#[test]
+fn a_quota_larger_than_the_disk_is_refused() {
+    let problems = load(small("quota = \"16TiB\"\n").path()).unwrap_err();
+    assert!(problems.0.iter().any(|p| p.what.en.contains("has only")), "{problems}");
+}
+
+#[test]
+fn a_device_without_points_and_an_open_secret_are_remarked() {
+    let dir = small("");
+    fs::write(
+        dir.path().join("devices.toml"),
+        "[[device]]\nid = \"d\"\nhost = \"127.0.0.1\"\n[[device]]\nid = \"e\"\nhost = \"127.0.0.2\"\n",
+    )
+    .unwrap();
+    let secret = dir.path().join("pw");
+    fs::write(&secret, "geheim\n").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+    let login = "[mqtt]\nhost = \"mqtt.example.cn\"\n[mqtt.login]\nuser = \"u\"\npassword_file = \"pw\"\n";
+    fs::write(dir.path().join("uplink.toml"), login).unwrap();
+    let loaded = load(dir.path()).unwrap();
+    assert_eq!(loaded.config.uplink.unwrap().login.unwrap().password, "geheim");
+    assert!(loaded.config.files.contains(&secret));
+    let warnings: Vec<_> = loaded.warnings.iter().map(|p| p.what.en.as_str()).collect();
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert!(warnings[0].contains("`e` has no points") && warnings[1].contains("in the clear"), "{warnings:?}");
+    assert!(warnings[2].contains("every user of this machine"), "{warnings:?}");
+}
+
+#[test]
+fn missing_files_and_folders_are_said_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let problems = load(dir.path()).unwrap_err();
+    assert_eq!(problems.0.len(), 3, "{problems}");
+    let problems = load(&dir.path().join("nowhere")).unwrap_err();
+    assert!(problems.to_string().contains("no configuration folder"), "{problems}");
+}
+
+#[test]
+fn a_wrong_device_or_class_is_told_once_not_at_every_point() {
+    for (wrong, count) in [
+        ("[[device]]\nid = \"d\"\nhost = \"\"\naddress_notation = \"modicon\"\n", 1),
+        ("[[device]]\nid = \"设备\"\nhost = \"h\"\n", 1),
+        ("[classes]\nodd = \"1ms\"\n[[device]]\nid = \"d\"\nhost = \"h\"\naddress_notation = \"modicon\"\n", 1),
+        ("[[device]\n", 1),
+    ] {
+        let dir = small("");
+        fs::write(dir.path().join("devices.toml"), wrong).unwrap();
+        let head = "uid,tag,name,device,table,address,encoding,class,max_silence\n";
+        let id = if wrong.contains("设备") { "设备" } else { "d" };
+        fs::write(dir.path().join("points.csv"), format!("{head}u,T,n,{id},holding,40001,u16,odd,500ms\n")).unwrap();
+        let found = load(dir.path()).unwrap_err();
+        let others = found.0.iter().filter(|p| !p.what.en.contains("no poll class"));
+        assert_eq!(others.count(), count, "{wrong}:\n{found}");
+    }
+}
+
+#[test]
+fn the_fingerprint_is_of_meaning_not_of_addresses() {
+    let dir = small("");
+    let first = fingerprint(&loaded(dir.path()).specs);
+    points(&dir, "u1,T1,one,d,holding,7,u16\n");
+    assert_eq!(fingerprint(&loaded(dir.path()).specs), first);
+    points(&dir, "u1,T1,two,d,holding,0,u16\n");
+    assert_ne!(fingerprint(&loaded(dir.path()).specs), first);
+}
+
+#[test]
+fn the_largest_park_of_the_benchmark_loads() {
+    let dir = small("[store.streams.telemetry]\nretention = \"30min\"\n");
+    let ids = 0..200;
+    let devices =
+        ids.clone().map(|d| format!("[[device]]\nid = \"d{d}\"\nhost = \"127.0.0.1\"\nport = {}\n", 2000 + d));
+    fs::write(dir.path().join("devices.toml"), devices.collect::<String>()).unwrap();
+    let row = |(d, i)| format!("u{d}-{i},T{d}-{i},点,d{d},holding,{i},u16\n");
+    let rows = ids.flat_map(|d| (0..500).map(move |i| (d, i))).map(row);
+    points(&dir, &rows.collect::<String>());
+    let config = loaded(dir.path());
+    assert_eq!(config.specs.iter().map(|s| s.points.len()).sum::<usize>(), 100_000);
+}
+
+#[test]
+fn a_large_table_of_one_mistake_is_told_in_bounds() {
+    let dir = small("");
+    let rows = (0..5000).map(|i| format!("u{i},T{i},n,d,holding,99999,u16\n")).collect::<String>();
+    points(&dir, &rows);
+    let problems = load(dir.path()).unwrap_err();
+    assert_eq!(problems.0.len(), config::problem::MAX_PROBLEMS + 1);
+    assert!(problems.0.iter().all(|p| p.severity == Severity::Error));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rubbish_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let dir = copy("config");
+        for name in config::FILES {
+            let good = fs::read(dir.path().join(name)).unwrap();
+            fs::write(dir.path().join(name), &bytes).unwrap();
+            drop(load(dir.path()));
+            fs::write(dir.path().join(name), good).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_never_panics(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>(), which in 0_usize..4) {
+        let dir = copy("config");
+        let path = dir.path().join(config::FILES[which]);
+        let mut bytes = fs::read(&path).unwrap();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        bytes.truncate(cut.index(bytes.len()).max(at + 1));
+        fs::write(&path, &bytes).unwrap();
+        drop(load(dir.path()));
+    }
+
+    #[test]
+    fn cells_of_any_text_never_panic(cells in prop::collection::vec("[0-9４x.:%\"a-fＡ号 -]{0,8}", 22)) {
+        let points = fs::read_to_string(repo("config/points.csv")).unwrap();
+        let header = points.lines().find(|l| l.starts_with("标识")).unwrap();
+        drop(with_points(format!("{header}\n{}\n", cells.join(",")).as_bytes()));
+    }
+}

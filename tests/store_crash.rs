@@ -1,0 +1,268 @@
+//! `kill -9` and power cuts: what was acknowledged as stored is there afterwards, byte for byte; the rest is a gap.
+//!
+//! The writer is a child: this test binary again, running the ignored test `child`. It prints the committed numbers as
+//! they grow. A power cut is `EXT4_IOC_SHUTDOWN` without a flush of the journal, on an ext4 of our own on a loop device, in
+//! a mount namespace of our own. On any other file system that call would stop the machine, so [`Disk::cut`] proves by
+//! device numbers that the path is the loop device that it made.
+#![expect(clippy::unwrap_used, unsafe_code, reason = "a test may; the ioctl has no safe wrapper")]
+
+mod store_support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use parkgate::buffer::settings::Settings;
+use parkgate::domain::ranges::RangeSet;
+use parkgate::domain::record::Stream;
+use store_support::{body, now, settings_in, skip, stamp};
+
+const STREAMS: [Stream; 3] = [Stream::Alarm, Stream::Event, Stream::Telemetry];
+
+fn settings(dir: &Path) -> Settings {
+    let mut settings = settings_in(dir);
+    settings.segment_bytes = 1 << 20;
+    settings.quota_bytes = 48 << 20;
+    settings
+}
+
+/// The writer: appends under the load named by `STORE_LOAD` until it is killed.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run as a child by the other tests"]
+async fn child() {
+    let Some(dir) = std::env::var_os("STORE_DIR") else { return };
+    let load = std::env::var("STORE_LOAD").unwrap_or_default();
+    let mut opened = parkgate::buffer::open(settings(Path::new(&dir)), now()).unwrap();
+    let committed = opened.store.committed();
+    let store = opened.store.clone();
+    let mut told = [0; 6];
+    let mut rng = fastrand::Rng::new();
+    let (pause, burst) = if load == "steady" { (10, 1) } else { (5, 60) };
+    loop {
+        for _ in 0..burst {
+            let stream = STREAMS[[0, 1, 2, 2, 2, 2, 2, 2, 2, 2][rng.usize(..10)]];
+            let n = opened.appender.next()[stream.rank()];
+            opened.appender.append(stream, stamp(n), body(stream, n));
+        }
+        if load == "drain" {
+            let stored = committed.borrow()[5];
+            let done = store.delivered(Stream::Telemetry, "platform").await.first_missing(1);
+            let page = store.read(Stream::Telemetry, done..=stored, 200_000).await.unwrap();
+            store.deliver(Stream::Telemetry, "platform", vec![done..=page.next - 1]).await;
+        }
+        let now = *committed.borrow();
+        if now != told {
+            told = now;
+            println!("stored {} {} {}", now[0], now[2], now[5]);
+            std::io::stdout().flush().unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+}
+
+struct Running {
+    child: Child,
+    told: Arc<Mutex<[u64; 3]>>,
+    listener: std::thread::JoinHandle<()>,
+}
+
+/// Starts the child and waits until it has stored something anew.
+fn start(dir: &Path, load: &str) -> Running {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "child", "--nocapture"])
+        .env("STORE_DIR", dir)
+        .env("STORE_LOAD", load)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap();
+    let out = BufReader::new(child.stdout.take().unwrap());
+    let told = Arc::new(Mutex::new([0; 3]));
+    let heard = Arc::clone(&told);
+    let (first, started) = std::sync::mpsc::channel();
+    let listener = std::thread::spawn(move || {
+        for line in out.lines().map_while(Result::ok) {
+            let Some(at) = line.find("stored ") else { continue };
+            let numbers: Vec<u64> = line[at + 7..].split(' ').filter_map(|n| n.parse().ok()).collect();
+            if let Ok(numbers) = numbers.try_into() {
+                *heard.lock().unwrap() = numbers;
+                let _heard = first.send(());
+            }
+        }
+    });
+    started.recv_timeout(store_support::PATIENCE).unwrap();
+    Running { child, told, listener }
+}
+
+impl Running {
+    /// Kills the child; returns the last numbers that it called stored, by [`STREAMS`].
+    fn kill(mut self) -> [u64; 3] {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.listener.join().unwrap();
+        *self.told.lock().unwrap()
+    }
+}
+
+/// Opens the store and holds all of it against what was acknowledged. Returns the number of records read.
+async fn check(dir: &Path, acknowledged: [u64; 3], what: &str) -> u64 {
+    let opened = parkgate::buffer::open(settings(dir), now()).unwrap();
+    let mut read = 0;
+    let gaps = opened.store.gaps(1, 10_000).await;
+    for (stream, acknowledged) in STREAMS.into_iter().zip(acknowledged) {
+        let last = opened.store.committed().borrow()[stream.rank()];
+        assert!(last >= acknowledged, "{what}: {} stored {last}, acknowledged {acknowledged}", stream.as_str());
+        let first = *opened.store.span(stream).await.start();
+        let next = opened.appender.next()[stream.rank()];
+        let mut explained: RangeSet = gaps.iter().filter(|g| g.stream == stream).map(|g| g.seqs.clone()).collect();
+        let lost_before = explained.clone();
+        let mut from = first;
+        while from <= last {
+            let page = opened.store.read(stream, from..=last, 1 << 20).await.unwrap();
+            for entry in &page.entries {
+                assert_eq!((entry.stamp, &entry.body), (stamp(entry.seq), &body(stream, entry.seq)), "{what}");
+                assert!(!lost_before.contains(entry.seq), "{what}: {} is there and in a gap", entry.seq);
+                explained.insert(entry.seq..=entry.seq);
+                read += 1;
+            }
+            assert!(page.next > from, "{what}");
+            from = page.next;
+        }
+        assert!(explained.covers(first..=next - 1), "{what}: silent hole {:?}", explained.first_hole(first..=next - 1));
+        assert!(
+            gaps.iter().filter(|g| g.stream == stream).all(|g| g.reason.as_str() == "crash_uncommitted"),
+            "{what}: {gaps:?}"
+        );
+    }
+    opened.store.kill();
+    read
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_kill_9_everything_acknowledged_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rng = fastrand::Rng::with_seed(21);
+    let mut read = 0;
+    for round in 0..20 {
+        let load = ["steady", "burst", "drain"][round % 3];
+        let running = start(dir.path(), load);
+        tokio::time::sleep(Duration::from_millis(rng.u64(20..400))).await;
+        let acknowledged = running.kill();
+        read = check(dir.path(), acknowledged, &format!("kill {round} under {load} load")).await;
+    }
+    eprintln!("20 kills, {read} records at the end, 0 acknowledged lost");
+}
+
+/// An ext4 of our own on a loop device.
+struct Disk {
+    image: PathBuf,
+    device: PathBuf,
+    mount: PathBuf,
+}
+
+fn run(program: &str, args: &[&str]) -> Result<String, String> {
+    let out = Command::new(program).args(args).output().map_err(|e| format!("{program}: {e}"))?;
+    if out.status.success() {
+        return Ok(String::from_utf8_lossy(&out.stdout).trim().to_owned());
+    }
+    Err(format!("{program} {args:?}: {}", String::from_utf8_lossy(&out.stderr)))
+}
+
+impl Disk {
+    fn create(dir: &Path, megabytes: u64) -> Result<Self, String> {
+        let (image, mount) = (dir.join("image"), dir.join("mount"));
+        std::fs::create_dir_all(&mount).unwrap();
+        std::fs::File::create(&image).unwrap().set_len(megabytes << 20).unwrap();
+        run("mkfs.ext4", &["-q", "-F", "-E", "lazy_itable_init=0", image.to_str().unwrap()])?;
+        let device = PathBuf::from(run("losetup", &["-f", "--show", image.to_str().unwrap()])?);
+        let disk = Self { image, device, mount };
+        disk.mount()?;
+        Ok(disk)
+    }
+
+    fn mount(&self) -> Result<(), String> {
+        run("mount", &["-t", "ext4", self.device.to_str().unwrap(), self.mount.to_str().unwrap()]).map(drop)
+    }
+
+    /// Cuts the power of this disk: nothing that is not on it now will ever be.
+    fn cut(&self) {
+        const EXT4_IOC_SHUTDOWN: u64 = 0x8004_587d;
+        const NO_LOG_FLUSH: u32 = 2;
+        let root = std::fs::File::open(&self.mount).unwrap();
+        let (ours, device) = (root.metadata().unwrap().dev(), self.device.metadata().unwrap().rdev());
+        assert_eq!(ours, device, "the path is not on our loop device");
+        assert_eq!(nix::libc::major(ours), 7, "not a loop device");
+        assert_ne!(ours, Path::new("/").metadata().unwrap().dev(), "the root file system");
+        let name = self.device.file_name().unwrap().to_str().unwrap();
+        let backing = std::fs::read_to_string(format!("/sys/block/{name}/loop/backing_file")).unwrap();
+        assert_eq!(Path::new(backing.trim()), self.image, "another image's loop device");
+        let flags = NO_LOG_FLUSH;
+        // SAFETY: the descriptor is open for the whole call, the request reads one u32 through a valid pointer, and the
+        // asserts above prove that it goes to the file system made by this test.
+        let result = unsafe { nix::libc::ioctl(root.as_raw_fd(), EXT4_IOC_SHUTDOWN as _, &raw const flags) };
+        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    }
+
+    /// What follows a power cut: the machine starts again.
+    fn reboot(&self) {
+        run("umount", &[self.mount.to_str().unwrap()]).unwrap();
+        self.mount().unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        drop(run("umount", &["-l", self.mount.to_str().unwrap()]));
+        drop(run("losetup", &["-d", self.device.to_str().unwrap()]));
+    }
+}
+
+/// Runs in the namespace made by the test below.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run in a mount namespace of its own by the test below"]
+async fn power_cuts_inside() {
+    if std::env::var_os("STORE_POWER").is_none() {
+        return;
+    }
+    let cuts: usize = std::env::var("PARKGATE_POWER_CUTS").ok().and_then(|n| n.parse().ok()).unwrap_or(20);
+    let dir = tempfile::tempdir().unwrap();
+    let disk = match Disk::create(&dir.path().canonicalize().unwrap(), 192) {
+        Ok(disk) => disk,
+        Err(why) => return skip(&why),
+    };
+    let store = disk.mount.join("gateway");
+    let mut rng = fastrand::Rng::with_seed(22);
+    let mut read = 0;
+    for cut in 0..cuts {
+        let load = ["steady", "burst", "drain"][cut % 3];
+        let running = start(&store, load);
+        tokio::time::sleep(Duration::from_millis(rng.u64(20..600))).await;
+        disk.cut();
+        let acknowledged = running.kill();
+        disk.reboot();
+        read = check(&store, acknowledged, &format!("cut {cut} under {load} load")).await;
+    }
+    eprintln!("{cuts} power cuts, {read} records at the end, 0 acknowledged lost");
+}
+
+#[test]
+fn after_a_power_cut_everything_acknowledged_is_there() {
+    if !nix::unistd::geteuid().is_root() {
+        return skip("power cuts need root for a loop mount");
+    }
+    let inside = ["--ignored", "--exact", "power_cuts_inside", "--nocapture"];
+    let status = Command::new("unshare")
+        .args(["--mount", "--propagation", "private"])
+        .arg(std::env::current_exe().unwrap())
+        .args(inside)
+        .env("STORE_POWER", "1")
+        .status();
+    match status {
+        Ok(status) => assert!(status.success()),
+        Err(why) => skip(&format!("unshare: {why}")),
+    }
+}
