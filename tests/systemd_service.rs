@@ -35,7 +35,7 @@ impl Service {
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
         // -D: strace stands aside, and the child is the gateway itself.
         let gateway = Command::new(strace)
-            .args(["-D", "-f", "-qq", "--signal=none", "-o"])
+            .args(["-D", "-f", "-q", "--signal=none", "-o"])
             .arg(trace)
             .args([env!("CARGO_BIN_EXE_parkgate"), "run", "--config"])
             .arg(folder)
