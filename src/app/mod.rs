@@ -295,8 +295,6 @@ impl Gateway {
             aborted
         };
         let mut aborted = waiting.await;
-        // The last sender but ours went with the uplink: now the commands' task sees its input close.
-        self.uplink.commands = mpsc::channel(1).0;
         let closed = closing.await;
         aborted.extend(self.supervisor.drain(deadline + Duration::from_secs(2)).await);
         for name in &aborted {

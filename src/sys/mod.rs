@@ -3,5 +3,5 @@
 //! The only room where `unsafe` may stand, each block with its reason.
 
 pub mod clock;
-pub mod memory;
 pub mod disk;
+pub mod memory;
