@@ -32,19 +32,26 @@ impl Answerer {
     ) -> Result<(), String> {
         loop {
             let command = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
+                biased;
                 command = commands.recv() => command,
+                // What was accepted before the stop is answered: its id is spent.
+                () = stop.cancelled() => return Ok(()),
             };
             let Some(command) = command else { return Ok(()) };
-            let request = match command {
-                Command::Answer { json } => Request::Answer(json),
-                Command::Values { id, selection } => Request::Answer(self.values(&id, &selection).await),
-                Command::Registry { id, rev } => self.registry(&id, rev).await,
-            };
-            if self.requests.send(request).await.is_err() {
+            if !self.answer(command).await {
                 return Ok(());
             }
         }
+    }
+
+    /// Returns whether the engine took the answer.
+    async fn answer(&self, command: Command) -> bool {
+        let request = match command {
+            Command::Answer { json } => Request::Answer(json),
+            Command::Values { id, selection } => Request::Answer(self.values(&id, &selection).await),
+            Command::Registry { id, rev } => self.registry(&id, rev).await,
+        };
+        self.requests.send(request).await.is_ok()
     }
 
     async fn values(&self, id: &str, selection: &Selection) -> String {

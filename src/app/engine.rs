@@ -21,13 +21,16 @@ use crate::uplink::Live;
 const N_EVENTS_PER_TURN: usize = 256;
 
 /// What others ask of the engine.
+#[derive(Debug)]
 pub(super) enum Request {
     /// What stands.
     Snapshot(oneshot::Sender<Arc<Snapshot>>),
     /// A new configuration; answered when it is in force.
     Plan(Box<Plan>, oneshot::Sender<()>),
-    /// Where live records go from now on; full values follow.
-    Live(mpsc::Sender<Live>),
+    /// Where live records go from now on, if anywhere; full values follow.
+    Live(Option<mpsc::Sender<Live>>),
+    /// The platform can be reached anew: full values follow.
+    Refresh,
     /// An answer to a command, to be recorded.
     Answer(String),
     /// The wire form of a kept revision, to be recorded once more.
@@ -55,7 +58,8 @@ impl EngineTask {
         Self { engine, appender, live: None, next, clock, pulse }
     }
 
-    /// Runs until `events` closes, then records what is due and ends; the store can be closed after it.
+    /// Runs until `events` closes, then does what was asked of it, records what is due and ends; the store can be closed
+    /// after it.
     pub(super) async fn run(
         mut self,
         mut events: mpsc::Receiver<FieldEvent>,
@@ -69,10 +73,14 @@ impl EngineTask {
                     0 => break,
                     _ => self.on_events(&mut batch),
                 },
-                Some(request) = requests.recv() => self.on_request(request),
+                Some(request) = requests.recv() => self.on_request(request, &mut events),
                 () = self.clock.sleep_until(self.engine.poll_timeout()) => {}
             }
             self.turn();
+        }
+        requests.close();
+        while let Ok(request) = requests.try_recv() {
+            self.on_request(request, &mut events);
         }
         self.engine.handle_stop(self.clock.now());
         self.record_outputs();
@@ -86,23 +94,32 @@ impl EngineTask {
         }
     }
 
-    fn on_request(&mut self, request: Request) {
+    fn on_request(&mut self, request: Request, events: &mut mpsc::Receiver<FieldEvent>) {
         let now = self.clock.now();
         match request {
             // Whoever asked may be gone; that is his business.
             Request::Snapshot(answer) => drop(answer.send(Arc::new(self.engine.snapshot(now)))),
             Request::Plan(plan, done) => {
+                self.take_waiting(events);
                 self.engine.handle_plan(*plan, now);
                 self.record_outputs();
                 done.send(()).ok();
             }
             Request::Live(live) => {
-                self.live = Some(live);
-                self.engine.handle_refresh();
+                self.live = live;
+                self.engine.handle_refresh(now);
             }
+            Request::Refresh => self.engine.handle_refresh(now),
             Request::Answer(json) => self.engine.handle_answer(json, now),
             Request::Registry(json) => self.engine.handle_registry_again(json, now),
         }
+    }
+
+    /// Takes what was read before a new configuration: after it, the slots of changed devices are refused.
+    fn take_waiting(&mut self, events: &mut mpsc::Receiver<FieldEvent>) {
+        let mut waiting: Vec<FieldEvent> = (0..events.len()).map_while(|_| events.try_recv().ok()).collect();
+        self.on_events(&mut waiting);
+        self.record_outputs();
     }
 
     /// Lets time pass and drains; once per turn, whatever woke the task.

@@ -7,10 +7,9 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::domain::engine::{Plan, PlanDevice};
 use crate::domain::field_event::FieldEvent;
-use crate::domain::id::DeviceSlot;
+use crate::domain::id::{DeviceId, DeviceSlot};
 use crate::domain::registry::DeviceSpec;
 use crate::field;
 use crate::field::settings::{Device, Endpoint, Link};
@@ -43,16 +42,16 @@ impl Links {
         Self::default()
     }
 
-    /// Gives slots to the devices of `config` — the old one where a device is polled exactly as before — and returns the
-    /// engine's plan.
-    pub(super) fn plan(&mut self, config: &Config, revision: Revision) -> Plan {
+    /// Gives slots to `devices` (with their specs in the same order) — the old one where a device is polled exactly as
+    /// before — and returns the engine's plan.
+    pub(super) fn plan(&mut self, devices: &[Arc<Device>], specs: &[Arc<DeviceSpec>], revision: Revision) -> Plan {
         let before = std::mem::take(&mut self.devices);
-        self.devices = config
-            .devices
+        let before: BTreeMap<&DeviceId, &Slotted> = before.iter().map(|old| (&old.device.id, old)).collect();
+        self.devices = devices
             .iter()
-            .zip(&config.specs)
+            .zip(specs)
             .map(|(device, spec)| {
-                let kept = before.iter().find(|old| is_same(old, device, spec)).map(|old| old.slot);
+                let kept = before.get(&device.id).filter(|old| is_same(old, device, spec)).map(|old| old.slot);
                 Slotted { slot: kept.unwrap_or_else(|| self.take_slot()), device: device.clone(), spec: spec.clone() }
             })
             .collect();
@@ -121,8 +120,7 @@ impl Links {
 
 /// The readings of a slot mean the same before and after: polled alike, and the same points behind the ordinals.
 fn is_same(old: &Slotted, device: &Device, spec: &DeviceSpec) -> bool {
-    let uids = |s: &DeviceSpec| s.points.iter().map(|p| p.uid.clone()).collect::<Vec<_>>();
-    *old.device == *device && uids(&old.spec) == uids(spec)
+    *old.device == *device && old.spec.points.iter().map(|p| &p.uid).eq(spec.points.iter().map(|p| &p.uid))
 }
 
 fn plan_device(slotted: &Slotted) -> PlanDevice {
