@@ -27,7 +27,7 @@ pub(super) enum Request {
     Snapshot(oneshot::Sender<Arc<Snapshot>>),
     /// A new configuration; answered when it is in force.
     Plan(Box<Plan>, oneshot::Sender<()>),
-    /// Where live records go from now on, if anywhere; full values follow.
+    /// Where live records go from now on, if anywhere.
     Live(Option<mpsc::Sender<Live>>),
     /// The platform can be reached anew: full values follow.
     Refresh,
@@ -105,10 +105,7 @@ impl EngineTask {
                 self.record_outputs();
                 done.send(()).ok();
             }
-            Request::Live(live) => {
-                self.live = live;
-                self.engine.handle_refresh(now);
-            }
+            Request::Live(live) => self.live = live,
             Request::Refresh => self.engine.handle_refresh(now),
             Request::Answer(json) => self.engine.handle_answer(json, now),
             Request::Registry(json) => self.engine.handle_registry_again(json, now),

@@ -20,10 +20,12 @@ use crate::web::{Trend, TrendError, TrendSample};
 const SPAN: Duration = Duration::from_secs(3600);
 /// Bytes asked of the store at once.
 const PAGE_BYTES: usize = 512 << 10;
-/// Bytes read for one trend at most: the hour of a park of 5,000 values/s; of a larger one, samples over the hour.
+/// Bytes of records read for one trend at most. An hour that has more is read in windows, of each the beginning.
 const MAX_BYTES: usize = 48 << 20;
 /// Windows into which a larger hour is cut: about one for every two pixels of the drawing.
 const N_WINDOWS: u64 = 360;
+/// Records between two estimates may differ in size: an hour that may need more than this is cut.
+const WHOLE_BELOW: usize = MAX_BYTES / 2;
 
 /// Reads the trend of the point with this tag.
 pub(super) async fn read(
@@ -39,8 +41,10 @@ pub(super) async fn read(
     let from = to.before(SPAN);
     let unavailable = |e: crate::buffer::ReadError| TrendError::Unavailable(e.to_string());
     if let Some(seqs) = store.seqs_between(Stream::Telemetry, from.before(hold), to).await.map_err(unavailable)? {
-        for window in windows(seqs, n_windows(store)) {
-            scan.window(store, window).await.map_err(unavailable)?;
+        let sample = store.read(Stream::Telemetry, seqs.clone(), PAGE_BYTES).await.map_err(unavailable)?;
+        let (n, budget) = cut(&seqs, sample.next, bytes_of(&sample.entries));
+        for window in windows(seqs, n) {
+            scan.window(store, window, budget).await.map_err(unavailable)?;
         }
     }
     Ok(Trend { tag: Tag::new(tag), from, to, samples: scan.samples, holes: scan.holes, hold })
@@ -50,16 +54,23 @@ fn find<'a>(registry: &'a Registry, tag: &str) -> Option<&'a PointSpec> {
     registry.devices.iter().flat_map(|d| &d.points).find(|p| p.tag.as_str() == tag)
 }
 
-/// One window for a stream that is small enough to be read whole.
-fn n_windows(store: &Store) -> u64 {
-    let status = store.status();
-    let bytes = status.borrow().streams.get(Stream::Telemetry.rank()).map_or(0, |s| s.bytes);
-    if bytes <= MAX_BYTES as u64 { 1 } else { N_WINDOWS }
+/// Returns into how many windows `seqs` is cut and how many bytes are read of each, by its first page: `bytes` of records
+/// up to (not including) number `next`.
+fn cut(seqs: &RangeInclusive<u64>, next: u64, bytes: usize) -> (u64, usize) {
+    let (first, last) = (*seqs.start(), *seqs.end());
+    let scanned = next.saturating_sub(first).max(1);
+    let whole = (bytes as u64).saturating_mul(last.saturating_sub(first) + 1) / scanned;
+    if whole <= WHOLE_BELOW as u64 { (1, MAX_BYTES) } else { (N_WINDOWS, MAX_BYTES / N_WINDOWS as usize) }
+}
+
+fn bytes_of(entries: &[Entry]) -> usize {
+    entries.iter().map(|entry| entry.body.len()).sum()
 }
 
 fn windows(seqs: RangeInclusive<u64>, n: u64) -> impl Iterator<Item = RangeInclusive<u64>> {
     let (first, last) = seqs.into_inner();
-    let width = ((last - first) / n).max(1);
+    // Rounded up: the last window must not end before the hour does.
+    let width = (last.saturating_sub(first) + 1).div_ceil(n).max(1);
     (0..n).map(move |i| first + i * width).take_while(move |start| *start <= last).map(move |start| {
         let end = if n == 1 { last } else { (start + width - 1).min(last) };
         start..=end
@@ -72,7 +83,6 @@ struct Scan<'a> {
     /// Where the point is in each revision met: device and ordinal.
     places: BTreeMap<u32, Option<(Arc<Registry>, u16, u16)>>,
     current: Arc<Registry>,
-    bytes_left: usize,
     samples: Vec<TrendSample>,
     holes: Vec<(Timestamp, Timestamp)>,
     last: Option<(u32, Timestamp)>,
@@ -85,22 +95,27 @@ impl<'a> Scan<'a> {
             uid,
             places: BTreeMap::new(),
             current,
-            bytes_left: MAX_BYTES,
             samples: Vec::new(),
             holes: Vec::new(),
             last: None,
         }
     }
 
-    async fn window(&mut self, store: &Store, seqs: RangeInclusive<u64>) -> Result<(), crate::buffer::ReadError> {
+    /// Reads the first `budget` bytes of a window, in pages.
+    async fn window(
+        &mut self,
+        store: &Store,
+        seqs: RangeInclusive<u64>,
+        mut budget: usize,
+    ) -> Result<(), crate::buffer::ReadError> {
         let (mut next, last) = seqs.into_inner();
-        while next <= last && self.bytes_left > 0 {
-            let page = store.read(Stream::Telemetry, next..=last, PAGE_BYTES).await?;
+        while next <= last && budget > 0 {
+            let page = store.read(Stream::Telemetry, next..=last, PAGE_BYTES.min(budget)).await?;
             if page.next <= next {
                 return Ok(());
             }
             next = page.next;
-            self.bytes_left = self.bytes_left.saturating_sub(PAGE_BYTES);
+            budget = budget.saturating_sub(bytes_of(&page.entries));
             for entry in &page.entries {
                 self.take(entry);
             }
@@ -161,5 +176,18 @@ mod tests {
         let many: Vec<_> = windows(1..=3600, 360).collect();
         assert_eq!((many.len(), many[0].clone(), many[359].clone()), (360, 1..=10, 3591..=3600));
         assert_eq!(windows(7..=7, 360).collect::<Vec<_>>(), [7..=7]);
+        for last in 1..2_000 {
+            let all: Vec<u64> = windows(1..=last, 360).flatten().collect();
+            assert_eq!(all, (1..=last).collect::<Vec<_>>(), "every number once, to the end");
+        }
+    }
+
+    #[test]
+    fn an_hour_is_cut_when_it_is_too_large_and_every_window_has_its_share() {
+        assert_eq!(cut(&(1..=3_600), 3_601, 400_000), (1, MAX_BYTES));
+        let (n, budget) = cut(&(1..=1_000_000), 5_001, PAGE_BYTES);
+        assert_eq!(n, N_WINDOWS);
+        assert!(budget * 360 <= MAX_BYTES && budget * 360 > MAX_BYTES - 1_000);
+        assert_eq!(cut(&(7..=7), 7, 0), (1, MAX_BYTES), "nothing of it is there");
     }
 }
