@@ -143,9 +143,7 @@ fn run_demo(args: crate::sim::demo::DemoArgs) -> ExitCode {
 fn show_store(loaded: &Loaded) -> ExitCode {
     let store = &loaded.config.store;
     match buffer::describe(&store.dir, &store.mirror_dir) {
-        Ok(report) => {
-            say(&report.to_string())
-        }
+        Ok(report) => say(&report.to_string()),
         Err(error) => ended(Err(chain(error))),
     }
 }

@@ -235,8 +235,7 @@ impl Gateway {
         supervisor.core("housekeeping", stops.page.clone(), house);
         let answers = commands::Answerer { requests: requests_tx.clone(), book: book.clone() };
         supervisor.core("commands", stops.engine.clone(), answers.run(commands_rx, stops.engine.clone()));
-        let refresh =
-            refresh::run(clock.clone(), status_tx.subscribe(), requests_tx.clone(), stops.engine.clone());
+        let refresh = refresh::run(clock.clone(), status_tx.subscribe(), requests_tx.clone(), stops.engine.clone());
         supervisor.core("refresh", stops.engine.clone(), refresh);
         let memory = Arc::new(uplink::FileMemory::new(config.state_dir.join("commands")));
         let mut gateway = Self {

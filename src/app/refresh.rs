@@ -74,7 +74,8 @@ mod tests {
     use crate::domain::snapshot::SessionStatus;
 
     fn bulk(up: bool, since: u64) -> UplinkStatus {
-        let session = |name| SessionStatus { name, up, since: Some(Mono::from_secs(since)), ..SessionStatus::default() };
+        let session =
+            |name| SessionStatus { name, up, since: Some(Mono::from_secs(since)), ..SessionStatus::default() };
         UplinkStatus { sessions: vec![session("urgent"), session("bulk")], ..UplinkStatus::default() }
     }
 

@@ -90,15 +90,7 @@ struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     fn new(book: &'a RegistryBook, current: Arc<Registry>, uid: PointUid) -> Self {
-        Self {
-            book,
-            uid,
-            places: BTreeMap::new(),
-            current,
-            samples: Vec::new(),
-            holes: Vec::new(),
-            last: None,
-        }
+        Self { book, uid, places: BTreeMap::new(), current, samples: Vec::new(), holes: Vec::new(), last: None }
     }
 
     /// Reads the first `budget` bytes of a window, in pages.
