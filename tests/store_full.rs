@@ -130,10 +130,7 @@ async fn it_makes_room_by_dropping_the_oldest_telemetry_when_it_filled_the_disk_
     let committed = store.committed();
     while *store.span(Stream::Telemetry).await.start() < 5000 {
         last = append(&mut opened, Stream::Telemetry, 500).max(last);
-        eventually("half of it is stored or refused", async || {
-            committed.borrow()[5] + 3000 > last
-        })
-        .await;
+        eventually("half of it is stored or refused", async || committed.borrow()[5] + 3000 > last).await;
         assert!(last < 300_000);
     }
     last = append(&mut opened, Stream::Telemetry, 10);
@@ -199,7 +196,10 @@ async fn the_report_tells_what_is_in_it_also_while_it_runs() {
     let report = describe();
     assert!(report.clean);
     let (stream, telemetry) = &report.streams[5];
-    assert_eq!((*stream, telemetry.first, telemetry.last, telemetry.waiting["platform"]), (Stream::Telemetry, 1, 100, 60));
+    assert_eq!(
+        (*stream, telemetry.first, telemetry.last, telemetry.waiting["platform"]),
+        (Stream::Telemetry, 1, 100, 60)
+    );
     eprintln!("{report}");
     assert!(parkgate::buffer::describe(Path::new("/nowhere"), Path::new("/nowhere")).is_err());
 }

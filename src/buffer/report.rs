@@ -164,8 +164,7 @@ fn bytes_of(dir: &Path, stream: Stream, segment: &Segment) -> u64 {
 }
 
 fn time(at: Option<Timestamp>) -> String {
-    at.and_then(|t| jiff::Timestamp::from_millisecond(t.0).ok())
-        .map_or_else(|| "-".to_owned(), |t| format!("{t:.0}"))
+    at.and_then(|t| jiff::Timestamp::from_millisecond(t.0).ok()).map_or_else(|| "-".to_owned(), |t| format!("{t:.0}"))
 }
 
 fn mebibytes(bytes: u64) -> String {

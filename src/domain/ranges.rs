@@ -52,13 +52,8 @@ impl RangeSet {
         if start > end {
             return;
         }
-        let touching: Vec<(u64, u64)> = self
-            .ranges
-            .range(..=end)
-            .rev()
-            .map(|(s, e)| (*s, *e))
-            .take_while(|(_, e)| *e >= start)
-            .collect();
+        let touching: Vec<(u64, u64)> =
+            self.ranges.range(..=end).rev().map(|(s, e)| (*s, *e)).take_while(|(_, e)| *e >= start).collect();
         for (s, e) in touching {
             self.ranges.remove(&s);
             if s < start {

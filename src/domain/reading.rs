@@ -19,7 +19,10 @@ pub enum Value {
 
 impl Value {
     /// Returns the value as a number for comparison with limits and deadbands; bits are 0 and 1.
-    #[expect(clippy::cast_precision_loss, reason = "64-bit counters lose digits only in comparisons, never on the wire")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "64-bit counters lose digits only in comparisons, never on the wire"
+    )]
     pub fn as_f64(self) -> f64 {
         match self {
             Self::Number(v) => v,
