@@ -226,7 +226,7 @@ impl World {
 
     /// Numbers 7, 14, … are never in the store: a gap.
     fn in_gap(seq: u64) -> bool {
-        seq % 7 == 0
+        seq.is_multiple_of(7)
     }
 
     fn take(&mut self, step: &Step) {

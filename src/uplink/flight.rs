@@ -86,7 +86,7 @@ impl Flight {
 
     /// Returns how many bytes of history may go now. A fifth of the messages is always left to live records.
     pub fn history_room(&self) -> usize {
-        if (self.len() + 1) * 5 > self.limit * 4 && self.len() > 0 {
+        if (self.len() + 1) * 5 > self.limit * 4 && !self.is_empty() {
             return 0;
         }
         self.window().saturating_sub(self.history_bytes)

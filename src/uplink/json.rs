@@ -157,7 +157,6 @@ fn hex(nibble: u8) -> u8 {
     if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a remainder of ten")]
 fn digit(n: u64) -> u8 {
     b'0' + (n % 10) as u8
 }

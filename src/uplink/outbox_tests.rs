@@ -93,8 +93,8 @@ fn an_envelope_never_spans_two_boots() {
 fn no_message_is_larger_than_configured() {
     let mut outbox = outbox(4096);
     let flight = empty_flight();
-    for seq in 1..=100 {
-        live(&mut outbox, TELEMETRY, entry(seq, 1, &"x".repeat(seq as usize * 7)), 0);
+    for (seq, size) in (1..=100).zip((1..).step_by(7)) {
+        live(&mut outbox, TELEMETRY, entry(seq, 1, &"x".repeat(size)), 0);
     }
     let messages: Vec<_> = std::iter::from_fn(|| outbox.next(Session::Bulk, &flight, now(10))).collect();
     assert!(messages.iter().all(|m| m.payload.len() <= 4096));

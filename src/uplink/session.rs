@@ -211,7 +211,7 @@ async fn drive(
     }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "of rumqttc's packets only these say more than a sign of life")]
+/// Of rumqttc's packets only these say more than a sign of life.
 fn heard(event: MqttEvent, client: &AsyncClient) -> Option<Event> {
     match event {
         MqttEvent::Outgoing(Outgoing::Publish(pkid)) => Some(Event::Published(pkid)),
@@ -221,7 +221,7 @@ fn heard(event: MqttEvent, client: &AsyncClient) -> Option<Event> {
             Some(Event::Subscribed(!ack.return_codes.contains(&SubscribeReasonCode::Failure)))
         }
         MqttEvent::Incoming(Packet::Publish(publish)) if publish.payload.len() > MAX_PAYLOAD => {
-            // Where acknowledgements are manual it would come again; elsewhere this is refused by the broker's state.
+            // Where acknowledgements are by hand it would come again at each connect.
             if publish.qos != QoS::AtMostOnce && is_manual(&publish) && client.try_ack(&publish).is_err() {
                 tracing::warn!("Could not acknowledge a message that is too large.");
             }

@@ -302,7 +302,7 @@ impl Gateway {
 
     pub(crate) fn with(settings: Settings, store: Memory, memory: Arc<dyn CommandMemory>) -> Self {
         let clock = Clock::system();
-        let registry = registry(20);
+        let registry = registry(100);
         let next = store.0.records.lock().unwrap().each_ref().map(|r| r.last().map_or(1, |e| e.seq + 1));
         let (live, live_rx) = mpsc::channel(64);
         let (next, next_rx) = watch::channel(next);
@@ -391,6 +391,12 @@ pub(crate) fn samples(n: u64) -> Body {
     Body::Samples(Samples { device: 0, basis: Basis::Poll, mode: Mode::Real, cells })
 }
 
+/// A record of 100 values, as the largest parks make them.
+pub(crate) fn wide(n: u64) -> Body {
+    let cells = (0..100).map(|i| (i, Reading::good(Value::Number(((n * 31 + u64::from(i)) % 10_000) as f64 / 10.0))));
+    Body::Samples(Samples { device: 0, basis: Basis::Poll, mode: Mode::Real, cells: cells.collect() })
+}
+
 /// What the platform does with what it hears.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Habit {
@@ -410,6 +416,8 @@ pub(crate) struct Held {
     pub(crate) envelopes: Vec<(String, Vec<u8>)>,
     pub(crate) states: Vec<Json>,
     pub(crate) largest: usize,
+    /// Age of each live record when it arrived, by the clocks of one machine.
+    pub(crate) live_ages_ms: Vec<i64>,
     /// The same number with another content.
     pub(crate) contradictions: Vec<(String, u64)>,
 }
@@ -521,6 +529,10 @@ fn take(held: &Mutex<Held>, topic: &str, payload: &[u8]) -> Option<String> {
         let seq = record["seq"].as_u64().unwrap();
         stored.insert(seq..=seq);
         held.arrivals.push((stream.clone(), lane.clone(), seq));
+        if lane == "live" {
+            let t: jiff::Timestamp = record["t"].as_str().unwrap().parse().unwrap();
+            held.live_ages_ms.push(wall().0 - t.as_millisecond());
+        }
         let mut content = record.clone();
         content.as_object_mut().unwrap().remove("unstored");
         let before = held.records.insert((stream.clone(), seq), content.clone());

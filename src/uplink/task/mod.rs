@@ -8,31 +8,34 @@
 //! store. Nothing here waits for anything but its inputs: reads and notes to the store are [`Jobs`], one at a time per
 //! feed; publishing is `try_publish` into a channel that [`super::flight`] keeps from being full.
 
+mod connection;
+mod downlink;
+mod jobs;
+
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use rumqttc::{Publish, QoS};
+use rumqttc::QoS;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::command::{Accepted, Action, Command, Gate, Judgement, answer};
-use super::delivery::{Delivery, Read, SETTLE};
+use self::connection::Connection;
+use self::jobs::{Done, Jobs, PAGE_GAPS, feeds, read_page};
+use super::command::{Command, Gate, answer};
+use super::delivery::SETTLE;
 use super::feed::{FEEDS, Feed, Session};
 use super::flight::{Cargo, Flight};
 use super::outbox::{Item, Limits, Message, Outbox};
 use super::payload::{Group, Lane, Writer};
 use super::session::{self, Event, Link, Plan};
-use super::settings::{AckMode, Settings};
-use super::source::{Boxed, CONSUMER, CommandMemory, Identity, Inputs, Live, ReadError, Registries, Source};
+use super::settings::Settings;
+use super::source::{CONSUMER, CommandMemory, Identity, Inputs, Live, Registries, Source};
 use super::state::{self, Speaker};
+use super::status;
 use super::topic::Topics;
-use super::{ack, status};
 use crate::clock::Clock;
-use crate::domain::ranges::RangeSet;
-use crate::domain::record::{Gap, Stream};
+use crate::domain::record::Stream;
 use crate::domain::snapshot::UplinkStatus;
 use crate::domain::time::{Mono, Now};
 
@@ -42,10 +45,6 @@ const EVENTS: usize = 256;
 const LIVE_AT_ONCE: usize = 512;
 /// Messages built before the sessions get their turn.
 const MESSAGES_AT_ONCE: usize = 16;
-/// Bytes of bodies per page of history.
-const PAGE_BYTES: usize = 256 << 10;
-/// Ledger entries per page.
-const PAGE_GAPS: usize = 256;
 /// The task looks at its periodic duties this often; also how often deliveries are told to the store, ≤ 5/s.
 const TICK: Duration = Duration::from_millis(200);
 /// How often the ledger is asked for new entries, and the status published without a cause.
@@ -86,60 +85,6 @@ enum Phase {
     Running,
     Draining(Mono),
     Leaving(Mono),
-}
-
-/// One session as the task sees it.
-#[derive(Debug)]
-struct Connection {
-    link: Option<Link>,
-    /// Counts connections, so that an acknowledgement never goes to a later one.
-    generation: u64,
-    /// Whether it was asked to disconnect.
-    leaving: bool,
-    flight: Flight,
-    /// When the broker last said anything.
-    heard: Mono,
-    since: Option<Mono>,
-    attempts: u64,
-    trouble: Option<String>,
-}
-
-/// What a job brings back.
-enum Done {
-    Page(Feed, Read, Result<PageOf, ReadError>),
-    Told(Feed),
-    Gaps(Vec<Gap>),
-    Remembered(Accepted, Publish, u64, Result<(), String>),
-}
-
-/// A page of any feed: number, size and record, and what is missing.
-struct PageOf {
-    items: Vec<(u64, usize, Item)>,
-    missing: Vec<std::ops::RangeInclusive<u64>>,
-}
-
-/// Reads and notes under way: at most one of each kind per feed, one look at the ledger, and the commands accepted.
-#[derive(Default)]
-struct Jobs(Vec<Boxed<'static, Done>>);
-
-impl Jobs {
-    fn start(&mut self, job: impl Future<Output = Done> + Send + 'static) {
-        self.0.push(Box::pin(job));
-    }
-
-    /// Waits for the next job that is done; for ever when there is none.
-    async fn next(&mut self) -> Done {
-        poll_fn(|cx| {
-            for i in 0..self.0.len() {
-                if let Some(Poll::Ready(done)) = self.0.get_mut(i).map(|job| job.as_mut().poll(cx)) {
-                    drop(self.0.swap_remove(i));
-                    return Poll::Ready(done);
-                }
-            }
-            Poll::Pending
-        })
-        .await
-    }
 }
 
 struct Hub<S, R> {
@@ -401,92 +346,11 @@ impl<S: Source, R: Registries> Hub<S, R> {
         }
     }
 
-    fn on_ack(&mut self, publish: &Publish, now: Mono) {
-        if self.settings.ack == AckMode::Broker {
-            return self.refuse("ack_not_used");
-        }
-        match ack::parse(&publish.payload, &self.identity.epoch) {
-            Ok(ack) => {
-                let acked = self.outbox.on_ack(&ack);
-                if acked.new > 0 {
-                    self.last_ack = Some(now);
-                }
-                if acked.unsent {
-                    self.refuse("ack_unsent");
-                }
-            }
-            Err(error) => self.refuse(error.counter()),
-        }
-    }
-
     fn on_live(&mut self, records: &mut Vec<Live>) {
         let now = self.clock.mono();
         for Live { stream, entry } in records.drain(..) {
             let (seq, bytes) = (entry.seq, entry.body.len());
             self.outbox.feed(Feed::Stream(stream)).on_live(seq, Item::Entry(entry), bytes, now);
-        }
-    }
-
-    fn on_command(&mut self, publish: Publish, now: Now) {
-        let rev = *self.identity.registry.borrow();
-        let generation = self.connection(Session::Commands).generation;
-        let name = self.topics.command_name(&publish.topic).unwrap_or_default();
-        match self.gate.judge(name, &publish.payload, publish.retain, rev, now) {
-            Judgement::Accept(accepted) => {
-                let (memory, blob) = (Arc::clone(&self.memory), self.gate.save());
-                self.jobs.start(async move {
-                    let saved = memory.save(blob).await;
-                    Done::Remembered(accepted, publish, generation, saved)
-                });
-            }
-            Judgement::Refuse { counter, answer } => {
-                self.refuse(counter);
-                if let Some(json) = answer {
-                    self.give(Command::Answer { json });
-                }
-                self.acknowledge(&publish, generation);
-            }
-        }
-    }
-
-    /// The command's id is saved: it is done now.
-    fn perform(&mut self, accepted: Accepted) {
-        let Accepted { id, name, action } = accepted;
-        tracing::info!(%id, %name, "Command is done.");
-        let reply =
-            |state, code, detail: Option<&str>| Command::Answer { json: answer(&id, &name, state, code, detail) };
-        match action {
-            Action::Resend(feed, range) => {
-                let again = self.outbox.feed(feed).resend(range);
-                self.give(reply("done", "ok", Some(&format!("{again} records are sent again"))));
-            }
-            Action::State => {
-                self.due.state = self.clock.mono();
-                self.give(reply("done", "ok", None));
-            }
-            Action::Registry(rev) => {
-                self.give(reply("accepted", "ok", None));
-                self.give(Command::Registry { id, rev });
-            }
-            Action::Values(selection) => {
-                self.give(reply("accepted", "ok", None));
-                self.give(Command::Values { id, selection });
-            }
-        }
-    }
-
-    fn give(&mut self, command: Command) {
-        if self.commands.try_send(command).is_err() {
-            tracing::warn!("The application does not take a command or its answer.");
-            self.refuse("command_unanswered");
-        }
-    }
-
-    fn acknowledge(&mut self, publish: &Publish, generation: u64) {
-        let connection = self.connection(Session::Commands);
-        let Some(link) = connection.link.as_ref().filter(|_| connection.generation == generation) else { return };
-        if link.client.try_ack(publish).is_err() {
-            tracing::warn!("Could not acknowledge a command; it comes again and is refused as repeated.");
         }
     }
 
@@ -670,75 +534,6 @@ impl<S: Source, R: Registries> Hub<S, R> {
     #[expect(clippy::indexing_slicing, reason = "`Session::index` is below the number of sessions by construction")]
     fn connection_mut(&mut self, session: Session) -> &mut Connection {
         &mut self.connections[session.index()]
-    }
-}
-
-impl Connection {
-    fn new(now: Mono) -> Self {
-        Self {
-            link: None,
-            generation: 0,
-            leaving: false,
-            flight: Flight::new(1, now),
-            heard: now,
-            since: None,
-            attempts: 0,
-            trouble: None,
-        }
-    }
-
-    fn status(&self, session: Session) -> crate::domain::snapshot::SessionStatus {
-        crate::domain::snapshot::SessionStatus {
-            name: session.as_str(),
-            up: self.link.is_some(),
-            since: self.since,
-            attempts: self.attempts,
-            trouble: self.trouble.clone(),
-        }
-    }
-}
-
-/// Loads the accounts of all feeds, and the last number of the ledger.
-async fn feeds<S: Source>(
-    source: &S,
-    settings: &Settings,
-    committed: [u64; 6],
-    next: [u64; 6],
-) -> ([Delivery<Item>; FEEDS], u64) {
-    let mut delivered: Vec<RangeSet> = Vec::with_capacity(FEEDS);
-    for stream in Stream::ALL {
-        delivered.push(source.delivered(stream, CONSUMER).await);
-    }
-    delivered.push(source.gaps_delivered(CONSUMER).await);
-    let mut known = 0;
-    while let Some(gap) = source.gaps(known + 1, PAGE_GAPS).await.last() {
-        known = gap.no.max(known + 1);
-    }
-    let feeds = Feed::ALL.map(|feed| {
-        let i = feed.index();
-        let set = delivered.get(i).cloned().unwrap_or_default();
-        let (committed, next) = match feed {
-            Feed::Stream(_) => (committed.get(i).copied().unwrap_or(0), next.get(i).copied().unwrap_or(1)),
-            Feed::Gap => (known, known + 1),
-        };
-        let delivery = Delivery::new(settings.ack, settings.ack_timeout, feed.stored_first(), set, committed, next);
-        if feed == Feed::Gap { delivery.history_only() } else { delivery }
-    });
-    (feeds, known)
-}
-
-async fn read_page<S: Source>(source: &S, feed: Feed, read: &Read) -> Result<PageOf, ReadError> {
-    match feed {
-        Feed::Stream(stream) => {
-            let page = source.read(stream, read.seqs.clone(), PAGE_BYTES).await?;
-            let items = page.entries.into_iter().map(|e| (e.seq, e.body.len(), Item::Entry(e))).collect();
-            Ok(PageOf { items, missing: page.missing })
-        }
-        Feed::Gap => {
-            let gaps = source.gaps(*read.seqs.start(), PAGE_GAPS).await;
-            let items = gaps.into_iter().map(|g| (g.no, size_of::<Gap>(), Item::Gap(g))).collect();
-            Ok(PageOf { items, missing: Vec::new() })
-        }
     }
 }
 

@@ -1,0 +1,50 @@
+//! One session as the task sees it: its connection, if there is one, and what is in flight on it.
+
+use crate::domain::snapshot::SessionStatus;
+use crate::domain::time::Mono;
+use crate::uplink::feed::Session;
+use crate::uplink::flight::Flight;
+use crate::uplink::session::Link;
+
+/// One session as the task sees it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) link: Option<Link>,
+    /// Counts connections, so that an acknowledgement never goes to a later one.
+    pub(super) generation: u64,
+    /// Whether it was asked to disconnect.
+    pub(super) leaving: bool,
+    pub(super) flight: Flight,
+    /// When the broker last said anything.
+    pub(super) heard: Mono,
+    pub(super) since: Option<Mono>,
+    pub(super) attempts: u64,
+    pub(super) trouble: Option<String>,
+}
+
+impl Connection {
+    /// Returns a session that never was up.
+    pub(super) fn new(now: Mono) -> Self {
+        Self {
+            link: None,
+            generation: 0,
+            leaving: false,
+            flight: Flight::new(1, now),
+            heard: now,
+            since: None,
+            attempts: 0,
+            trouble: None,
+        }
+    }
+
+    /// Returns how it stands.
+    pub(super) fn status(&self, session: Session) -> SessionStatus {
+        SessionStatus {
+            name: session.as_str(),
+            up: self.link.is_some(),
+            since: self.since,
+            attempts: self.attempts,
+            trouble: self.trouble.clone(),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What comes down: acknowledgements and commands, judged by the pure halves and carried out here.
+
+use std::sync::Arc;
+
+use rumqttc::Publish;
+
+use super::Hub;
+use super::jobs::Done;
+use crate::domain::time::{Mono, Now};
+use crate::uplink::ack;
+use crate::uplink::command::{Accepted, Action, Command, Judgement, answer};
+use crate::uplink::feed::Session;
+use crate::uplink::settings::AckMode;
+use crate::uplink::source::{Registries, Source};
+
+impl<S: Source, R: Registries> Hub<S, R> {
+    /// A message of the `ack` topic.
+    pub(super) fn on_ack(&mut self, publish: &Publish, now: Mono) {
+        if self.settings.ack == AckMode::Broker {
+            return self.refuse("ack_not_used");
+        }
+        match ack::parse(&publish.payload, &self.identity.epoch) {
+            Ok(ack) => {
+                let acked = self.outbox.on_ack(&ack);
+                if acked.new > 0 {
+                    self.last_ack = Some(now);
+                }
+                if acked.unsent {
+                    self.refuse("ack_unsent");
+                }
+            }
+            Err(error) => self.refuse(error.counter()),
+        }
+    }
+
+    /// A message of a `cmd` topic.
+    pub(super) fn on_command(&mut self, publish: Publish, now: Now) {
+        let rev = *self.identity.registry.borrow();
+        let generation = self.connection(Session::Commands).generation;
+        let name = self.topics.command_name(&publish.topic).unwrap_or_default();
+        match self.gate.judge(name, &publish.payload, publish.retain, rev, now) {
+            Judgement::Accept(accepted) => {
+                let (memory, blob) = (Arc::clone(&self.memory), self.gate.save());
+                self.jobs.start(async move {
+                    let saved = memory.save(blob).await;
+                    Done::Remembered(accepted, publish, generation, saved)
+                });
+            }
+            Judgement::Refuse { counter, answer } => {
+                self.refuse(counter);
+                if let Some(json) = answer {
+                    self.give(Command::Answer { json });
+                }
+                self.acknowledge(&publish, generation);
+            }
+        }
+    }
+
+    /// The command's id is saved: it is done now.
+    pub(super) fn perform(&mut self, accepted: Accepted) {
+        let Accepted { id, name, action } = accepted;
+        tracing::info!(%id, %name, "Command is done.");
+        let reply =
+            |state, code, detail: Option<&str>| Command::Answer { json: answer(&id, &name, state, code, detail) };
+        match action {
+            Action::Resend(feed, range) => {
+                let again = self.outbox.feed(feed).resend(range);
+                self.give(reply("done", "ok", Some(&format!("{again} records are sent again"))));
+            }
+            Action::State => {
+                self.due.state = self.clock.mono();
+                self.give(reply("done", "ok", None));
+            }
+            Action::Registry(rev) => {
+                self.give(reply("accepted", "ok", None));
+                self.give(Command::Registry { id, rev });
+            }
+            Action::Values(selection) => {
+                self.give(reply("accepted", "ok", None));
+                self.give(Command::Values { id, selection });
+            }
+        }
+    }
+
+    /// Hands something to the application.
+    pub(super) fn give(&mut self, command: Command) {
+        if self.commands.try_send(command).is_err() {
+            tracing::warn!("The application does not take a command or its answer.");
+            self.refuse("command_unanswered");
+        }
+    }
+
+    /// Tells the broker that a command need not come again, over the connection it came by.
+    pub(super) fn acknowledge(&mut self, publish: &Publish, generation: u64) {
+        let connection = self.connection(Session::Commands);
+        let Some(link) = connection.link.as_ref().filter(|_| connection.generation == generation) else { return };
+        if link.client.try_ack(publish).is_err() {
+            tracing::warn!("Could not acknowledge a command; it comes again and is refused as repeated.");
+        }
+    }
+}

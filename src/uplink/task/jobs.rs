@@ -1,0 +1,105 @@
+//! What the task asks of the store, without waiting for it: reads and notes run beside everything else.
+
+use std::future::poll_fn;
+use std::ops::RangeInclusive;
+use std::task::Poll;
+
+use rumqttc::Publish;
+
+use crate::domain::ranges::RangeSet;
+use crate::domain::record::{Gap, Stream};
+use crate::uplink::command::Accepted;
+use crate::uplink::delivery::{Delivery, Read};
+use crate::uplink::feed::{FEEDS, Feed};
+use crate::uplink::outbox::Item;
+use crate::uplink::settings::Settings;
+use crate::uplink::source::{Boxed, CONSUMER, ReadError, Source};
+
+/// Bytes of bodies per page of history.
+const PAGE_BYTES: usize = 256 << 10;
+/// Ledger entries per page.
+pub(super) const PAGE_GAPS: usize = 256;
+
+/// What a job brings back.
+pub(super) enum Done {
+    Page(Feed, Read, Result<PageOf, ReadError>),
+    Told(Feed),
+    Gaps(Vec<Gap>),
+    Remembered(Accepted, Publish, u64, Result<(), String>),
+}
+
+/// A page of any feed: number, size and record, and what is missing.
+pub(super) struct PageOf {
+    pub(super) items: Vec<(u64, usize, Item)>,
+    pub(super) missing: Vec<RangeInclusive<u64>>,
+}
+
+/// Reads and notes under way: at most one of each kind per feed, one look at the ledger, and the commands accepted.
+#[derive(Default)]
+pub(super) struct Jobs(Vec<Boxed<'static, Done>>);
+
+impl Jobs {
+    /// Starts one; it runs while [`Jobs::next`] is waited for.
+    pub(super) fn start(&mut self, job: impl Future<Output = Done> + Send + 'static) {
+        self.0.push(Box::pin(job));
+    }
+
+    /// Waits for the next job that is done; for ever when there is none.
+    pub(super) async fn next(&mut self) -> Done {
+        poll_fn(|cx| {
+            for i in 0..self.0.len() {
+                if let Some(Poll::Ready(done)) = self.0.get_mut(i).map(|job| job.as_mut().poll(cx)) {
+                    drop(self.0.swap_remove(i));
+                    return Poll::Ready(done);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// Loads the accounts of all feeds, and the last number of the ledger.
+pub(super) async fn feeds<S: Source>(
+    source: &S,
+    settings: &Settings,
+    committed: [u64; 6],
+    next: [u64; 6],
+) -> ([Delivery<Item>; FEEDS], u64) {
+    let mut delivered: Vec<RangeSet> = Vec::with_capacity(FEEDS);
+    for stream in Stream::ALL {
+        delivered.push(source.delivered(stream, CONSUMER).await);
+    }
+    delivered.push(source.gaps_delivered(CONSUMER).await);
+    let mut known = 0;
+    while let Some(gap) = source.gaps(known + 1, PAGE_GAPS).await.last() {
+        known = gap.no.max(known + 1);
+    }
+    let feeds = Feed::ALL.map(|feed| {
+        let i = feed.index();
+        let set = delivered.get(i).cloned().unwrap_or_default();
+        let (committed, next) = match feed {
+            Feed::Stream(_) => (committed.get(i).copied().unwrap_or(0), next.get(i).copied().unwrap_or(1)),
+            Feed::Gap => (known, known + 1),
+        };
+        let delivery = Delivery::new(settings.ack, settings.ack_timeout, feed.stored_first(), set, committed, next);
+        if feed == Feed::Gap { delivery.history_only() } else { delivery }
+    });
+    (feeds, known)
+}
+
+/// Reads a page of any feed.
+pub(super) async fn read_page<S: Source>(source: &S, feed: Feed, read: &Read) -> Result<PageOf, ReadError> {
+    match feed {
+        Feed::Stream(stream) => {
+            let page = source.read(stream, read.seqs.clone(), PAGE_BYTES).await?;
+            let items = page.entries.into_iter().map(|e| (e.seq, e.body.len(), Item::Entry(e))).collect();
+            Ok(PageOf { items, missing: page.missing })
+        }
+        Feed::Gap => {
+            let gaps = source.gaps(*read.seqs.start(), PAGE_GAPS).await;
+            let items = gaps.into_iter().map(|g| (g.no, size_of::<Gap>(), Item::Gap(g))).collect();
+            Ok(PageOf { items, missing: Vec::new() })
+        }
+    }
+}
