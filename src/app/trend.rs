@@ -59,7 +59,7 @@ fn n_windows(store: &Store) -> u64 {
 
 fn windows(seqs: RangeInclusive<u64>, n: u64) -> impl Iterator<Item = RangeInclusive<u64>> {
     let (first, last) = seqs.into_inner();
-    let width = ((last - first) / n).max(1);
+    let width = (last - first).saturating_add(1).div_ceil(n);
     (0..n).map(move |i| first + i * width).take_while(move |start| *start <= last).map(move |start| {
         let end = if n == 1 { last } else { (start + width - 1).min(last) };
         start..=end
