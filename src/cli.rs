@@ -125,7 +125,8 @@ fn run_demo(args: crate::sim::demo::DemoArgs) -> ExitCode {
 }
 
 fn show_store(loaded: &Loaded) -> ExitCode {
-    drop(loaded); ExitCode::FAILURE
+    drop(loaded);
+    ExitCode::FAILURE
 }
 
 fn ended(result: Result<(), String>) -> ExitCode {

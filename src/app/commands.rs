@@ -25,7 +25,11 @@ pub(super) struct Answerer {
 
 impl Answerer {
     /// Runs until `stop`, or until the engine is gone.
-    pub(super) async fn run(self, mut commands: mpsc::Receiver<Command>, stop: CancellationToken) -> Result<(), String> {
+    pub(super) async fn run(
+        self,
+        mut commands: mpsc::Receiver<Command>,
+        stop: CancellationToken,
+    ) -> Result<(), String> {
         loop {
             let command = tokio::select! {
                 () = stop.cancelled() => return Ok(()),

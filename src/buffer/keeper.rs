@@ -325,7 +325,12 @@ impl Keeper {
     fn lose_undelivered(&mut self, stream: Stream, segment: &Segment) -> io::Result<()> {
         let times = (Some(Timestamp(segment.from)), Some(Timestamp(segment.to)));
         for seqs in retention::undelivered(segment, &self.settled(stream)) {
-            tracing::warn!(stream = stream.as_str(), from = seqs.start(), to = seqs.end(), "Undelivered records go: no space.");
+            tracing::warn!(
+                stream = stream.as_str(),
+                from = seqs.start(),
+                to = seqs.end(),
+                "Undelivered records go: no space."
+            );
             self.shared.lose(Loss { stream, seqs, times, exact: true, reason: GapReason::Quota });
         }
         self.write_losses()

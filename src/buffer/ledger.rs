@@ -286,7 +286,13 @@ mod tests {
     use super::*;
 
     fn loss(seqs: RangeInclusive<u64>) -> Loss {
-        Loss { stream: Stream::Telemetry, seqs, times: (None, Some(Timestamp(5))), exact: true, reason: GapReason::Quota }
+        Loss {
+            stream: Stream::Telemetry,
+            seqs,
+            times: (None, Some(Timestamp(5))),
+            exact: true,
+            reason: GapReason::Quota,
+        }
     }
 
     fn add(files: &mut LedgerFiles, ledger: &mut Ledger, seqs: RangeInclusive<u64>) {

@@ -60,9 +60,21 @@ pub enum ReadError {
 /// A question to the reader.
 #[derive(Debug)]
 pub(super) enum Ask {
-    Read { stream: Stream, seqs: RangeInclusive<u64>, max_bytes: usize, reply: oneshot::Sender<Result<Page, ReadError>> },
-    Between { stream: Stream, times: (Timestamp, Timestamp), reply: oneshot::Sender<Between> },
-    Verify { stream: Stream, first: u64 },
+    Read {
+        stream: Stream,
+        seqs: RangeInclusive<u64>,
+        max_bytes: usize,
+        reply: oneshot::Sender<Result<Page, ReadError>>,
+    },
+    Between {
+        stream: Stream,
+        times: (Timestamp, Timestamp),
+        reply: oneshot::Sender<Between>,
+    },
+    Verify {
+        stream: Stream,
+        first: u64,
+    },
     End,
 }
 

@@ -138,7 +138,8 @@ pub(super) fn recover(settings: &Settings, now: Now, dropped: &BTreeSet<u64>) ->
     };
     let is_new = epoch.is_none();
     let epoch = epoch.unwrap_or_else(|| new_epoch(now));
-    let mut state = State { settings, before: before.as_ref(), epoch: &epoch, vanished, is_new, ledger: &ledger, dropped };
+    let mut state =
+        State { settings, before: before.as_ref(), epoch: &epoch, vanished, is_new, ledger: &ledger, dropped };
     let mut streams = Vec::with_capacity(N);
     for (stream, manifest) in Stream::ALL.into_iter().zip(manifests.iter_mut()) {
         let manifest = std::mem::replace(manifest, files::Read::Absent);
@@ -146,7 +147,8 @@ pub(super) fn recover(settings: &Settings, now: Now, dropped: &BTreeSet<u64>) ->
     }
     let mut started = streams.into_iter();
     let mut all: [Option<StreamStart>; N] = std::array::from_fn(|_| started.next());
-    let of = |f: fn(&StreamStart) -> u64| std::array::from_fn(|r| all.get(r).and_then(|s| s.as_ref().map(f)).unwrap_or(0));
+    let of =
+        |f: fn(&StreamStart) -> u64| std::array::from_fn(|r| all.get(r).and_then(|s| s.as_ref().map(f)).unwrap_or(0));
     let (base, committed): ([u64; N], [u64; N]) = (of(|s| s.base), of(|s| s.committed));
     let losses = all.iter_mut().flatten().flat_map(|s| std::mem::take(&mut s.losses)).collect();
     let shelf = |r: usize, s: Option<&StreamStart>| {
@@ -165,8 +167,13 @@ pub(super) fn recover(settings: &Settings, now: Now, dropped: &BTreeSet<u64>) ->
 fn finish(settings: &Settings, mut r: Recovered, losses: Vec<Loss>) -> Result<Recovered, OpenError> {
     let gaps = r.ledger.number(losses);
     for gap in &gaps {
-        tracing::warn!(stream = gap.stream.as_str(), from = gap.seqs.start(), to = gap.seqs.end(),
-            reason = gap.reason.as_str(), "Numbers are missing since the last run.");
+        tracing::warn!(
+            stream = gap.stream.as_str(),
+            from = gap.seqs.start(),
+            to = gap.seqs.end(),
+            reason = gap.reason.as_str(),
+            "Numbers are missing since the last run."
+        );
     }
     r.files.append(&r.ledger, &gaps).map_err(at(&settings.dir.join("ledger")))?;
     r.ledger.publish(gaps);
@@ -266,7 +273,8 @@ impl State<'_> {
             active: None,
             losses: Vec::new(),
         };
-        let failed = |e: SegmentError| OpenError::Segment { stream: stream.as_str(), why: e.to_string(), full: e.is_full() };
+        let failed =
+            |e: SegmentError| OpenError::Segment { stream: stream.as_str(), why: e.to_string(), full: e.is_full() };
         for segment in promised {
             r.segment(self.settings, segment, self.dropped).map_err(failed)?;
         }

@@ -195,10 +195,7 @@ fn start_of(r: &Recovered) -> Start {
     }
 }
 
-fn spawn<T: Send + 'static>(
-    name: &str,
-    run: impl FnOnce() -> T + Send + 'static,
-) -> Result<JoinHandle<T>, OpenError> {
+fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, OpenError> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(OpenError::Threads)
 }
 
@@ -253,12 +250,7 @@ impl Store {
     ///
     /// # Errors
     /// The disk refuses, or the store is closed. Damage is no error: what is gone is in `missing`.
-    pub async fn read(
-        &self,
-        stream: Stream,
-        seqs: RangeInclusive<u64>,
-        max_bytes: usize,
-    ) -> Result<Page, ReadError> {
+    pub async fn read(&self, stream: Stream, seqs: RangeInclusive<u64>, max_bytes: usize) -> Result<Page, ReadError> {
         let (reply, answer) = oneshot::channel();
         self.ask(Ask::Read { stream, seqs, max_bytes, reply }).await?;
         answer.await.map_err(|_| ReadError::Closed)?

@@ -113,10 +113,7 @@ pub fn remove_file_if_there(path: &Path) -> io::Result<()> {
 
 /// Returns whether the error means that there is no space left (disk, quota of the file system, or size limit).
 pub fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-    )
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

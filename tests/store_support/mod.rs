@@ -1,5 +1,12 @@
 //! What the store's tests share: a store in a temporary folder, records that can be told apart, patient waiting.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::allow_attributes, reason = "each test uses a part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::allow_attributes,
+    reason = "each test uses a part"
+)]
 
 use std::path::Path;
 use std::time::Duration;
@@ -68,7 +75,13 @@ pub fn now() -> Now {
 /// Returns the stamp of record `n`.
 pub fn stamp(n: u64) -> Stamp {
     let ms = i64::try_from(n).unwrap() * 20;
-    Stamp { boot: 1, rev: 7, mono: Mono::from_millis(n * 20 + n % 3), wall: Timestamp(T0 + ms), trust: ClockTrust::Synced }
+    Stamp {
+        boot: 1,
+        rev: 7,
+        mono: Mono::from_millis(n * 20 + n % 3),
+        wall: Timestamp(T0 + ms),
+        trust: ClockTrust::Synced,
+    }
 }
 
 /// Returns a body that tells stream and number: some 300 bytes that do not compress, and differ in length.
