@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::app::Gateway;
+use crate::buffer;
 use crate::config::{self, Loaded};
 
 /// `EX_CONFIG` of `sysexits.h`.
@@ -67,6 +68,7 @@ struct Folder {
 
 /// Runs the command and returns the process's exit code.
 pub fn run(arguments: Arguments) -> ExitCode {
+    crate::sys::memory::settle_allocator();
     match arguments.command {
         Command::Run { folder } => with_config(&folder.config, |loaded| run_gateway(loaded, folder.config.clone())),
         Command::Check { folder } => with_config(&folder.config, |loaded| {
@@ -125,8 +127,14 @@ fn run_demo(args: crate::sim::demo::DemoArgs) -> ExitCode {
 }
 
 fn show_store(loaded: &Loaded) -> ExitCode {
-    drop(loaded);
-    ExitCode::FAILURE
+    let store = &loaded.config.store;
+    match buffer::describe(&store.dir, &store.mirror_dir) {
+        Ok(report) => {
+            println!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => ended(Err(chain(error))),
+    }
 }
 
 fn ended(result: Result<(), String>) -> ExitCode {

@@ -59,6 +59,9 @@ fn sigterm_during_an_outage_keeps_what_was_read_for_the_next_start() {
         let counters = &desk.counters;
         answered.iter().enumerate().all(|(i, polls)| counters.received(&Folder::device(i)) + 1 >= *polls)
     });
+    // An end begins no history: it waits in the store for the next start. So let it be sent first.
+    eventually(SOON, "nothing waits", || gateway.metric("parkgate_uplink_waiting_records", &["event"]) == Some(0.0));
+    eventually(SOON, "nothing waits", || gateway.metric("parkgate_uplink_waiting_records", &["registry"]) == Some(0.0));
     assert_eq!(gateway.sigterm(), Some(0));
     scene.closes();
     scene.nothing_is_wrong();

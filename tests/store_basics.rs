@@ -165,7 +165,13 @@ async fn over_quota_the_oldest_telemetry_goes_and_what_was_not_delivered_is_a_ga
     let lost: u64 = gaps.iter().map(|g| g.count).sum();
     assert_eq!(*gaps[0].seqs.start(), 1001);
     assert_eq!(lost, first - 1001);
+    let kept = status_of(&store).bytes;
+    assert!(kept > 5 << 20, "no more goes than must: {kept}");
     store.close().await.unwrap();
+}
+
+fn status_of(store: &parkgate::buffer::Store) -> std::sync::Arc<parkgate::domain::snapshot::StoreStatus> {
+    store.status().borrow().clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! The page in a real browser: the script puts the stream's values into the page, and a page whose stream has stopped no
 //! longer looks live. Needs Chromium; the look of the pages is for eyes (`tests/browser/shot.sh`).
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may")]
 
 mod web_support;
 

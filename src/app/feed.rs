@@ -63,19 +63,21 @@ impl uplink::Source for Feed {
     }
 }
 
-/// The book as the uplink reads it; the uplink keeps what it read.
+/// The revisions as the uplink reads them: the one in force as everybody shares it, older ones from the book.
 pub(super) struct Registries {
     book: RegistryBook,
+    current: watch::Receiver<Arc<Registry>>,
 }
 
 impl Registries {
-    pub(super) fn new(book: RegistryBook) -> Self {
-        Self { book }
+    pub(super) fn new(book: RegistryBook, current: watch::Receiver<Arc<Registry>>) -> Self {
+        Self { book, current }
     }
 }
 
 impl uplink::Registries for Registries {
     fn get(&self, rev: u32) -> Option<Arc<Registry>> {
-        self.book.get(rev)
+        let current = self.current.borrow().clone();
+        if current.rev == rev { Some(current) } else { self.book.get(rev) }
     }
 }

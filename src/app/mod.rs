@@ -47,6 +47,7 @@ use crate::config::Config;
 use crate::domain::engine::Engine;
 use crate::domain::field_event::FieldEvent;
 use crate::domain::record::Boot;
+use crate::domain::registry::Registry;
 use crate::domain::snapshot::UplinkStatus;
 use crate::state::registry::RegistryBook;
 use crate::state::{State, StateError};
@@ -124,6 +125,7 @@ pub struct Gateway {
     /// Held so that the engine's input stays open while no link runs; dropped first of all at the end.
     events: Option<mpsc::Sender<FieldEvent>>,
     registry_rev: watch::Sender<u32>,
+    registry: watch::Sender<Arc<Registry>>,
     reloads: mpsc::Receiver<()>,
     uplink: UplinkParts,
     views: Views,
@@ -167,7 +169,8 @@ impl Gateway {
 
         let mut links = Links::new();
         let plan = links.plan(&config, revision);
-        let rev = plan.registry.rev;
+        let registry = plan.registry.clone();
+        let rev = registry.rev;
         let engine = Engine::new(opened.start.boot, boot_body(&opened.start, &clock), plan, clock.now());
         let (events_tx, events_rx) = mpsc::channel(N_QUEUED_FIELD_EVENTS);
         let (requests_tx, requests_rx) = mpsc::channel(N_QUEUED_REQUESTS);
@@ -226,6 +229,7 @@ impl Gateway {
             requests: requests_tx,
             events: Some(events_tx),
             registry_rev: rev_tx,
+            registry: watch::Sender::new(registry),
             reloads: reloads_rx,
             views,
             web_addr,
@@ -318,12 +322,12 @@ impl Gateway {
         self.uplink.stop.cancel();
         self.uplink.stop = self.stops.uplink.child_token();
         let Some(settings) = self.config.uplink.clone() else { return };
-        let (parts, requests, store, book, clock) =
-            (self.uplink.clone(), self.requests.clone(), self.store.clone(), self.book.clone(), self.clock.clone());
+        let (parts, requests, clock) = (self.uplink.clone(), self.requests.clone(), self.clock.clone());
+        let (store, book, current) = (self.store.clone(), self.book.clone(), self.registry.subscribe());
         self.supervisor.restartable("uplink", self.uplink.stop.clone(), move |stop| {
             let (parts, requests, clock) = (parts.clone(), requests.clone(), clock.clone());
             let (settings, source) = (settings.clone(), feed::Feed::new(store.clone()));
-            let registries = feed::Registries::new(book.clone());
+            let registries = feed::Registries::new(book.clone(), current.clone());
             async move {
                 // A new channel with each start: what the last one left in it is history now.
                 let (live_tx, live) = mpsc::channel(N_QUEUED_LIVE);

@@ -32,10 +32,13 @@ impl Gateway {
                 return;
             }
         };
-        let rev = revision.registry.rev;
+        let registry = revision.registry.clone();
+        let rev = registry.rev;
         let plan = self.links.plan(&new, revision);
         let (done_tx, done_rx) = oneshot::channel();
-        // The engine knows the new slots before a link can use one.
+        // The uplink finds the revision before a record refers to it; the engine knows the new slots before a link can
+        // use one.
+        self.registry.send_replace(registry);
         drop(self.requests.send(Request::Plan(Box::new(plan), done_tx)).await);
         drop(done_rx.await);
         self.registry_rev.send_replace(rev);

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::buffer::Store;
+use crate::buffer::{Page, Store};
 use crate::domain::codec;
 use crate::domain::id::{PointUid, Tag};
 use crate::domain::record::{Body, Entry, Stream};
@@ -23,7 +23,7 @@ const PAGE_BYTES: usize = 512 << 10;
 /// Bytes read for one trend at most: the hour of a park of 5,000 values/s; of a larger one, samples over the hour.
 const MAX_BYTES: usize = 48 << 20;
 /// Windows into which a larger hour is cut: about one for every two pixels of the drawing.
-const N_WINDOWS: u64 = 360;
+const N_WINDOWS: u32 = 360;
 
 /// Reads the trend of the point with this tag.
 pub(super) async fn read(
@@ -35,12 +35,14 @@ pub(super) async fn read(
     let spec = find(&snapshot.registry, tag).ok_or_else(|| TrendError::Unknown(tag.to_owned()))?;
     let to = snapshot.now.wall;
     let mut scan = Scan::new(book, snapshot.registry.clone(), spec.uid.clone());
-    let hold = Trend::hold_of(spec);
+    let n = n_windows(store);
+    // Between two windows of a sampled hour nothing was read, which does not mean that nothing is there.
+    let hold = if n == 1 { Trend::hold_of(spec) } else { Trend::hold_of(spec).max(SPAN * 2 / N_WINDOWS) };
     let from = to.before(SPAN);
     let unavailable = |e: crate::buffer::ReadError| TrendError::Unavailable(e.to_string());
     if let Some(seqs) = store.seqs_between(Stream::Telemetry, from.before(hold), to).await.map_err(unavailable)? {
-        for window in windows(seqs, n_windows(store)) {
-            scan.window(store, window).await.map_err(unavailable)?;
+        for window in windows(seqs, u64::from(n)) {
+            scan.window(store, window, MAX_BYTES / n as usize).await.map_err(unavailable)?;
         }
     }
     Ok(Trend { tag: Tag::new(tag), from, to, samples: scan.samples, holes: scan.holes, hold })
@@ -51,7 +53,7 @@ fn find<'a>(registry: &'a Registry, tag: &str) -> Option<&'a PointSpec> {
 }
 
 /// One window for a stream that is small enough to be read whole.
-fn n_windows(store: &Store) -> u64 {
+fn n_windows(store: &Store) -> u32 {
     let status = store.status();
     let bytes = status.borrow().streams.get(Stream::Telemetry.rank()).map_or(0, |s| s.bytes);
     if bytes <= MAX_BYTES as u64 { 1 } else { N_WINDOWS }
@@ -59,7 +61,7 @@ fn n_windows(store: &Store) -> u64 {
 
 fn windows(seqs: RangeInclusive<u64>, n: u64) -> impl Iterator<Item = RangeInclusive<u64>> {
     let (first, last) = seqs.into_inner();
-    let width = ((last - first) / n).max(1);
+    let width = (last - first).saturating_add(1).div_ceil(n);
     (0..n).map(move |i| first + i * width).take_while(move |start| *start <= last).map(move |start| {
         let end = if n == 1 { last } else { (start + width - 1).min(last) };
         start..=end
@@ -72,7 +74,6 @@ struct Scan<'a> {
     /// Where the point is in each revision met: device and ordinal.
     places: BTreeMap<u32, Option<(Arc<Registry>, u16, u16)>>,
     current: Arc<Registry>,
-    bytes_left: usize,
     samples: Vec<TrendSample>,
     holes: Vec<(Timestamp, Timestamp)>,
     last: Option<(u32, Timestamp)>,
@@ -80,36 +81,44 @@ struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     fn new(book: &'a RegistryBook, current: Arc<Registry>, uid: PointUid) -> Self {
-        Self {
-            book,
-            uid,
-            places: BTreeMap::new(),
-            current,
-            bytes_left: MAX_BYTES,
-            samples: Vec::new(),
-            holes: Vec::new(),
-            last: None,
-        }
+        Self { book, uid, places: BTreeMap::new(), current, samples: Vec::new(), holes: Vec::new(), last: None }
     }
 
-    async fn window(&mut self, store: &Store, seqs: RangeInclusive<u64>) -> Result<(), crate::buffer::ReadError> {
+    /// Reads at most about `max_bytes` from the start of the window.
+    async fn window(
+        &mut self,
+        store: &Store,
+        seqs: RangeInclusive<u64>,
+        max_bytes: usize,
+    ) -> Result<(), crate::buffer::ReadError> {
         let (mut next, last) = seqs.into_inner();
-        while next <= last && self.bytes_left > 0 {
-            let page = store.read(Stream::Telemetry, next..=last, PAGE_BYTES).await?;
+        let mut left = max_bytes;
+        while next <= last && left > 0 {
+            let page = store.read(Stream::Telemetry, next..=last, left.min(PAGE_BYTES)).await?;
             if page.next <= next {
                 return Ok(());
             }
             next = page.next;
-            self.bytes_left = self.bytes_left.saturating_sub(PAGE_BYTES);
-            for entry in &page.entries {
-                self.take(entry);
-            }
+            left = left.saturating_sub(PAGE_BYTES);
+            self.take_page(&page);
         }
         Ok(())
     }
 
-    fn take(&mut self, entry: &Entry) {
-        self.note_restart(entry);
+    fn take_page(&mut self, page: &Page) {
+        let mut missing = page.missing.iter().map(|m| *m.start()).peekable();
+        for entry in &page.entries {
+            // Numbers that are not there are a hole between the records around them.
+            let mut after_gap = false;
+            while missing.next_if(|start| *start < entry.seq).is_some() {
+                after_gap = true;
+            }
+            self.take(entry, after_gap);
+        }
+    }
+
+    fn take(&mut self, entry: &Entry, after_gap: bool) {
+        self.note_hole(entry, after_gap);
         let Some((registry, device, ordinal)) = self.place_in(entry.stamp.rev) else { return };
         if codec::samples_device(&entry.body) != Some(device) {
             return;
@@ -121,11 +130,11 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Between the last record of one start and the first of the next, nothing is known.
-    fn note_restart(&mut self, entry: &Entry) {
+    /// Between the last record of one start and the first of the next, and across a gap, nothing is known.
+    fn note_hole(&mut self, entry: &Entry, after_gap: bool) {
         let here = (entry.stamp.boot, entry.stamp.wall);
         if let Some((boot, wall)) = self.last.replace(here)
-            && boot != here.0
+            && (boot != here.0 || after_gap)
         {
             self.holes.push((wall, here.1));
         }

@@ -7,6 +7,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use bytes::Bytes;
 
 use super::batch::MAX_BODY;
+use super::keeper::min_block;
 use super::marks::N;
 use super::shared::Shared;
 use super::writer::{Job, is_urgent};
@@ -56,6 +57,14 @@ impl Appender {
         self.next
     }
 
+    /// Gives numbers to what was refused, as far as there are numbers again, and returns the next of each stream.
+    pub fn settled(&mut self) -> [u64; N] {
+        for stream in Stream::ALL {
+            self.settle(stream.rank(), stream);
+        }
+        self.next
+    }
+
     fn queue(&self, stream: Stream, entry: Entry) {
         let (seq, stamp) = (entry.seq, entry.stamp);
         let queue = if is_urgent(stream) { &self.urgent } else { &self.bulk };
@@ -73,21 +82,14 @@ impl Appender {
 
     /// Takes the next number, or counts one more refused.
     fn number(&mut self, rank: usize, stream: Stream) -> Option<u64> {
-        let (next, refused) = (self.next.get_mut(rank)?, self.refused.get_mut(rank)?);
         if self.shared.is_closing() {
             return None;
         }
-        let reserved = self.shared.reserved.get(rank)?.load(Ordering::Acquire);
-        let free = reserved.saturating_add(1).saturating_sub(*next);
-        if *refused > 0 && free > 0 {
-            let n = free.min(*refused);
-            self.shared.lose_exact(stream, *next..=*next + n - 1, None, GapReason::StoreFailed);
-            *next += n;
-            *refused -= n;
-        }
+        self.settle(rank, stream);
+        let reserved = self.reserved(rank);
+        let (next, refused) = (self.next.get_mut(rank)?, self.refused.get_mut(rank)?);
         if *next > reserved || self.shared.losses_are_many() {
-            *refused += 1;
-            self.publish(rank);
+            *refused = refused.saturating_add(1);
             return None;
         }
         let seq = *next;
@@ -96,17 +98,30 @@ impl Appender {
         Some(seq)
     }
 
+    /// Gives what was refused its numbers, as a gap, as far as there are numbers again.
+    fn settle(&mut self, rank: usize, stream: Stream) {
+        let reserved = self.reserved(rank);
+        let (Some(next), Some(refused)) = (self.next.get_mut(rank), self.refused.get_mut(rank)) else { return };
+        let n = reserved.saturating_add(1).saturating_sub(*next).min(*refused);
+        if n > 0 {
+            self.shared.lose_exact(stream, *next..=*next + n - 1, None, GapReason::StoreFailed);
+            *next += n;
+            *refused -= n;
+            self.publish(rank);
+        }
+    }
+
+    fn reserved(&self, rank: usize) -> u64 {
+        self.shared.reserved.get(rank).map_or(0, |n| n.load(Ordering::Acquire))
+    }
+
+    /// Tells the keeper how far numbers are given, and wakes it when they run short.
     fn publish(&self, rank: usize) {
-        if let (Some(shared), Some(next)) = (self.shared.next.get(rank), self.next.get(rank)) {
-            shared.store(*next, Ordering::Release);
-        }
-        if rank == Stream::Telemetry.rank() {
-            return;
-        }
-        // Other streams have small blocks: ask in time. Telemetry's half block outlasts the keeper's own look by far.
-        let reserved = self.shared.reserved.get(rank).map_or(0, |r| r.load(Ordering::Acquire));
         let next = self.next.get(rank).copied().unwrap_or(0);
-        if reserved.saturating_sub(next) < super::keeper::MIN_BLOCK_OTHERS / 2 {
+        if let Some(shared) = self.shared.next.get(rank) {
+            shared.store(next, Ordering::Release);
+        }
+        if self.reserved(rank).saturating_sub(next) < min_block(rank) / 2 {
             self.shared.nudge();
         }
     }

@@ -72,6 +72,11 @@ impl Delivered {
         self.streams.get(stream.rank()).and_then(|sets| sets.get(consumer)).cloned().unwrap_or_default()
     }
 
+    /// Returns the consumers that have something of `stream`.
+    pub(super) fn consumers(&self, stream: Stream) -> Vec<String> {
+        self.streams.get(stream.rank()).map(|sets| sets.keys().cloned().collect()).unwrap_or_default()
+    }
+
     /// Returns the entries of the ledger that `consumer` has.
     pub(super) fn gaps_of(&self, consumer: &str) -> RangeSet {
         self.gaps.get(consumer).cloned().unwrap_or_default()

@@ -45,6 +45,10 @@ pub(super) const MIN_BLOCK_OTHERS: u64 = 512;
 /// noticed for minutes before numbers run out.
 const MAX_BLOCK: u64 = 262_144;
 const BLOCK_LASTS: Duration = Duration::from_secs(60);
+/// Free space that is enough to go on: a new segment and all small files. Less of it after an error makes room.
+const ROOM: u64 = 3 << 20;
+/// Attempts to write the small files at the end on a full disk, making room before each.
+const END_ATTEMPTS: usize = 8;
 /// Name of the ballast file.
 const BALLAST: &str = "ballast";
 
@@ -345,6 +349,9 @@ impl Keeper {
             if let Err(error) = disk::remove_file_if_there(&ballast) {
                 self.trouble("ballast", &error);
             }
+        }
+        // Several places may have failed for the same want of space: what one removal gave is enough for all.
+        if disk::free_bytes(&self.shared.settings.dir).is_some_and(|free| free >= ROOM) {
             return;
         }
         let plan = self.plan(true);
@@ -436,20 +443,35 @@ impl Keeper {
         }
     }
 
-    /// The last writes. Clean only if everything given is stored or in the ledger, and the manifests say so.
+    /// The last writes, making room for them where there is none.
     fn end(mut self) -> Result<(), String> {
-        let written = self.write_losses().and_then(|()| self.write_delivered());
-        written.map_err(|e| e.to_string())?;
-        if let Some(trouble) = self.shared.trouble().filter(|_| self.shared.is_manifest_stale()) {
-            return Err(trouble);
+        let mut result = self.write_last();
+        for _ in 0..END_ATTEMPTS {
+            if !result.as_ref().is_err_and(disk::is_full) {
+                break;
+            }
+            self.make_room();
+            result = self.write_last();
         }
-        self.marks.clean = self.shared.is_orderly();
-        if self.marks.clean {
+        self.publish();
+        result.map_err(|e| e.to_string())
+    }
+
+    /// Clean only if everything given is stored or in the ledger, and the manifests say so.
+    fn write_last(&mut self) -> io::Result<()> {
+        self.write_losses()?;
+        self.write_delivered()?;
+        self.shared.shelves.iter().try_for_each(super::shelf::Shelf::persist)?;
+        let unclean = self.marks.clone();
+        if self.shared.is_orderly() {
+            self.marks.clean = true;
             self.marks.reserved = std::array::from_fn(|rank| load(&self.shared.next, rank).saturating_sub(1));
         }
-        self.write_marks().map_err(|e| e.to_string())?;
-        self.publish();
-        Ok(())
+        let written = self.write_marks();
+        if written.is_err() {
+            (self.marks.clean, self.marks.reserved) = (unclean.clean, unclean.reserved);
+        }
+        written
     }
 }
 

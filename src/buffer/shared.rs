@@ -245,11 +245,6 @@ impl Shared {
         self.orderly.load(Ordering::Acquire) && !self.crashed.load(Ordering::Acquire)
     }
 
-    /// Returns whether a manifest could not be written at the end.
-    pub(super) fn is_manifest_stale(&self) -> bool {
-        lock(&self.troubles).contains_key("manifest")
-    }
-
     /// Returns whether the threads must end at once.
     pub(super) fn is_killed(&self) -> bool {
         self.killed.load(Ordering::Acquire)

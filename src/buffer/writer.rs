@@ -186,16 +186,13 @@ impl Writer {
         }
     }
 
+    /// Closes the segments; the keeper writes the manifests.
     fn finish(self) {
         for lane in self.lanes {
             let shelf = self.shared.shelf(lane.stream);
             if let Some(active) = lane.active {
                 shelf.let_go();
                 let_go(active);
-            }
-            if let Err(error) = (!self.shared.is_killed()).then(|| shelf.persist()).transpose() {
-                tracing::warn!(stream = shelf.stream.as_str(), %error, "The manifest could not be written at the end.");
-                self.shared.set_trouble("manifest", Some(error.to_string()));
             }
         }
     }

@@ -520,12 +520,7 @@ mod tests {
     }
 
     fn samples_of(records: &[Record]) -> Vec<&Samples> {
-        let samples = |r: &'_ Record| matches!(r.body, Body::Samples(_));
-        records
-            .iter()
-            .filter(|r| samples(r))
-            .map(|r| if let Body::Samples(s) = &r.body { s } else { unreachable!("filtered") })
-            .collect()
+        records.iter().filter_map(|r| if let Body::Samples(s) = &r.body { Some(s) } else { None }).collect()
     }
 
     fn coverages(records: &[Record]) -> Vec<Coverage> {

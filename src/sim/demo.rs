@@ -117,13 +117,22 @@ where
     S: FnOnce(PathBuf) -> F,
     F: Future<Output = Result<R, String>>,
 {
+    perform(args, DRAIN, start).await
+}
+
+async fn perform<R, S, F>(args: DemoArgs, patience: Duration, start: S) -> Result<bool, String>
+where
+    R: Running,
+    S: FnOnce(PathBuf) -> F,
+    F: Future<Output = Result<R, String>>,
+{
     let outage = outage_of(&args)?;
     let stage = Stage::set(&args).await?;
     let gateway = start(stage.folder.path.clone()).await?;
     stage.greet(&gateway, &args);
     let mut show = Show { stage, gateway, outage, told: Duration::ZERO };
     show.play(args.run_for).await?;
-    show.end().await
+    show.end(patience).await
 }
 
 /// When the platform goes and comes back, since the start.
@@ -264,7 +273,7 @@ impl<R: Running> Show<R> {
     }
 
     /// Drains, stops the gateway, prints the account.
-    async fn end(self) -> Result<bool, String> {
+    async fn end(self, patience: Duration) -> Result<bool, String> {
         let Self { stage, gateway, .. } = self;
         stage.broker.set_open(true);
         let Some(snapshot) = gateway.snapshot().await else {
@@ -273,7 +282,7 @@ impl<R: Running> Show<R> {
         // Numbers begin at 1 in the demo's fresh store: the next one follows from how many were made.
         let next = snapshot.totals.records.map(|made| made.saturating_add(1));
         println!("{} … 对账：等待最后的记录 ｜ Draining: waiting for the last records", report::at(stage.elapsed()));
-        let drained = settled(&stage, next, DRAIN).await?;
+        let drained = settled(&stage, next, patience).await?;
         let stopped = gateway.stop().await;
         let after = stage.platform.close(next).await.ok_or("the platform is gone")?;
         let last = settled(&stage, after.next, AFTERMATH).await?;
@@ -465,7 +474,7 @@ mod tests {
             path_tx.send(dir.clone()).unwrap();
             Ok(Fake::start(&dir, 6, 1..=5))
         };
-        assert!(!run_with(args(100, None), start).await.unwrap());
+        assert!(!perform(args(100, None), Duration::from_secs(1), start).await.unwrap());
         assert!(!path_rx.recv().unwrap().exists());
     }
 

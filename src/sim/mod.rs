@@ -1,8 +1,14 @@
 //! The simulated park: the same devices on real sockets, with faults, for the demo, the tests and the benchmark.
 //!
-//! In reading order: [`account`] is what a receiver keeps of the feed, [`ages`] its histogram; the park, its broker and
-//! its platform stand beside them; [`load`] is a field of many devices for end-to-end tests and the benchmark. Off on
-//! the target (feature `sim`).
+//! In reading order:
+//!
+//! - The park: [`life`] is its story as a function of time, [`park`] and [`devices`] its points, [`image`] its registers,
+//!   [`server`] the Modbus TCP sockets, which can also misbehave.
+//! - The far end: [`broker`], [`platform`], and [`account`]: what a receiver keeps of the feed (with [`ages`]).
+//! - [`demo`] joins both around a gateway, [`folder`] writes its configuration, [`report`] prints its account.
+//! - [`load`] is a field of many devices for end-to-end tests and the benchmark.
+//!
+//! Off on the target (feature `sim`).
 
 pub mod account;
 pub mod ages;

@@ -18,6 +18,7 @@ use warp::sse::Event;
 
 use super::park::Park;
 use super::view::{Cell, Look, Page};
+use crate::domain::time::Mono;
 
 /// One event a second: what an eye can follow, and all viewers share the look.
 const TICK_MS: u64 = 1000;
@@ -46,9 +47,13 @@ impl<P: Park> Hub<P> {
 
     /// Returns a look of the last half second, taking one if there is none. Callers at the same time share it.
     pub(super) async fn look(&self) -> Arc<Look> {
+        self.look_since(self.park.now().mono - LOOK_AGE).await
+    }
+
+    /// Returns a look that is not older than `earliest`.
+    async fn look_since(&self, earliest: Mono) -> Arc<Look> {
         let mut last = self.last.lock().await;
-        let now = self.park.now().mono;
-        if let Some(look) = last.as_ref().filter(|look| now.since(look.now.mono) < LOOK_AGE) {
+        if let Some(look) = last.as_ref().filter(|look| look.now.mono >= earliest) {
             return Arc::clone(look);
         }
         let look = Arc::new(self.take().await);
@@ -70,10 +75,13 @@ impl<P: Park> Hub<P> {
         }
     }
 
-    /// Waits for the next full second of the monotonic clock, so that all viewers wake together and share one look.
-    async fn tick(&self) {
+    /// Waits for the next full second of the monotonic clock and returns a look of that second: all viewers wake
+    /// together and share it.
+    async fn next_look(&self) -> Arc<Look> {
         let ms = u64::try_from(self.park.now().mono.0.as_millis()).unwrap_or(0);
-        tokio::time::sleep(Duration::from_millis(TICK_MS - ms % TICK_MS)).await;
+        let second = ms - ms % TICK_MS + TICK_MS;
+        tokio::time::sleep(Duration::from_millis(second - ms)).await;
+        self.look_since(Mono::from_millis(second)).await
     }
 }
 
@@ -107,10 +115,7 @@ impl<P: Park> State<P> {
     }
 
     async fn next(&mut self) -> Event {
-        if !self.first {
-            self.watch.hub.tick().await;
-        }
-        let look = self.watch.hub.look().await;
+        let look = if self.first { self.watch.hub.look().await } else { self.watch.hub.next_look().await };
         let page = (self.watch.page)(&look);
         let cells: Vec<Cell> = page.live().into_iter().cloned().collect();
         let data = patch(&page, &cells, &self.sent);
