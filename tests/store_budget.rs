@@ -76,7 +76,7 @@ async fn a_gigabyte_of_backlog_opens_at_once() {
         s.quota_bytes = 4 << 30;
     });
     let mut opened = bench.open();
-    let n = 3_500_000;
+    let n = std::env::var("STORE_RECORDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3_500_000);
     for n in 1..=n {
         let ready = opened.appender.settled();
         assert_eq!(ready[5], n);
@@ -88,7 +88,9 @@ async fn a_gigabyte_of_backlog_opens_at_once() {
         }
     }
     committed_to(&opened.store, Stream::Telemetry, n).await;
+    eprintln!("after writing: {}", memory());
     opened.store.kill();
+    eprintln!("after the kill: {}", memory());
     let t0 = parkgate::sys::clock::boottime();
     let opened = bench.open();
     let t1 = parkgate::sys::clock::boottime();
