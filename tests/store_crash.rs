@@ -4,7 +4,13 @@
 //! they grow. A power cut is `EXT4_IOC_SHUTDOWN` without a flush of the journal, on an ext4 of our own on a loop device, in
 //! a mount namespace of our own. On any other file system that call would stop the machine, so [`Disk::cut`] proves by
 //! device numbers that the path is the loop device that it made.
-#![expect(clippy::unwrap_used, unsafe_code, reason = "a test may; the ioctl has no safe wrapper")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    unsafe_code,
+    reason = "a test may; the ioctl has no safe wrapper"
+)]
 
 mod store_support;
 
