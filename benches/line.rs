@@ -31,7 +31,7 @@ use parkgate::sim::load::folder::Folder;
 use parkgate::sim::load::{Contents, Field, Layout, Spec};
 use support::platform::{Manners, Platform};
 use support::process::{Gateway, Mosquitto, Usage};
-use support::wait::{SOON, eventually, free_port, live, now, until};
+use support::wait::{SOON, eventually, free_port, live, now, until, wall_ms};
 
 /// Polls of every device before the window opens: connections, full values, allocators have settled.
 const WARM_POLLS: u64 = 5;
@@ -250,15 +250,15 @@ fn backlog(args: &Args) {
     live(Duration::from_secs(1));
     for run in 1..=args.runs {
         bench.platform.mark();
-        let began = now();
+        let (began, began_ms) = (now(), wall_ms());
         let gateway = Gateway::start_ready(bench.dir.path(), bench.folder.web_port);
         let ready = began.elapsed();
-        let first = until(SOON, "a live record", || bench.platform.desk().marks.first_live).duration_since(began);
+        let first = until(SOON, "a live record", || bench.platform.desk().marks.first_live) - began_ms;
         live(Duration::from_secs(5));
         let (usage, held) = (gateway.usage(), bench.platform.count(Stream::Telemetry));
         let age = bench.platform.desk().account.ages(Lane::Live).clone();
         println!(
-            "start {run}: ready {ready:.2?}, first live record {first:.2?}; 5 s later: {held} records held, live age p99 \
+            "start {run}: ready {ready:.2?}, first live record {first} ms; 5 s later: {held} records held, live age p99 \
              {:?}, peak {} MiB",
             age.p99(),
             usage.rss_peak >> 20

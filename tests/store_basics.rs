@@ -1,5 +1,4 @@
 //! The store as the rest of the gateway uses it: append, commit, read, deliver, reopen, gaps, quota, retention.
-#![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod store_support;
 

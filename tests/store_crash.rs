@@ -4,7 +4,13 @@
 //! they grow. A power cut is `EXT4_IOC_SHUTDOWN` without a flush of the journal, on an ext4 of our own on a loop device, in
 //! a mount namespace of our own. On any other file system that call would stop the machine, so [`Disk::cut`] proves by
 //! device numbers that the path is the loop device that it made.
-#![expect(clippy::unwrap_used, unsafe_code, reason = "a test may; the ioctl has no safe wrapper")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    unsafe_code,
+    reason = "a test may; the ioctl has no safe wrapper"
+)]
 
 mod store_support;
 
@@ -42,7 +48,8 @@ async fn child() {
     let mut told = [0; 6];
     let mut rng = fastrand::Rng::new();
     let (pause, burst) = if load == "steady" { (10, 1) } else { (5, 60) };
-    loop {
+    let rounds = std::env::var("STORE_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(usize::MAX);
+    for _ in 0..rounds {
         for _ in 0..burst {
             let stream = STREAMS[[0, 1, 2, 2, 2, 2, 2, 2, 2, 2][rng.usize(..10)]];
             let n = opened.appender.next()[stream.rank()];
@@ -62,6 +69,8 @@ async fn child() {
         }
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
+    store.close().await.unwrap();
+    println!("reopened {}", store.status().borrow().reopened);
 }
 
 struct Running {
@@ -153,6 +162,37 @@ async fn after_kill_9_everything_acknowledged_is_there() {
         read = check(dir.path(), acknowledged, &format!("kill {round} under {load} load")).await;
     }
     eprintln!("20 kills, {read} records at the end, 0 acknowledged lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_fsync_that_fails_is_not_believed_and_nothing_is_lost() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        return skip("strace is not installed");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let out = Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=5..7"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "child", "--nocapture"])
+        .env("STORE_DIR", dir.path())
+        .env("STORE_LOAD", "steady")
+        .env("STORE_ROUNDS", "300")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    if !out.status.success() && text.is_empty() {
+        return skip(&format!("strace: {}", String::from_utf8_lossy(&out.stderr)));
+    }
+    assert!(out.status.success(), "{text} {}", String::from_utf8_lossy(&out.stderr));
+    let reopened: u64 = text.lines().find_map(|l| l.split_once("reopened ")?.1.trim().parse().ok()).unwrap();
+    assert!(reopened >= 3, "no fsync failed");
+    let opened = parkgate::buffer::open(settings(dir.path()), now()).unwrap();
+    assert!(opened.start.clean && opened.store.gaps(1, 10).await.is_empty());
+    let next = opened.appender.next();
+    opened.store.kill();
+    let all = STREAMS.map(|s| next[s.rank()] - 1);
+    let read = check(dir.path(), all, "after failed fsyncs").await;
+    assert_eq!(read, 300);
 }
 
 /// Cuts that one store goes through before it is replaced: the quota must not come into play.

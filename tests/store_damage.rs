@@ -1,5 +1,5 @@
 //! A damaged store: whatever single damage, no crash, no silent hole; what is missing is exactly what the gaps say.
-#![expect(clippy::unwrap_used, reason = "a test may")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may")]
 
 mod store_support;
 

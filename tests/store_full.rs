@@ -1,5 +1,5 @@
 //! A full disk, on a small tmpfs in a mount namespace of the test's own: the store goes on and recovers alone.
-#![expect(clippy::unwrap_used, reason = "a test may")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may")]
 
 mod store_support;
 

@@ -1,6 +1,6 @@
 //! The gateway as systemd has it: it says that it is ready, feeds the watchdog, says that it stops; and the unit's filter
 //! of system calls lets through every call that it makes on the way.
-#![expect(clippy::unwrap_used, reason = "a test may")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
 mod support;
 #[path = "systemd/unit.rs"]

@@ -1,6 +1,6 @@
 //! The uplink against mosquitto: outages, order, acknowledgements that are late, lost or garbage, and an orderly end.
 
-#![expect(clippy::unwrap_used, reason = "a test may")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may")]
 
 #[path = "wire_mqtt/support.rs"]
 #[expect(dead_code, reason = "each test file uses its part")]

@@ -1,6 +1,6 @@
 //! Real messages, as mosquitto handed them to a subscriber, against the published JSON Schemas: all record kinds.
 
-#![expect(clippy::unwrap_used, reason = "a test may")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may")]
 
 #[path = "wire_mqtt/support.rs"]
 #[expect(dead_code, reason = "each test file uses its part")]

@@ -147,7 +147,8 @@ impl EngineTask {
         }
         let body: Bytes = codec::encode(&body, self.engine.registry());
         let seq = self.appender.append(stream, stamp, body.clone());
-        if let Some(live) = &self.live {
+        // Without a number (the reservation is used up on a dead disk) it cannot be told; the store makes it a gap.
+        if let Some(live) = self.live.as_ref().filter(|_| seq > 0) {
             // Full or closed: the uplink finds the hole in the numbers and reads it from the store.
             drop(live.try_send(Live { stream, entry: Entry { seq, stamp, body } }));
         }

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::buffer::Store;
+use crate::buffer::{Page, Store};
 use crate::domain::codec;
 use crate::domain::id::{PointUid, Tag};
 use crate::domain::record::{Body, Entry, Stream};
@@ -23,7 +23,7 @@ const PAGE_BYTES: usize = 512 << 10;
 /// Bytes of records read for one trend at most. An hour that has more is read in windows, of each the beginning.
 const MAX_BYTES: usize = 48 << 20;
 /// Windows into which a larger hour is cut: about one for every two pixels of the drawing.
-const N_WINDOWS: u64 = 360;
+const N_WINDOWS: u32 = 360;
 /// Records between two estimates may differ in size: an hour that may need more than this is cut.
 const WHOLE_BELOW: usize = MAX_BYTES / 2;
 
@@ -37,12 +37,16 @@ pub(super) async fn read(
     let spec = find(&snapshot.registry, tag).ok_or_else(|| TrendError::Unknown(tag.to_owned()))?;
     let to = snapshot.now.wall;
     let mut scan = Scan::new(book, snapshot.registry.clone(), spec.uid.clone());
-    let hold = Trend::hold_of(spec);
+    let mut hold = Trend::hold_of(spec);
     let from = to.before(SPAN);
     let unavailable = |e: crate::buffer::ReadError| TrendError::Unavailable(e.to_string());
     if let Some(seqs) = store.seqs_between(Stream::Telemetry, from.before(hold), to).await.map_err(unavailable)? {
         let sample = store.read(Stream::Telemetry, seqs.clone(), PAGE_BYTES).await.map_err(unavailable)?;
         let (n, budget) = cut(&seqs, sample.next, bytes_of(&sample.entries));
+        if n > 1 {
+            // Between two windows nothing was read, which does not mean that nothing is there.
+            hold = hold.max(SPAN * 2 / N_WINDOWS);
+        }
         for window in windows(seqs, n) {
             scan.window(store, window, budget).await.map_err(unavailable)?;
         }
@@ -60,7 +64,8 @@ fn cut(seqs: &RangeInclusive<u64>, next: u64, bytes: usize) -> (u64, usize) {
     let (first, last) = (*seqs.start(), *seqs.end());
     let scanned = next.saturating_sub(first).max(1);
     let whole = (bytes as u64).saturating_mul(last.saturating_sub(first) + 1) / scanned;
-    if whole <= WHOLE_BELOW as u64 { (1, MAX_BYTES) } else { (N_WINDOWS, MAX_BYTES / N_WINDOWS as usize) }
+    let n = if whole <= WHOLE_BELOW as u64 { 1 } else { N_WINDOWS };
+    (u64::from(n), MAX_BYTES / n as usize)
 }
 
 fn bytes_of(entries: &[Entry]) -> usize {
@@ -108,15 +113,25 @@ impl<'a> Scan<'a> {
             }
             next = page.next;
             budget = budget.saturating_sub(bytes_of(&page.entries));
-            for entry in &page.entries {
-                self.take(entry);
-            }
+            self.take_page(&page);
         }
         Ok(())
     }
 
-    fn take(&mut self, entry: &Entry) {
-        self.note_restart(entry);
+    fn take_page(&mut self, page: &Page) {
+        let mut missing = page.missing.iter().map(|m| *m.start()).peekable();
+        for entry in &page.entries {
+            // Numbers that are not there are a hole between the records around them.
+            let mut after_gap = false;
+            while missing.next_if(|start| *start < entry.seq).is_some() {
+                after_gap = true;
+            }
+            self.take(entry, after_gap);
+        }
+    }
+
+    fn take(&mut self, entry: &Entry, after_gap: bool) {
+        self.note_hole(entry, after_gap);
         let Some((registry, device, ordinal)) = self.place_in(entry.stamp.rev) else { return };
         if codec::samples_device(&entry.body) != Some(device) {
             return;
@@ -128,11 +143,11 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Between the last record of one start and the first of the next, nothing is known.
-    fn note_restart(&mut self, entry: &Entry) {
+    /// Between the last record of one start and the first of the next, and across a gap, nothing is known.
+    fn note_hole(&mut self, entry: &Entry, after_gap: bool) {
         let here = (entry.stamp.boot, entry.stamp.wall);
         if let Some((boot, wall)) = self.last.replace(here)
-            && boot != here.0
+            && (boot != here.0 || after_gap)
         {
             self.holes.push((wall, here.1));
         }
@@ -178,7 +193,7 @@ mod tests {
     fn an_hour_is_cut_when_it_is_too_large_and_every_window_has_its_share() {
         assert_eq!(cut(&(1..=3_600), 3_601, 400_000), (1, MAX_BYTES));
         let (n, budget) = cut(&(1..=1_000_000), 5_001, PAGE_BYTES);
-        assert_eq!(n, N_WINDOWS);
+        assert_eq!(n, u64::from(N_WINDOWS));
         assert!(budget * 360 <= MAX_BYTES && budget * 360 > MAX_BYTES - 1_000);
         assert_eq!(cut(&(7..=7), 7, 0), (1, MAX_BYTES), "nothing of it is there");
     }

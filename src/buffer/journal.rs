@@ -113,3 +113,54 @@ impl Journal {
         shared.set_trouble("journal", None);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::buffer::settings::{Settings, StreamSettings};
+    use crate::domain::record::Stamp;
+    use crate::domain::time::{ClockTrust, Mono, Now, Timestamp};
+
+    fn entry(seq: u64) -> Entry {
+        let stamp =
+            Stamp { boot: 1, rev: 1, mono: Mono::from_secs(seq), wall: Timestamp(9), trust: ClockTrust::Synced };
+        Entry { seq, stamp, body: vec![u8::try_from(seq).unwrap(); 40].into() }
+    }
+
+    #[test]
+    fn what_only_the_journal_has_is_in_the_store_after_the_next_start_and_in_no_gap() {
+        let dir = tempfile::tempdir().unwrap();
+        let stream = StreamSettings { retention: Duration::from_secs(1000), reserved_bytes: 0 };
+        let settings = Settings {
+            dir: dir.path().join("store"),
+            mirror_dir: dir.path().join("mirror"),
+            quota_bytes: 1 << 30,
+            ballast_bytes: 0,
+            segment_bytes: 8 << 20,
+            commit_interval: Duration::from_millis(50),
+            streams: [stream; N],
+            consumers: vec![],
+        };
+        let now = Now { mono: Mono::default(), wall: Timestamp(9), trust: ClockTrust::Synced };
+        crate::buffer::open(settings.clone(), now).unwrap().store.kill();
+        let mut journal = Journal::open(&settings.dir).unwrap();
+        journal.write(Stream::Alarm, &[entry(1), entry(2)]).unwrap();
+        journal.write(Stream::Passage, &[entry(1)]).unwrap();
+        journal.write(Stream::Alarm, &[entry(3)]).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            for _ in 0..2 {
+                let opened = crate::buffer::open(settings.clone(), now).unwrap();
+                let page = opened.store.read(Stream::Alarm, 1..=100, usize::MAX).await.unwrap();
+                assert_eq!(page.entries, [entry(1), entry(2), entry(3)]);
+                assert_eq!(opened.store.read(Stream::Passage, 1..=9, 9).await.unwrap().entries, [entry(1)]);
+                let gaps = opened.store.gaps(1, 99).await;
+                let starts = |s| gaps.iter().filter(|g| g.stream == s).map(|g| *g.seqs.start()).collect::<Vec<_>>();
+                assert_eq!((starts(Stream::Alarm), starts(Stream::Passage)), (vec![4], vec![2]));
+                opened.store.close().await.unwrap();
+            }
+        });
+    }
+}

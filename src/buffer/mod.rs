@@ -55,7 +55,7 @@
 //! A body is at most 16 MiB ([`MAX_BODY`]). Numbers are reserved 8192 (telemetry) or 512 ahead, more while that does not
 //! last a minute, at most 262,144: the upper bound of a gap `crash_uncommitted`. When a dead disk has used them up,
 //! [`Appender::append`] gives 0 and counts. Queues: 4096 urgent, 16,384 other records. A segment of telemetry is at most
-//! `segment_bytes` and an eighth of the quota, others 8 MiB. At most 4096 delivered ranges per stream and consumer.
+//! `segment_bytes`, 16 MiB and an eighth of the quota, others 8 MiB; up to three are in memory (one written, two read). At most 4096 delivered ranges per stream and consumer.
 
 mod appender;
 mod batch;

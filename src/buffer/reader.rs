@@ -19,6 +19,7 @@ use super::shelf::Shelf;
 use crate::domain::ranges::RangeSet;
 use crate::domain::record::{Entry, GapReason, Stream};
 use crate::domain::time::Timestamp;
+use crate::sys;
 
 /// Questions that may wait: the uplink's sessions, the page, the keeper.
 pub(super) const QUESTIONS: usize = 64;
@@ -164,6 +165,21 @@ impl Reader {
         }
     }
 
+    /// Closes what is removed and what was not used for longest, before another one takes its memory.
+    fn make_way(&mut self) {
+        let before = self.open.len();
+        let shared = Arc::clone(&self.shared);
+        let (kept, gone) = self.open.drain(..).partition(|(s, v)| shared.shelf(*s).has(v.first));
+        self.open = kept;
+        let_go::<VecDeque<(Stream, View)>>(gone);
+        while self.open.len() >= OPEN_SEGMENTS {
+            let_go(self.open.pop_front());
+        }
+        if self.open.len() < before {
+            sys::memory::trim();
+        }
+    }
+
     /// Returns the view of `segment`; `None` when nothing is left of it.
     fn view(&mut self, shelf: &Shelf, segment: &Segment) -> Result<Option<View>, ReadError> {
         if let Some(view) = shelf.active_view(segment.first) {
@@ -176,12 +192,9 @@ impl Reader {
             self.open.push_back(found);
             return Ok(Some(view));
         }
+        self.make_way();
         let opened = open_verified(&self.shared, shelf, segment);
         let Some(view) = opened.map_err(|e| unavailable(shelf.stream, segment, &e))? else { return Ok(None) };
-        self.open.retain(|(s, v)| self.shared.shelf(*s).has(v.first));
-        while self.open.len() >= OPEN_SEGMENTS {
-            let_go(self.open.pop_front());
-        }
         self.open.push_back((shelf.stream, view.clone()));
         Ok(Some(view))
     }

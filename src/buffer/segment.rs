@@ -73,7 +73,10 @@ impl From<sled::Error> for SegmentError {
     fn from(error: sled::Error) -> Self {
         match error {
             sled::Error::Io(e) => Self::Io(e),
-            other => Self::Sled(other.to_string()),
+            other @ (sled::Error::CollectionNotFound(_)
+            | sled::Error::Unsupported(_)
+            | sled::Error::ReportableBug(_)
+            | sled::Error::Corruption { .. }) => Self::Sled(other.to_string()),
         }
     }
 }

@@ -72,7 +72,7 @@ impl fmt::Display for Timestamp {
 
 /// Returns year, month and day of the day `days` after 1970-01-01, in the proleptic Gregorian calendar (H. Hinnant,
 /// "chrono-compatible low-level date algorithms", `civil_from_days`).
-fn civil(days: i64) -> (i64, i64, i64) {
+pub fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let of_era = shifted.rem_euclid(146_097);

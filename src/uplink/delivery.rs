@@ -40,6 +40,10 @@ pub const LIVE_BYTES: usize = 8 << 20;
 pub const AWAIT_RECORDS: u64 = 50_000;
 /// History read ahead; below it the next page is asked for.
 pub const READ_AHEAD_BYTES: usize = 128 << 10;
+/// A read covers at least this many numbers, so that many small holes cost few reads; what is not wanted is passed over.
+pub const READ_SPAN: u64 = 256;
+/// How often [`Delivery::recheck`] is called: what was not there may have been salvaged.
+pub const RECHECK: Duration = Duration::from_secs(600);
 /// Delay after a page that brought nothing or an error: the store is busy or ill.
 pub const READ_AGAIN: Duration = Duration::from_millis(500);
 
@@ -213,9 +217,10 @@ impl<T> Delivery<T> {
             return None;
         }
         let limit = self.committed.min(self.settled.max(self.seen));
-        let seqs = self.taken.first_hole(1..=limit)?;
+        let hole = self.taken.first_hole(1..=limit)?;
+        let end = hole.start().saturating_add(READ_SPAN - 1).min(limit).max(*hole.end());
         self.reading = true;
-        Some(Read { generation: self.generation, seqs })
+        Some(Read { generation: self.generation, seqs: *hole.start()..=end })
     }
 
     /// A read was answered: `items` ascending, `missing` is not there.
@@ -233,6 +238,7 @@ impl<T> Delivery<T> {
             self.taken.insert(clipped);
         }
         for (seq, bytes, item) in items {
+            self.gone.remove(seq..=seq);
             let late = self.history.back().is_some_and(|last| last.seq >= seq);
             if late || !read.seqs.contains(&seq) || self.taken.contains(seq) {
                 continue;
@@ -240,6 +246,16 @@ impl<T> Delivery<T> {
             self.taken.insert(seq..=seq);
             self.history_bytes += bytes;
             self.history.push_back(Queued { seq, bytes, at: now, item });
+        }
+    }
+
+    /// Looks again for what was not there; called each [`RECHECK`].
+    pub fn recheck(&mut self) {
+        let gone: Vec<_> = self.gone.iter().collect();
+        for part in gone.into_iter().flat_map(|gap| outside(&self.acked, gap)) {
+            for part in outside(&self.open, part) {
+                self.taken.remove(part);
+            }
         }
     }
 

@@ -81,7 +81,11 @@ fn a_record_dropped_from_the_live_channel_comes_as_history() {
     delivery.on_live(1, (), 1, at(0));
     delivery.on_live(4, (), 1, at(0));
     delivery.on_committed(4, 5);
-    assert_eq!(delivery.wants_read(at(0)).map(|r| r.seqs), Some(2..=3));
+    let read = delivery.wants_read(at(0)).unwrap();
+    let items = read.seqs.clone().map(|s| (s, 1, ())).collect();
+    delivery.on_page(&read, items, &[], at(0));
+    assert_eq!(send(&mut delivery, Lane::History, 9), [2, 3]);
+    assert_eq!(delivery.wants_read(at(0)), None);
 }
 
 #[test]
@@ -124,6 +128,21 @@ fn numbers_in_gaps_are_passed_over_and_do_not_wait() {
 }
 
 #[test]
+fn what_was_salvaged_later_is_found_by_the_recheck() {
+    let mut delivery = Delivery::<()>::new(AckMode::Broker, TIMEOUT, false, RangeSet::new(), 3, 4);
+    delivery.on_up();
+    let read = delivery.wants_read(at(0)).unwrap();
+    delivery.on_page(&read, vec![(3, 1, ())], &[1..=2], at(0));
+    assert_eq!(send(&mut delivery, Lane::History, 9), [3]);
+    delivery.recheck();
+    let again = delivery.wants_read(at(600)).unwrap();
+    delivery.on_page(&again, vec![(1, 1, ()), (3, 1, ())], &[2..=2], at(600));
+    assert_eq!(send(&mut delivery, Lane::History, 9), [1]);
+    assert_eq!(delivery.status().waiting, 2);
+    assert_eq!(delivery.wants_read(at(600)), None);
+}
+
+#[test]
 fn an_answer_to_a_read_of_the_session_before_is_ignored() {
     let mut delivery = Delivery::<()>::new(AckMode::Broker, TIMEOUT, false, RangeSet::new(), 3, 4);
     delivery.on_up();
@@ -163,6 +182,7 @@ enum Step {
     Make(u8, u8),
     Commit,
     Settle,
+    Recheck,
     Read(u8),
     Send(Lane, u8),
     /// The broker acknowledges the oldest message in flight.
@@ -179,6 +199,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1u8..20, any::<u8>()).prop_map(|(n, drops)| Step::Make(n, drops)),
         3 => Just(Step::Commit),
         2 => Just(Step::Settle),
+        1 => Just(Step::Recheck),
         4 => (1u8..12).prop_map(Step::Read),
         4 => (1u8..8).prop_map(|n| Step::Send(Lane::Live, n)),
         4 => (1u8..8).prop_map(|n| Step::Send(Lane::History, n)),
@@ -237,6 +258,7 @@ impl World {
                 self.delivery.on_committed(self.committed, self.next);
             }
             Step::Settle => self.delivery.settle(),
+            Step::Recheck => self.delivery.recheck(),
             Step::Read(n) => self.read(*n),
             Step::Send(lane, n) => self.send(*lane, *n),
             Step::PubAck => self.puback(),

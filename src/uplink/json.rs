@@ -4,7 +4,7 @@
 //! point's decimals prints those digits (trailing zeros dropped), any other the shortest text that reads back the same.
 
 use crate::domain::reading::Value;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, civil};
 
 /// 10^0 ..= 10^9: decimals beyond nine take the general path.
 const POWERS: [f64; 10] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
@@ -168,19 +168,6 @@ fn digits(out: &mut Vec<u8>, n: i64, unit: i64) {
         out.push(digit((n / unit).unsigned_abs()));
         unit /= 10;
     }
-}
-
-/// Returns year, month and day of a day counted from 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms").
-fn civil(days: i64) -> (i64, i64, i64) {
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let doe = z.rem_euclid(146_097);
-    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let day = doy - (153 * mp + 2) / 5 + 1;
-    let month = if mp < 10 { mp + 3 } else { mp - 9 };
-    (yoe + era * 400 + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

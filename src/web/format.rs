@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::lang::Lang;
 use crate::domain::reading::Value;
+use crate::domain::registry::PointSpec;
 use crate::domain::time::Timestamp;
 
 /// Longest unrounded number shown; floats that would be longer are cut to [`DIGITS`] significant digits.
@@ -69,10 +70,19 @@ pub fn utc(at: Timestamp) -> String {
 pub fn value(value: Value, decimals: Option<u8>) -> String {
     match (value, decimals) {
         (Value::Number(v), Some(decimals)) => format!("{v:.*}", usize::from(decimals)),
+        (Value::Single(v), Some(decimals)) => format!("{v:.*}", usize::from(decimals)),
         (Value::Number(v), None) => shortened(v.to_string(), v),
-        (Value::Single(v), _) => shortened(v.to_string(), f64::from(v)),
+        (Value::Single(v), None) => shortened(v.to_string(), f64::from(v)),
         (Value::Integer(_) | Value::Counter(_) | Value::Bool(_), _) => value.to_string(),
     }
+}
+
+/// Returns the decimals that a point is shown with: its own; of a float, what tells a thousandth of its range apart (an
+/// instrument is not better than that, and a column of nine digits can not be read); `None` without either.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=6")]
+pub fn decimals(spec: &PointSpec) -> Option<u8> {
+    let of_range = |(low, high): (f64, f64)| (3.0 - (high - low).log10()).ceil().clamp(0.0, 6.0) as u8;
+    spec.decimals.or_else(|| spec.range.filter(|(low, high)| high > low).map(of_range))
 }
 
 /// Returns a plain number, shortened.
@@ -179,6 +189,16 @@ mod tests {
         );
         assert_eq!(value(Value::Counter(u64::MAX), None), "18446744073709551615");
         assert_eq!(value(Value::Bool(true), None), "1");
+    }
+
+    #[test]
+    fn a_float_is_shown_to_a_thousandth_of_its_range() {
+        let of = |range| decimals(&PointSpec { decimals: None, range, ..crate::web::view::tests::point_spec("T") });
+        assert_eq!(
+            [of(Some((0.0, 150.0))), of(Some((-0.1, 0.6))), of(Some((0.0, 4e9))), of(None)],
+            [Some(1), Some(4), Some(0), None]
+        );
+        assert_eq!(value(Value::Single(57.238_415), Some(1)), "57.2");
     }
 
     #[test]

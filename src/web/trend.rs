@@ -178,7 +178,8 @@ pub fn html(trend: &Result<Trend, TrendError>, spec: &PointSpec, zone: &Zone, la
 }
 
 fn account(w: &mut Writer, trend: &Trend, known: &Known, spec: &PointSpec, lang: Lang) {
-    let shown = |v: f64| spec.decimals.map_or_else(|| format::number(v), |d| format!("{v:.*}", usize::from(d)));
+    let shown =
+        |v: f64| format::decimals(spec).map_or_else(|| format::number(v), |d| format!("{v:.*}", usize::from(d)));
     let (low, high) = known.extent().map_or_else(|| ("—".to_owned(), "—".to_owned()), |(a, b)| (shown(a), shown(b)));
     let facts = [
         (Text::Lowest, low),

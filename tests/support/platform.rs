@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parkgate::clock::Clock;
 use parkgate::domain::record::Stream;
 use parkgate::sim::account::{Account, Channel, Closing, Lane, Receipt, Seen};
-use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Packet, QoS};
+use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Packet, Publish, QoS};
 use tokio_util::sync::CancellationToken;
 
-use super::wait::now;
+use super::wait::wall_ms;
 
 /// Largest message taken; more than any gateway may send, so that a broken limit is seen and not a broken session.
 const MAX_PACKET: usize = 16 << 20;
@@ -60,19 +60,19 @@ pub struct Desk {
     /// Whether it acknowledges now.
     pub acks: bool,
     dirty: BTreeSet<Channel>,
+    /// It connected and has not heard the gateway say that it is online since.
+    waits_for_online: bool,
 }
 
-/// Times since [`Platform::mark`].
+/// What happened when since [`Platform::mark`], in milliseconds since 1970, of fresh records only.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Marks {
-    /// The gateway said it is online again.
-    pub online: Option<Instant>,
-    /// First record after that.
-    pub first: Option<Instant>,
-    /// First record of the live lane after that.
-    pub first_live: Option<Instant>,
-    /// Latest fresh record of the history lane.
-    pub last_history: Option<Instant>,
+    /// First record.
+    pub first: Option<i64>,
+    /// First record of the live lane.
+    pub first_live: Option<i64>,
+    /// Latest record of the history lane.
+    pub last_history: Option<i64>,
 }
 
 impl Platform {
@@ -86,6 +86,7 @@ impl Platform {
             faults: Vec::new(),
             acks: manners.acks,
             dirty: BTreeSet::new(),
+            waits_for_online: true,
         };
         let base = format!("parkgate/v1/{park}/{gateway}");
         let shared = Arc::new(Shared { port, base, desk: Mutex::new(desk) });
@@ -187,15 +188,14 @@ async fn receive(
         match events.poll().await {
             Err(error) => return error,
             Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                // The broker sends the retained `state` at once: what it says may already be old, so lanes begin anew.
-                lock(&shared.desk).account.mark_session();
+                lock(&shared.desk).connected();
                 for what in Channel::all().map(Channel::as_str).chain(["state"]) {
                     client.try_subscribe(format!("{}/{what}", shared.base), QoS::AtLeastOnce).unwrap();
                 }
             }
             Ok(Event::Incoming(Packet::SubAck(_))) => drop(ready.try_send(())),
             Ok(Event::Incoming(Packet::Publish(publish))) => {
-                lock(&shared.desk).take(&publish.topic, &publish.payload, clock);
+                lock(&shared.desk).take(&publish, clock);
             }
             Ok(_) => {}
         }
@@ -215,9 +215,16 @@ async fn acknowledge(shared: &Shared, client: &AsyncClient, clock: &Clock) {
 }
 
 impl Desk {
-    fn take(&mut self, topic: &str, payload: &[u8], clock: &Clock) {
+    /// A session of its own began. Where the broker was away, so was the gateway, and nobody told.
+    fn connected(&mut self) {
+        self.account.mark_session();
+        self.dirty.extend(Channel::all());
+        self.waits_for_online = true;
+    }
+
+    fn take(&mut self, publish: &Publish, clock: &Clock) {
         let Self { account, counters, .. } = self;
-        let taken = account.take_with(topic, payload, clock.now(), &mut |seen| {
+        let taken = account.take_with(&publish.topic, &publish.payload, clock.now(), &mut |seen| {
             if seen.fresh && seen.tag.ends_with("R0") {
                 counters.note(&seen);
             }
@@ -228,10 +235,10 @@ impl Desk {
                 self.marks.note(taken.lane, taken.fresh);
             }
             Ok(Receipt::State(state)) => {
-                if state.opens {
+                let heard = self.waits_for_online && state.online && !publish.retain;
+                if state.opens || heard {
+                    self.waits_for_online = false;
                     self.dirty.extend(Channel::all());
-                    self.marks.online = Some(now());
-                    (self.marks.first, self.marks.first_live) = (None, None);
                 }
             }
             Err(fault) if self.faults.len() < 20 => self.faults.push(fault.to_string()),
@@ -248,27 +255,17 @@ impl Desk {
 
 impl Marks {
     fn note(&mut self, lane: Lane, fresh: u64) {
-        let at = now();
-        if self.online.is_some() && fresh > 0 {
-            self.first.get_or_insert(at);
-            if lane == Lane::Live {
+        if fresh == 0 {
+            return;
+        }
+        let at = wall_ms();
+        self.first.get_or_insert(at);
+        match lane {
+            Lane::Live => {
                 self.first_live.get_or_insert(at);
             }
+            Lane::History => self.last_history = Some(at),
         }
-        if lane == Lane::History && fresh > 0 {
-            self.last_history = Some(at);
-        }
-    }
-
-    /// From "online" to the first record, and to the first live one.
-    pub fn delays(&self) -> (Option<Duration>, Option<Duration>) {
-        let since = |at: Option<Instant>| Some(at?.duration_since(self.online?));
-        (since(self.first), since(self.first_live))
-    }
-
-    /// From "online" to the last record of the history lane.
-    pub fn drained(&self) -> Option<Duration> {
-        Some(self.last_history?.saturating_duration_since(self.online?))
     }
 }
 

@@ -198,6 +198,14 @@ impl Gateway {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
+    /// When its log last said `words`, in milliseconds since 1970.
+    pub fn last_said(&self, words: &[&str]) -> Option<i64> {
+        let log = self.log();
+        let line = log.lines().rev().find(|l| words.iter().all(|w| l.contains(w)))?;
+        let at: jiff::Timestamp = line.split_whitespace().next()?.parse().ok()?;
+        Some(at.as_millisecond())
+    }
+
     /// The last lines of its log.
     pub fn log_tail(&self) -> String {
         let log = self.log();

@@ -57,6 +57,15 @@ impl Scene {
         });
     }
 
+    /// Waits until the platform holds a poll of every device made under this boot.
+    pub fn heard_under_boot(&self, boot: u32) {
+        let devices = self.folder.places.len();
+        self.waits(&format!("every device under boot {boot}"), || {
+            let desk = self.platform.desk();
+            desk.counters.boots().values().filter(|boots| boots.contains(&boot)).count() == devices
+        });
+    }
+
     /// Waits until every device was asked `polls` more times than it was.
     pub fn asked_all(&self, polls: u64) {
         let before = self.field.seen();

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use self::connection::Connection;
 use self::jobs::{Done, Jobs, PAGE_GAPS, feeds, read_page};
 use super::command::{Command, Gate, answer};
-use super::delivery::SETTLE;
+use super::delivery::{RECHECK, SETTLE};
 use super::feed::{FEEDS, Feed, Session};
 use super::flight::{Cargo, Flight};
 use super::outbox::{Item, Limits, Message, Outbox};
@@ -123,6 +123,7 @@ struct Due {
     settle: Mono,
     second: Mono,
     state: Mono,
+    recheck: Mono,
 }
 
 impl<S: Source, R: Registries> Hub<S, R> {
@@ -157,7 +158,13 @@ impl<S: Source, R: Registries> Hub<S, R> {
             asking_gaps: false,
             gaps_known,
             phase: Phase::Running,
-            due: Due { tick: now.mono, settle: now.mono + SETTLE, second: now.mono, state: now.mono },
+            due: Due {
+                tick: now.mono,
+                settle: now.mono + SETTLE,
+                second: now.mono,
+                state: now.mono,
+                recheck: now.mono + RECHECK,
+            },
             refused: BTreeMap::new(),
             last_ack: None,
             live_age: None,
@@ -230,6 +237,10 @@ impl<S: Source, R: Registries> Hub<S, R> {
             self.outbox.set_ledger(ledger_group(&self.identity, now));
             self.ask_gaps();
             self.publish_status();
+        }
+        if now.mono >= self.due.recheck {
+            self.due.recheck = now.mono + RECHECK;
+            Feed::ALL.into_iter().for_each(|feed| self.outbox.feed(feed).recheck());
         }
         if now.mono >= self.due.state && self.phase == Phase::Running {
             self.publish_state(true, now);

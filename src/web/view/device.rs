@@ -104,7 +104,7 @@ fn value(look: &Look, v: &Viewer<'_>, spec: &PointSpec, view: &PointView) -> Cel
     let Some((reading, value)) = view.reading.and_then(|r| r.value.map(|value| (r, value))) else {
         return Cell::toned(Tone::None, v.t(Text::NoData));
     };
-    let text = format::value(value, spec.decimals);
+    let text = format::value(value, format::decimals(spec));
     let tone = if overdue(look, spec, view) { Tone::Stale } else { tone_of(reading.quality) };
     Cell::toned(tone, text)
 }

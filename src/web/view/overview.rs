@@ -156,11 +156,18 @@ fn devices(look: &Look, snapshot: &Snapshot, v: &Viewer<'_>) -> Table {
     }
 }
 
+/// A device's name; with its id before it where another has the same.
+fn name_of(look: &Look, spec: &DeviceSpec) -> String {
+    let devices = look.snapshot.iter().flat_map(|s| &s.registry.devices);
+    let alike = devices.filter(|other| other.name == spec.name).count();
+    if alike > 1 { format!("{} {}", spec.id, spec.name) } else { spec.name.clone() }
+}
+
 fn device_rows(look: &Look, v: &Viewer<'_>, spec: &DeviceSpec, view: &DeviceView) -> Vec<Row> {
     let rows = view.classes.len().max(1);
     let good = good_points(view);
     let mut first = vec![
-        Cell::fixed(&spec.name).to(v.link(&format!("/device/{}", encode(spec.id.as_str())))),
+        Cell::fixed(name_of(look, spec)).to(v.link(&format!("/device/{}", encode(spec.id.as_str())))),
         link_state(&view.link, v),
         lasting(look, v, view.link_since),
         Cell::live(format!("{good} / {}", view.points.len())),

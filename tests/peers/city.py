@@ -1,6 +1,6 @@
 """A city platform that shares no line with parkgate: paho-mqtt, its own account, its own acknowledgements.
 
-usage: platform.py PORT PARK GATEWAY SCHEMA_DIR
+usage: city.py PORT PARK GATEWAY SCHEMA_DIR
 
 Prints one JSON object per line on stdout:
   {"ready": true}                      once it is subscribed
