@@ -1,5 +1,6 @@
 //! The commands, each with help a person can act on. Wrong usage and wrong configuration have their own exit codes.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -74,8 +75,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Run { folder } => with_config(&folder.config, |loaded| run_gateway(loaded, folder.config.clone())),
         Command::Check { folder } => with_config(&folder.config, |loaded| {
-            println!("配置可用 / the configuration is good\n{}", config::disk_need(&loaded.config));
-            ExitCode::SUCCESS
+            say(&format!("配置可用 / the configuration is good\n{}", config::disk_need(&loaded.config)))
         }),
         Command::Buffer { folder } => with_config(&folder.config, |loaded| show_store(&loaded)),
         #[cfg(feature = "sim")]
@@ -101,21 +101,35 @@ fn with_config(dir: &Path, then: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
 fn run_gateway(loaded: Loaded, dir: PathBuf) -> ExitCode {
     start_logging("info");
     install_crypto();
-    ended(runtime().and_then(|runtime| runtime.block_on(gateway(loaded, dir))))
+    ended(run_in_runtime(gateway(loaded, dir)))
+}
+
+/// Runs to the end and returns then, whatever still blocks a thread: a name that is being looked up, a disk that hangs.
+fn run_in_runtime<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let runtime = runtime()?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
 }
 
 async fn gateway(loaded: Loaded, dir: PathBuf) -> Result<(), String> {
     let stop = CancellationToken::new();
     let signals = Signals::new().map_err(|e| format!("signals cannot be caught: {e}"))?;
-    let gateway = Gateway::start(loaded.config, dir).await.map_err(chain)?;
+    let (reload_tx, reload_rx) = mpsc::channel(1);
+    let asked = signals.until_stop(&reload_tx);
+    tokio::pin!(asked);
+    let gateway = tokio::select! {
+        started = Gateway::start(loaded.config, dir) => started.map_err(chain)?,
+        // A store that is being repaired is left as a power cut would leave it: that is what it is made for.
+        () = &mut asked => return Ok(()),
+    };
     tracing::info!(page = %gateway.web_addr(), "Started.");
     drop(sd_notify::notify(&[sd_notify::NotifyState::Ready]));
-    let (reload_tx, reload_rx) = mpsc::channel(1);
     let running = gateway.run(stop.clone(), reload_rx);
     tokio::pin!(running);
     tokio::select! {
         ended = &mut running => return ended.map(drop).map_err(chain),
-        () = signals.until_stop(&reload_tx) => stop.cancel(),
+        () = asked => stop.cancel(),
     }
     running.await.map(drop).map_err(chain)
 }
@@ -128,19 +142,22 @@ fn run_demo(args: crate::sim::demo::DemoArgs) -> ExitCode {
     }
     start_logging("warn");
     install_crypto();
-    let closed = runtime().and_then(|runtime| runtime.block_on(crate::app::demo::run(args)));
+    let closed = run_in_runtime(crate::app::demo::run(args));
     ended(closed.and_then(|closed| if closed { Ok(()) } else { Err("the account does not close".to_owned()) }))
 }
 
 fn show_store(loaded: &Loaded) -> ExitCode {
     let store = &loaded.config.store;
     match buffer::describe(&store.dir, &store.mirror_dir) {
-        Ok(report) => {
-            println!("{report}");
-            ExitCode::SUCCESS
-        }
+        Ok(report) => say(&report.to_string()),
         Err(error) => ended(Err(chain(error))),
     }
+}
+
+/// Prints the result; a reader that went away is nobody's error.
+fn say(text: &str) -> ExitCode {
+    drop(writeln!(std::io::stdout(), "{text}"));
+    ExitCode::SUCCESS
 }
 
 fn ended(result: Result<(), String>) -> ExitCode {

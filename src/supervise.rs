@@ -1,11 +1,11 @@
 //! Named tasks: who runs, who restarts, who takes the process down, and how all of it ends.
 //!
-//! - A **core** task (engine, store watcher) that ends unasked ends the process: the rest is drained, the exit code is
+//! - A **core** task (engine, housekeeping) that ends unasked ends the process: the rest is drained, the exit code is
 //!   not zero, systemd starts anew.
-//! - A **restartable** task (a device's reader, the uplink, the page) is built again from its factory after a bounded,
-//!   growing delay; others do not notice. The delay starts anew after a healthy minute.
+//! - A **restartable** task (a device's reader, the uplink, the page) that ends unasked, well or not, is built again
+//!   from its factory after a bounded, growing delay; others do not notice. The delay starts anew after a healthy minute.
 //! - A **drain** goes with the stream: stop the sources, let the middle run dry when its input closes, one grace for
-//!   all, then abort by name.
+//!   all, then abort by name. A task that does not even take the abort (it blocks its thread) is left behind by name.
 //!
 //! **Invariant:** this module alone calls `tokio::spawn`.
 
@@ -32,6 +32,8 @@ pub const RESTART_INITIAL: Duration = Duration::from_millis(500);
 pub const RESTART_MAX: Duration = Duration::from_secs(30);
 /// A task that ran this long was healthy; its next failure starts at [`RESTART_INITIAL`] again.
 pub const HEALTHY_AFTER: Duration = Duration::from_secs(60);
+/// Time for aborted tasks to be gone. An abort takes hold at the next await; only a blocked thread needs longer.
+const ABORT_WITHIN: Duration = Duration::from_millis(300);
 
 /// A core task that ended unasked.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +107,8 @@ impl Supervisor {
         }
     }
 
-    /// Waits for all tasks to end by themselves until `deadline`, then aborts the rest. Returns the names aborted.
+    /// Waits for all tasks to end by themselves until `deadline`, then aborts the rest and returns, whatever they do, at
+    /// most 300 ms later. Returns the names aborted.
     pub async fn drain(&mut self, deadline: Mono) -> Vec<String> {
         while !self.tasks.is_empty() {
             tokio::select! {
@@ -117,7 +120,11 @@ impl Supervisor {
         }
         let left: Vec<String> = self.names.values().map(|e| e.name.clone()).collect();
         self.tasks.abort_all();
-        while self.tasks.join_next().await.is_some() {}
+        let gone = async { while self.tasks.join_next().await.is_some() {} };
+        tokio::select! {
+            () = gone => {}
+            () = self.clock.sleep_until(self.clock.mono() + ABORT_WITHIN) => {}
+        }
         self.names.clear();
         left
     }
@@ -155,7 +162,7 @@ impl Supervisor {
     }
 }
 
-/// Runs what `factory` builds until it ends well or `stop` is cancelled, with growing delays between failures.
+/// Runs what `factory` builds, again and again until `stop` is cancelled, with growing delays in between.
 async fn keep_running<M, F>(name: String, stop: CancellationToken, clock: Clock, mut factory: M) -> Result<(), String>
 where
     M: FnMut(CancellationToken) -> F + Send,
@@ -164,8 +171,10 @@ where
     let mut delay = RESTART_INITIAL;
     loop {
         let began = clock.mono();
-        let why = match CatchPanic::new(AssertUnwindSafe(factory(stop.clone()))).await {
-            Ok(Ok(())) => return Ok(()),
+        // Building it is part of the attempt: a factory that panics is tried again, too.
+        let attempt = async { factory(stop.clone()).await };
+        let why = match CatchPanic::new(AssertUnwindSafe(attempt)).await {
+            Ok(Ok(())) => "it ended unasked".to_owned(),
             Ok(Err(why)) => why,
             Err(panic) => format!("panic: {panic}"),
         };
@@ -253,5 +262,153 @@ mod futures_catch {
             .map(|s| (*s).to_owned())
             .or_else(|| panic.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "without words".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    fn supervisor() -> (Supervisor, Clock) {
+        let clock = Clock::system();
+        (Supervisor::new(clock.clone()), clock)
+    }
+
+    /// Notes when each attempt began, in milliseconds since the first.
+    #[derive(Clone)]
+    struct Attempts(Clock, Arc<Mutex<Vec<Mono>>>);
+
+    impl Attempts {
+        fn new(clock: &Clock) -> Self {
+            Self(clock.clone(), Arc::default())
+        }
+
+        fn note(&self) -> usize {
+            let mut times = self.1.lock().unwrap();
+            times.push(self.0.mono());
+            times.len()
+        }
+
+        fn millis(&self) -> Vec<u128> {
+            let times = self.1.lock().unwrap();
+            times.iter().map(|t| t.since(times[0]).as_millis()).collect()
+        }
+    }
+
+    /// Lets `span` of (paused) time pass in steps, so that timers fire at their time.
+    async fn pass(clock: &Clock, span: Duration) {
+        clock.sleep_until(clock.mono() + span).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failing_task_is_started_again_with_growing_delays_and_one_that_ends_or_panics_as_well() {
+        let (mut supervisor, clock) = supervisor();
+        let attempts = Attempts::new(&clock);
+        let (noted, stop) = (attempts.clone(), CancellationToken::new());
+        supervisor.restartable("page", stop.clone(), move |_| {
+            let n = noted.note();
+            assert!(n != 2, "the second is not even built");
+            async move {
+                match n {
+                    1 => Err("the port is taken".to_owned()),
+                    3 => Ok(()),
+                    4 => panic!("in the task"),
+                    _ => Err("again".to_owned()),
+                }
+            }
+        });
+        pass(&clock, Duration::from_secs(100)).await;
+        let delays: Vec<u128> = attempts.millis().windows(2).map(|t| t[1] - t[0]).collect();
+        // Tokio's timers have a millisecond's grain.
+        let grown = [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000];
+        assert_eq!(delays.len(), grown.len(), "{delays:?}");
+        assert!(delays.iter().zip(grown).all(|(d, g)| d.abs_diff(g) <= 2), "{delays:?}");
+        stop.cancel();
+        assert!(supervisor.drain(clock.mono() + RESTART_MAX).await.is_empty(), "a stop does not wait for the delay");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_healthy_minute_the_delay_is_short_again() {
+        let (mut supervisor, clock) = supervisor();
+        let attempts = Attempts::new(&clock);
+        let (noted, own) = (attempts.clone(), clock.clone());
+        supervisor.restartable("uplink", CancellationToken::new(), move |_| {
+            let (n, clock) = (noted.note(), own.clone());
+            async move {
+                if n == 4 {
+                    clock.sleep_until(clock.mono() + HEALTHY_AFTER).await;
+                }
+                Err("lost".to_owned())
+            }
+        });
+        pass(&clock, Duration::from_secs(66)).await;
+        let times = attempts.millis();
+        assert!((times[4] - times[3]).abs_diff(60_500) <= 3, "{times:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_core_task_that_ends_unasked_is_a_failure_whatever_it_says() {
+        let (mut supervisor, _) = supervisor();
+        supervisor.core("engine", CancellationToken::new(), async { Ok(()) });
+        assert_eq!(supervisor.core_failure().await.to_string(), "task `engine` ended: it ended unasked");
+        supervisor.core("engine", CancellationToken::new(), async { Err("disk".to_owned()) });
+        assert_eq!(supervisor.core_failure().await.why, "disk");
+        supervisor.core("engine", CancellationToken::new(), async { panic!("bad sum") });
+        assert!(supervisor.core_failure().await.why.contains("bad sum"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_that_was_asked_for_is_no_failure_but_one_with_an_error_is() {
+        let (mut supervisor, _) = supervisor();
+        let asked = CancellationToken::new();
+        asked.cancel();
+        supervisor.core("housekeeping", asked.clone(), async { Ok(()) });
+        supervisor.restartable("page", asked.clone(), |_| async { Err("late".to_owned()) });
+        supervisor.core("engine", asked, async { Err("the last record".to_owned()) });
+        assert_eq!(supervisor.core_failure().await.name, "engine");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_names_what_hangs_and_waits_no_longer_than_its_deadline() {
+        let (mut supervisor, clock) = supervisor();
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        supervisor.core("engine", stop.clone(), async move {
+            stopped.cancelled().await;
+            Ok(())
+        });
+        supervisor.restartable("link 10.0.0.9:502", stop.clone(), |_| std::future::pending());
+        stop.cancel();
+        let began = clock.mono();
+        let deadline = began + Duration::from_secs(3);
+        assert!(supervisor.drain_named("engine", deadline).await.is_empty());
+        assert_eq!(supervisor.drain_named("link 10.0.0.9:502", deadline).await, ["link 10.0.0.9:502"]);
+        assert_eq!(supervisor.drain(deadline).await, ["link 10.0.0.9:502"]);
+        assert!(clock.mono().since(began) < Duration::from_secs(4));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_task_that_blocks_its_thread_does_not_hold_up_the_end() {
+        let (mut supervisor, clock) = supervisor();
+        let (release, blocked) = std::sync::mpsc::channel::<()>();
+        let (began_tx, began) = tokio::sync::oneshot::channel();
+        supervisor.core("stuck", CancellationToken::new(), async move {
+            began_tx.send(()).ok();
+            drop(blocked.recv());
+            Ok(())
+        });
+        began.await.unwrap();
+        assert_eq!(supervisor.drain(clock.mono()).await, ["stuck"]);
+        drop(release);
+    }
+
+    #[test]
+    fn a_pulse_is_as_old_as_its_last_beat() {
+        let pulse = Pulse::new("engine", Mono::from_secs(5));
+        assert_eq!(pulse.age(Mono::from_secs(9)), Duration::from_secs(4));
+        pulse.beat(Mono::from_secs(9));
+        assert_eq!(pulse.age(Mono::from_secs(9)), Duration::ZERO);
     }
 }

@@ -1,7 +1,7 @@
 //! Does what the platform's commands ask of the application, and has every answer recorded: an answer is an event like
 //! any other, with a number, and is delivered like one.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::{mpsc, oneshot};
@@ -32,26 +32,33 @@ impl Answerer {
     ) -> Result<(), String> {
         loop {
             let command = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
+                biased;
                 command = commands.recv() => command,
+                // What was accepted before the stop is answered: its id is spent.
+                () = stop.cancelled() => return Ok(()),
             };
             let Some(command) = command else { return Ok(()) };
-            let request = match command {
-                Command::Answer { json } => Request::Answer(json),
-                Command::Values { id, selection } => Request::Answer(self.values(&id, &selection).await),
-                Command::Registry { id, rev } => self.registry(&id, rev).await,
-            };
-            if self.requests.send(request).await.is_err() {
+            if !self.answer(command).await {
                 return Ok(());
             }
         }
+    }
+
+    /// Returns whether the engine took the answer.
+    async fn answer(&self, command: Command) -> bool {
+        let request = match command {
+            Command::Answer { json } => Request::Answer(json),
+            Command::Values { id, selection } => Request::Answer(self.values(&id, &selection).await),
+            Command::Registry { id, rev } => self.registry(&id, rev).await,
+        };
+        self.requests.send(request).await.is_ok()
     }
 
     async fn values(&self, id: &str, selection: &Selection) -> String {
         let (answer_tx, answer_rx) = oneshot::channel();
         drop(self.requests.send(Request::Snapshot(answer_tx)).await);
         match answer_rx.await {
-            Ok(snapshot) => done_with(id, "values", "values", select(&snapshot, selection)),
+            Ok(snapshot) => done_with_values(id, select(&snapshot, selection)),
             Err(_) => answer(id, "values", "failed", "stopping", None),
         }
     }
@@ -68,34 +75,43 @@ impl Answerer {
     }
 }
 
-fn done_with(id: &str, name: &str, key: &str, detail: Json) -> String {
-    let mut object = Map::new();
-    for (k, v) in
-        [("id", json!(id)), ("name", json!(name)), ("state", json!("done")), ("code", json!("ok")), (key, detail)]
-    {
-        object.insert(k.to_owned(), v);
+/// The answer; `left_off` says how many values did not fit, where any did not.
+fn done_with_values(id: &str, (values, left_off): (Map<String, Json>, usize)) -> String {
+    let mut answer = json!({ "id": id, "name": "values", "state": "done", "code": "ok", "values": values });
+    if let (Some(answer), true) = (answer.as_object_mut(), left_off > 0) {
+        answer.insert("left_off".to_owned(), json!(left_off));
     }
-    Json::Object(object).to_string()
+    answer.to_string()
 }
 
-/// Returns `{tag: {value, quality, t}}` of the points selected; unknown tags are left out, so that they are seen missing.
-fn select(snapshot: &Arc<Snapshot>, selection: &Selection) -> Json {
+/// Returns `{tag: {value, quality, t}}` of the points selected, and how many of them are left off; unknown tags are not
+/// in it, so that they are seen missing.
+fn select(snapshot: &Snapshot, selection: &Selection) -> (Map<String, Json>, usize) {
+    let tags: BTreeSet<&str> = match selection {
+        Selection::Tags(tags) => tags.iter().map(String::as_str).collect(),
+        Selection::Device(_) => BTreeSet::new(),
+    };
     let wanted = |device: &str, tag: &str| match selection {
-        Selection::Tags(tags) => tags.iter().any(|t| t == tag),
+        Selection::Tags(_) => tags.contains(tag),
         Selection::Device(id) => id == device,
     };
-    let mut values = Map::new();
+    let (mut values, mut left_off) = (Map::new(), 0);
     for (spec, view) in snapshot.registry.devices.iter().zip(&snapshot.devices) {
         for (point, state) in spec.points.iter().zip(&view.points) {
-            if values.len() < MAX_VALUES && wanted(spec.id.as_str(), point.tag.as_str()) {
+            if !wanted(spec.id.as_str(), point.tag.as_str()) {
+                continue;
+            }
+            if values.len() < MAX_VALUES {
                 let t = state.at.map(|at| snapshot.now.wall_at(at).to_string());
                 let value = state.reading.and_then(|r| r.value).map_or(Json::Null, json_of);
                 let quality = state.reading.map_or(Quality::Stale, |r| r.quality).as_str();
                 values.insert(point.tag.to_string(), json!({ "value": value, "quality": quality, "t": t }));
+            } else {
+                left_off += 1;
             }
         }
     }
-    Json::Object(values)
+    (values, left_off)
 }
 
 fn json_of(value: Value) -> Json {
@@ -105,5 +121,69 @@ fn json_of(value: Value) -> Json {
         Value::Integer(v) => json!(v.to_string()),
         Value::Counter(v) => json!(v.to_string()),
         Value::Bool(v) => json!(v),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::field_event::LinkState;
+    use crate::domain::id::DeviceSlot;
+    use crate::domain::reading::Reading;
+    use crate::domain::registry::testing::registry_with;
+    use crate::domain::snapshot::{DeviceView, PointView, Totals};
+    use crate::domain::time::{ClockTrust, Mono, Now, Timestamp};
+
+    fn snapshot(n_points: usize) -> Snapshot {
+        let reading = Reading::good(Value::Counter(u64::MAX));
+        let device = DeviceView {
+            slot: DeviceSlot(1),
+            link: LinkState::Up,
+            link_since: None,
+            classes: Vec::new(),
+            points: vec![PointView { reading: Some(reading), at: Some(Mono::from_secs(9)) }; n_points],
+        };
+        Snapshot {
+            now: Now { mono: Mono::from_secs(10), wall: Timestamp(10_000), trust: ClockTrust::Synced },
+            boot: 1,
+            started: Mono::default(),
+            registry: Arc::new(registry_with(2, n_points, |_| None)),
+            devices: vec![device.clone(), device],
+            totals: Totals::default(),
+        }
+    }
+
+    #[test]
+    fn values_are_given_by_tag_and_unknown_tags_are_seen_missing() {
+        let tags = Selection::Tags(vec!["d1.p0".into(), "nobody".into()]);
+        let answer: Json = serde_json::from_str(&done_with_values("7", select(&snapshot(2), &tags))).unwrap();
+        let expected = json!({ "id": "7", "name": "values", "state": "done", "code": "ok", "values": {
+            "d1.p0": { "value": u64::MAX.to_string(), "quality": "good", "t": "1970-01-01T00:00:09.000Z" } } });
+        assert_eq!(answer, expected);
+    }
+
+    #[test]
+    fn an_answer_that_leaves_values_off_says_how_many() {
+        let (values, left_off) = select(&snapshot(620), &Selection::Device("d0".into()));
+        assert_eq!((values.len(), left_off), (MAX_VALUES, 120));
+        let answer: Json = serde_json::from_str(&done_with_values("7", (values, left_off))).unwrap();
+        assert_eq!(answer["left_off"], json!(120));
+    }
+
+    #[tokio::test]
+    async fn what_was_accepted_before_the_stop_is_answered() {
+        let dir = tempfile::tempdir().unwrap();
+        let book = RegistryBook::new(crate::state::State::open(dir.path()).unwrap());
+        let (requests, mut asked) = mpsc::channel(4);
+        let (commands, given) = mpsc::channel(4);
+        let stop = CancellationToken::new();
+        commands.try_send(Command::Answer { json: "{}".into() }).unwrap();
+        commands.try_send(Command::Registry { id: "8".into(), rev: 9 }).unwrap();
+        stop.cancel();
+        Answerer { requests, book }.run(given, stop).await.unwrap();
+        assert!(matches!(asked.recv().await, Some(Request::Answer(json)) if json == "{}"));
+        assert!(matches!(asked.recv().await, Some(Request::Answer(json)) if json.contains("unknown_revision")));
     }
 }

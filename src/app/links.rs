@@ -7,10 +7,9 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::domain::engine::{Plan, PlanDevice};
 use crate::domain::field_event::FieldEvent;
-use crate::domain::id::DeviceSlot;
+use crate::domain::id::{DeviceId, DeviceSlot};
 use crate::domain::registry::DeviceSpec;
 use crate::field;
 use crate::field::settings::{Device, Endpoint, Link};
@@ -43,16 +42,16 @@ impl Links {
         Self::default()
     }
 
-    /// Gives slots to the devices of `config` — the old one where a device is polled exactly as before — and returns the
-    /// engine's plan.
-    pub(super) fn plan(&mut self, config: &Config, revision: Revision) -> Plan {
+    /// Gives slots to `devices` (with their specs in the same order) — the old one where a device is polled exactly as
+    /// before — and returns the engine's plan.
+    pub(super) fn plan(&mut self, devices: &[Arc<Device>], specs: &[Arc<DeviceSpec>], revision: Revision) -> Plan {
         let before = std::mem::take(&mut self.devices);
-        self.devices = config
-            .devices
+        let before: BTreeMap<&DeviceId, &Slotted> = before.iter().map(|old| (&old.device.id, old)).collect();
+        self.devices = devices
             .iter()
-            .zip(&config.specs)
+            .zip(specs)
             .map(|(device, spec)| {
-                let kept = before.iter().find(|old| is_same(old, device, spec)).map(|old| old.slot);
+                let kept = before.get(&device.id).filter(|old| is_same(old, device, spec)).map(|old| old.slot);
                 Slotted { slot: kept.unwrap_or_else(|| self.take_slot()), device: device.clone(), spec: spec.clone() }
             })
             .collect();
@@ -121,8 +120,7 @@ impl Links {
 
 /// The readings of a slot mean the same before and after: polled alike, and the same points behind the ordinals.
 fn is_same(old: &Slotted, device: &Device, spec: &DeviceSpec) -> bool {
-    let uids = |s: &DeviceSpec| s.points.iter().map(|p| p.uid.clone()).collect::<Vec<_>>();
-    *old.device == *device && uids(&old.spec) == uids(spec)
+    *old.device == *device && old.spec.points.iter().map(|p| &p.uid).eq(spec.points.iter().map(|p| &p.uid))
 }
 
 fn plan_device(slotted: &Slotted) -> PlanDevice {
@@ -130,5 +128,148 @@ fn plan_device(slotted: &Slotted) -> PlanDevice {
         slot: slotted.slot,
         classes: slotted.device.classes.iter().map(|c| c.interval).collect(),
         class_of: slotted.device.points.iter().map(|p| p.class).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::registry::Registry;
+    use crate::domain::registry::testing::registry_with;
+    use crate::field::settings::{Encoding, Point, PollClass, Table, WordOrder};
+
+    /// Device `n` of two points, on a port where nobody listens.
+    fn device(n: usize, port: u16) -> Arc<Device> {
+        let point = |address| Point {
+            class: 0,
+            table: Table::Holding,
+            address,
+            encoding: Encoding::U16,
+            order: WordOrder::Abcd,
+            scale: 1.0,
+            offset: 0.0,
+            decimals: None,
+            range: None,
+        };
+        Arc::new(Device {
+            id: DeviceId::new(format!("d{n}")),
+            endpoint: Endpoint { host: "127.0.0.1".into(), port },
+            unit: u8::try_from(n).unwrap(),
+            timeout: Duration::from_secs(1),
+            request_gap: Duration::ZERO,
+            max_registers: 125,
+            max_bits: 2000,
+            max_register_hole: 8,
+            max_bit_hole: 32,
+            backoff_initial: Duration::from_millis(500),
+            backoff_max: Duration::from_secs(30),
+            classes: vec![PollClass { name: "normal".into(), interval: Duration::from_secs(1) }],
+            points: vec![point(0), point(1)],
+        })
+    }
+
+    fn specs(n: usize) -> Vec<Arc<DeviceSpec>> {
+        registry_with(n, 2, |_| None).devices
+    }
+
+    fn revision(specs: &[Arc<DeviceSpec>]) -> Revision {
+        Revision { registry: Arc::new(Registry { rev: 1, devices: specs.to_vec() }), json: "{}".into() }
+    }
+
+    fn slots(links: &mut Links, devices: &[Arc<Device>], specs: &[Arc<DeviceSpec>]) -> Vec<u32> {
+        links.plan(devices, specs, revision(specs)).devices.iter().map(|d| d.slot.0).collect()
+    }
+
+    #[test]
+    fn a_device_polled_as_before_keeps_its_slot_wherever_it_stands_in_the_file() {
+        let mut links = Links::new();
+        let (devices, specs) = ([device(0, 1), device(1, 1), device(2, 2)], specs(3));
+        assert_eq!(slots(&mut links, &devices, &specs), [1, 2, 3]);
+        assert_eq!(slots(&mut links, &devices, &specs), [1, 2, 3]);
+        let turned = |all: &[usize]| -> (Vec<_>, Vec<_>) {
+            all.iter().map(|i| (devices[*i].clone(), specs[*i].clone())).unzip()
+        };
+        let (some, of_them) = turned(&[2, 0]);
+        assert_eq!(slots(&mut links, &some, &of_them), [3, 1]);
+        let (all, of_all) = turned(&[0, 1, 2]);
+        assert_eq!(slots(&mut links, &all, &of_all), [1, 4, 3], "a slot given up never comes back");
+    }
+
+    #[test]
+    fn what_points_mean_may_change_under_a_slot_but_not_which_points_they_are() {
+        let mut links = Links::new();
+        let (devices, mut specs) = ([device(0, 1)], specs(1));
+        let changed = |specs: &[Arc<DeviceSpec>], change: fn(&mut DeviceSpec)| {
+            let mut spec = (*specs[0]).clone();
+            change(&mut spec);
+            vec![Arc::new(spec)]
+        };
+        slots(&mut links, &devices, &specs);
+        specs = changed(&specs, |spec| spec.points[0].name = "液位".into());
+        specs = changed(&specs, |spec| spec.points[1].max_silence = Duration::from_secs(5));
+        let plan = links.plan(&devices, &specs, revision(&specs));
+        assert_eq!(plan.devices[0].slot, DeviceSlot(1));
+        assert_eq!(plan.registry.devices, specs);
+        specs = changed(&specs, |spec| spec.points.swap(0, 1));
+        assert_eq!(slots(&mut links, &devices, &specs), [2], "ordinal 0 is another point now");
+    }
+
+    #[test]
+    fn any_other_way_of_asking_is_a_new_slot() {
+        let mut links = Links::new();
+        let specs = specs(1);
+        let base = device(0, 1);
+        let ways: [fn(&mut Device); 4] = [
+            |d| d.endpoint.port = 9,
+            |d| d.timeout = Duration::from_secs(2),
+            |d| d.points[0].scale = 0.1,
+            |d| d.classes[0].interval = Duration::from_secs(5),
+        ];
+        for way in ways {
+            let before = slots(&mut links, std::slice::from_ref(&base), &specs);
+            let mut other = (*base).clone();
+            way(&mut other);
+            assert_ne!(slots(&mut links, &[Arc::new(other)], &specs), before);
+        }
+    }
+
+    fn running(links: &Links) -> Vec<(u16, Vec<u32>)> {
+        let devices = |r: &Running| r.link.borrow().devices.iter().map(|(slot, _)| slot.0).collect();
+        links.running.iter().map(|(endpoint, r)| (endpoint.port, devices(r))).collect()
+    }
+
+    #[tokio::test]
+    async fn one_link_per_address_and_only_what_changed_is_told() {
+        let clock = Clock::system();
+        let (mut supervisor, mut links) = (Supervisor::new(clock.clone()), Links::new());
+        let (events, _taken) = mpsc::channel(64);
+        let stop = CancellationToken::new();
+        let mut install = |links: &mut Links, devices: &[Arc<Device>]| {
+            let specs = specs(devices.len());
+            links.plan(devices, &specs, revision(&specs));
+            links.apply(&mut supervisor, &events, &clock, &stop);
+        };
+        install(&mut links, &[device(0, 1), device(1, 1), device(2, 2)]);
+        assert_eq!(running(&links), [(1, vec![1, 2]), (2, vec![3])]);
+
+        let mut watched = links.running.values().map(|r| r.link.subscribe()).collect::<Vec<_>>();
+        watched.iter_mut().for_each(|w| w.mark_unchanged());
+        let ended = links.running.values().last().unwrap().stop.clone();
+        install(&mut links, &[device(0, 1), device(1, 1)]);
+        assert_eq!(running(&links), [(1, vec![1, 2])]);
+        assert!(ended.is_cancelled(), "an address without devices is let go");
+        assert!(!watched[0].has_changed().unwrap(), "the other link is not disturbed");
+
+        // The address comes back while its old task may still be ending: a task of its own, with a slot of its own.
+        install(&mut links, &[device(0, 1), device(1, 1), device(2, 2)]);
+        assert_eq!(running(&links), [(1, vec![1, 2]), (2, vec![4])]);
+        assert!(!links.running.values().last().unwrap().stop.is_cancelled());
+
+        stop.cancel();
+        links.clear();
+        let deadline = clock.mono() + Duration::from_secs(30);
+        assert!(supervisor.drain(deadline).await.is_empty());
     }
 }

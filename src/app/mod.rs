@@ -11,11 +11,12 @@
 //! | `engine` | core | its input closes: all links ended and the gateway holds no sender |
 //! | `link <address>` | restartable | stopped, or a reload leaves it without devices |
 //! | `uplink` | restartable | stopped, after the engine, so that the last records still leave |
-//! | `commands` | core | stopped with the sources |
+//! | `commands` | core | stopped with the sources, after its last answer |
+//! | `refresh` | core | stopped with the sources |
 //! | `page` | restartable | stopped last |
 //! | `housekeeping` | core | stopped: clock trust, watchdog, changed files |
 //!
-//! The store's threads are its own; [`Gateway::run`] closes it after the engine has ended.
+//! The store's threads are its own; [`Gateway::run`] closes it after engine and uplink have ended.
 
 mod commands;
 #[cfg(feature = "sim")]
@@ -24,6 +25,7 @@ mod engine;
 mod feed;
 mod housekeeping;
 mod links;
+mod refresh;
 mod reload;
 mod trend;
 mod views;
@@ -57,8 +59,15 @@ use crate::{sys, uplink, web};
 /// Software version, as told in boot records and on the page.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Time for everything to run dry after a stop; less than `TimeoutStopSec` of the unit.
-pub const GRACE: Duration = Duration::from_secs(10);
+/// Time for everything to run dry after a stop, so that the process is gone within 10 s; far less than `TimeoutStopSec` of
+/// the unit.
+pub const GRACE: Duration = Duration::from_millis(9_500);
+/// Part of it for the engine: it needs milliseconds, and a link that hangs must not take the uplink's time.
+const ENGINE_GRACE: Duration = Duration::from_secs(2);
+/// Part of it for engine and uplink; the uplink by itself takes at most 6.6 s.
+const UPLINK_GRACE: Duration = Duration::from_millis(8_700);
+/// The store gets this long to close in any case: what is queued is worth more than a second of a stop.
+const CLOSE_AT_LEAST: Duration = Duration::from_secs(3);
 
 /// Field events on their way to the engine. At 800 requests/s this is about a second of a stalled engine; beyond it the
 /// readers wait, and their polls are counted as skipped.
@@ -107,7 +116,7 @@ pub enum RunError {
 /// How an orderly end went.
 #[derive(Debug, Default)]
 pub struct StopReport {
-    /// Tasks that did not end within [`GRACE`] and were aborted.
+    /// Tasks (or `store`) that did not end within [`GRACE`] and were left.
     pub aborted: Vec<String>,
 }
 
@@ -126,6 +135,7 @@ pub struct Gateway {
     events: Option<mpsc::Sender<FieldEvent>>,
     registry_rev: watch::Sender<u32>,
     registry: watch::Sender<Arc<Registry>>,
+    files: watch::Sender<Vec<PathBuf>>,
     reloads: mpsc::Receiver<()>,
     uplink: UplinkParts,
     views: Views,
@@ -150,6 +160,21 @@ struct UplinkParts {
     commands: mpsc::Sender<uplink::Command>,
     memory: Arc<dyn uplink::CommandMemory>,
     stop: CancellationToken,
+    /// Cancelled when the uplink started last has ended.
+    ended: CancellationToken,
+}
+
+/// Says that an uplink has ended for good.
+struct EndOfUplink {
+    ended: CancellationToken,
+    status: watch::Sender<Arc<UplinkStatus>>,
+}
+
+impl Drop for EndOfUplink {
+    fn drop(&mut self) {
+        self.status.send_replace(Arc::default());
+        self.ended.cancel();
+    }
 }
 
 impl Gateway {
@@ -160,15 +185,18 @@ impl Gateway {
     /// [`StartError`]; nothing runs then.
     pub async fn start(config: Config, config_dir: PathBuf) -> Result<Self, StartError> {
         let clock = Clock::system();
+        let (files, also) = watch::channel(config.files.clone());
+        let folder = housekeeping::Folder::new(config_dir.clone(), also);
         let state = State::open(&config.state_dir).map_err(StartError::State)?;
         let book = RegistryBook::new(state.clone());
         let revision = book.revision_of(&config.specs).map_err(StartError::State)?;
-        let opened = open_store(&config, &clock).await?;
+        // Before the store is open: what fails up to here leaves no trace in it.
         let listener = bind(config.web.listen).await?;
+        let opened = open_store(&config, &clock).await?;
         let web_addr = listener.local_addr().unwrap_or(config.web.listen);
 
         let mut links = Links::new();
-        let plan = links.plan(&config, revision);
+        let plan = links.plan(&config.devices, &config.specs, revision);
         let registry = plan.registry.clone();
         let rev = registry.rev;
         let engine = Engine::new(opened.start.boot, boot_body(&opened.start, &clock), plan, clock.now());
@@ -202,12 +230,13 @@ impl Gateway {
             book: book.clone(),
             pulses: pulses.to_vec(),
         });
-        let files = housekeeping::Files { dir: config_dir.clone(), also: config.files.clone() };
         let house =
-            housekeeping::run(clock.clone(), files, reloads_tx, pulses.to_vec(), house_pulse, stops.page.clone());
+            housekeeping::run(clock.clone(), folder, reloads_tx, pulses.to_vec(), house_pulse, stops.page.clone());
         supervisor.core("housekeeping", stops.page.clone(), house);
         let answers = commands::Answerer { requests: requests_tx.clone(), book: book.clone() };
         supervisor.core("commands", stops.engine.clone(), answers.run(commands_rx, stops.engine.clone()));
+        let refresh = refresh::run(clock.clone(), status_tx.subscribe(), requests_tx.clone(), stops.engine.clone());
+        supervisor.core("refresh", stops.engine.clone(), refresh);
         let memory = Arc::new(uplink::FileMemory::new(config.state_dir.join("commands")));
         let mut gateway = Self {
             uplink: UplinkParts {
@@ -217,6 +246,7 @@ impl Gateway {
                 commands: commands_tx,
                 memory,
                 stop: stops.uplink.child_token(),
+                ended: cancelled(),
             },
             clock,
             config,
@@ -230,12 +260,13 @@ impl Gateway {
             events: Some(events_tx),
             registry_rev: rev_tx,
             registry: watch::Sender::new(registry),
+            files,
             reloads: reloads_rx,
             views,
             web_addr,
         };
         gateway.start_page(listener);
-        gateway.start_uplink();
+        gateway.start_uplink().await;
         gateway.start_links();
         Ok(gateway)
     }
@@ -264,52 +295,54 @@ impl Gateway {
             tokio::select! {
                 () = stop.cancelled() => break None,
                 failed = self.supervisor.core_failure() => break Some(failed),
-                Some(()) = reload.recv() => self.reload().await,
-                Some(()) = self.reloads.recv() => self.reload().await,
+                Some(()) = reload.recv() => {}
+                Some(()) = self.reloads.recv() => {}
+            }
+            // A stop does not wait for a reload: half of one changes nothing that the end needs.
+            tokio::select! {
+                () = stop.cancelled() => break None,
+                () = self.reload() => {}
             }
         };
-        let report = self.drain().await?;
-        match failure {
-            Some(failed) => Err(RunError::Core(failed)),
-            None => Ok(report),
+        let drained = self.drain().await;
+        match (failure, drained) {
+            (None, drained) => drained,
+            (Some(failed), Ok(_)) => Err(RunError::Core(failed)),
+            (Some(failed), Err(error)) => {
+                tracing::error!(error = %crate::cli::chain(error), "The end was not in order either.");
+                Err(RunError::Core(failed))
+            }
         }
     }
 
-    /// Stops the sources and lets the rest run dry: links, engine, store and uplink, page.
+    /// Stops the sources and lets the rest run dry: links, engine, uplink, then store and page. Nothing that hangs holds
+    /// up the others.
     async fn drain(&mut self) -> Result<StopReport, RunError> {
         tracing::info!("Stopping.");
         drop(sd_notify::notify(&[sd_notify::NotifyState::Stopping]));
-        let deadline = self.clock.mono() + GRACE;
+        let began = self.clock.mono();
+        let deadline = began + GRACE;
         self.stops.engine.cancel();
         self.stops.field.cancel();
         self.links.clear();
         self.events = None;
         // The engine ends when the last link has; the store then holds every record that was made.
-        self.wait_for_engine(deadline).await;
+        self.supervisor.drain_named("engine", began + ENGINE_GRACE).await;
         self.stops.uplink.cancel();
-        let store = self.store.clone();
-        let closing = async { store.close().await };
-        let waiting = async {
-            let aborted = self.supervisor.drain_named("uplink", deadline).await;
-            self.stops.page.cancel();
-            aborted
-        };
-        let mut aborted = waiting.await;
-        let closed = closing.await;
-        aborted.extend(self.supervisor.drain(deadline + Duration::from_secs(2)).await);
-        for name in &aborted {
-            tracing::error!(task = %name, "Task did not end in time and was aborted.");
+        self.supervisor.drain_named("uplink", began + UPLINK_GRACE).await;
+        self.stops.page.cancel();
+        let closing = close(&self.store, &self.clock, deadline.max(self.clock.mono() + CLOSE_AT_LEAST));
+        let (closed, mut aborted) = tokio::join!(closing, self.supervisor.drain(deadline));
+        match closed {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return Err(RunError::Close(error)),
+            None => aborted.push("store".to_owned()),
         }
-        closed.map_err(RunError::Close)?;
+        for name in &aborted {
+            tracing::error!(task = %name, "Did not end in time and was left.");
+        }
         tracing::info!("Stopped.");
         Ok(StopReport { aborted })
-    }
-
-    async fn wait_for_engine(&mut self, deadline: crate::domain::time::Mono) {
-        let aborted = self.supervisor.drain_named("engine", deadline).await;
-        if !aborted.is_empty() {
-            tracing::error!("The engine did not end in time.");
-        }
     }
 
     fn start_links(&mut self) {
@@ -317,21 +350,32 @@ impl Gateway {
         self.links.apply(&mut self.supervisor, events, &self.clock, &self.stops.field);
     }
 
-    /// (Re)starts the uplink with the settings as they stand; without an uplink configured there is none.
-    fn start_uplink(&mut self) {
+    /// (Re)starts the uplink with the settings as they stand; without an uplink configured there is none. The new one
+    /// begins when the old one has said goodbye: both have the same name at the broker, and the same records to send.
+    async fn start_uplink(&mut self) {
         self.uplink.stop.cancel();
         self.uplink.stop = self.stops.uplink.child_token();
+        // Nothing comes any more: the old one can end as soon as it has delivered what it had.
+        drop(self.requests.send(Request::Live(None)).await);
         let Some(settings) = self.config.uplink.clone() else { return };
+        let before = std::mem::take(&mut self.uplink.ended);
+        let end = EndOfUplink { ended: self.uplink.ended.clone(), status: self.uplink.status.clone() };
         let (parts, requests, clock) = (self.uplink.clone(), self.requests.clone(), self.clock.clone());
         let (store, book, current) = (self.store.clone(), self.book.clone(), self.registry.subscribe());
         self.supervisor.restartable("uplink", self.uplink.stop.clone(), move |stop| {
+            // The task owns this closure: both end together.
+            let (_owned, before) = (&end, before.clone());
             let (parts, requests, clock) = (parts.clone(), requests.clone(), clock.clone());
             let (settings, source) = (settings.clone(), feed::Feed::new(store.clone()));
             let registries = feed::Registries::new(book.clone(), current.clone());
             async move {
+                tokio::select! {
+                    () = before.cancelled() => {}
+                    () = stop.cancelled() => return Ok(()),
+                }
                 // A new channel with each start: what the last one left in it is history now.
                 let (live_tx, live) = mpsc::channel(N_QUEUED_LIVE);
-                drop(requests.send(Request::Live(live_tx)).await);
+                drop(requests.send(Request::Live(Some(live_tx))).await);
                 let inputs = uplink::Inputs {
                     settings,
                     source,
@@ -372,6 +416,24 @@ async fn open_store(config: &Config, clock: &Clock) -> Result<buffer::Opened, St
         .await
         .map_err(|e| StartError::Interrupted(e.to_string()))?
         .map_err(StartError::Store)
+}
+
+/// Returns `None` when the store does not close in time: its disk hangs.
+async fn close(
+    store: &buffer::Store,
+    clock: &Clock,
+    deadline: crate::domain::time::Mono,
+) -> Option<Result<(), buffer::CloseError>> {
+    tokio::select! {
+        closed = store.close() => Some(closed),
+        () = clock.sleep_until(deadline) => None,
+    }
+}
+
+fn cancelled() -> CancellationToken {
+    let token = CancellationToken::new();
+    token.cancel();
+    token
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -20,10 +20,12 @@ use crate::web::{Trend, TrendError, TrendSample};
 const SPAN: Duration = Duration::from_secs(3600);
 /// Bytes asked of the store at once.
 const PAGE_BYTES: usize = 512 << 10;
-/// Bytes read for one trend at most: the hour of a park of 5,000 values/s; of a larger one, samples over the hour.
+/// Bytes of records read for one trend at most. An hour that has more is read in windows, of each the beginning.
 const MAX_BYTES: usize = 48 << 20;
 /// Windows into which a larger hour is cut: about one for every two pixels of the drawing.
 const N_WINDOWS: u32 = 360;
+/// Records between two estimates may differ in size: an hour that may need more than this is cut.
+const WHOLE_BELOW: usize = MAX_BYTES / 2;
 
 /// Reads the trend of the point with this tag.
 pub(super) async fn read(
@@ -35,14 +37,18 @@ pub(super) async fn read(
     let spec = find(&snapshot.registry, tag).ok_or_else(|| TrendError::Unknown(tag.to_owned()))?;
     let to = snapshot.now.wall;
     let mut scan = Scan::new(book, snapshot.registry.clone(), spec.uid.clone());
-    let n = n_windows(store);
-    // Between two windows of a sampled hour nothing was read, which does not mean that nothing is there.
-    let hold = if n == 1 { Trend::hold_of(spec) } else { Trend::hold_of(spec).max(SPAN * 2 / N_WINDOWS) };
+    let mut hold = Trend::hold_of(spec);
     let from = to.before(SPAN);
     let unavailable = |e: crate::buffer::ReadError| TrendError::Unavailable(e.to_string());
     if let Some(seqs) = store.seqs_between(Stream::Telemetry, from.before(hold), to).await.map_err(unavailable)? {
-        for window in windows(seqs, u64::from(n)) {
-            scan.window(store, window, MAX_BYTES / n as usize).await.map_err(unavailable)?;
+        let sample = store.read(Stream::Telemetry, seqs.clone(), PAGE_BYTES).await.map_err(unavailable)?;
+        let (n, budget) = cut(&seqs, sample.next, bytes_of(&sample.entries));
+        if n > 1 {
+            // Between two windows nothing was read, which does not mean that nothing is there.
+            hold = hold.max(SPAN * 2 / N_WINDOWS);
+        }
+        for window in windows(seqs, n) {
+            scan.window(store, window, budget).await.map_err(unavailable)?;
         }
     }
     Ok(Trend { tag: Tag::new(tag), from, to, samples: scan.samples, holes: scan.holes, hold })
@@ -52,16 +58,24 @@ fn find<'a>(registry: &'a Registry, tag: &str) -> Option<&'a PointSpec> {
     registry.devices.iter().flat_map(|d| &d.points).find(|p| p.tag.as_str() == tag)
 }
 
-/// One window for a stream that is small enough to be read whole.
-fn n_windows(store: &Store) -> u32 {
-    let status = store.status();
-    let bytes = status.borrow().streams.get(Stream::Telemetry.rank()).map_or(0, |s| s.bytes);
-    if bytes <= MAX_BYTES as u64 { 1 } else { N_WINDOWS }
+/// Returns into how many windows `seqs` is cut and how many bytes are read of each, by its first page: `bytes` of records
+/// up to (not including) number `next`.
+fn cut(seqs: &RangeInclusive<u64>, next: u64, bytes: usize) -> (u64, usize) {
+    let (first, last) = (*seqs.start(), *seqs.end());
+    let scanned = next.saturating_sub(first).max(1);
+    let whole = (bytes as u64).saturating_mul(last.saturating_sub(first) + 1) / scanned;
+    let n = if whole <= WHOLE_BELOW as u64 { 1 } else { N_WINDOWS };
+    (u64::from(n), MAX_BYTES / n as usize)
+}
+
+fn bytes_of(entries: &[Entry]) -> usize {
+    entries.iter().map(|entry| entry.body.len()).sum()
 }
 
 fn windows(seqs: RangeInclusive<u64>, n: u64) -> impl Iterator<Item = RangeInclusive<u64>> {
     let (first, last) = seqs.into_inner();
-    let width = (last - first).saturating_add(1).div_ceil(n);
+    // Rounded up: the last window must not end before the hour does.
+    let width = (last.saturating_sub(first) + 1).div_ceil(n).max(1);
     (0..n).map(move |i| first + i * width).take_while(move |start| *start <= last).map(move |start| {
         let end = if n == 1 { last } else { (start + width - 1).min(last) };
         start..=end
@@ -84,22 +98,21 @@ impl<'a> Scan<'a> {
         Self { book, uid, places: BTreeMap::new(), current, samples: Vec::new(), holes: Vec::new(), last: None }
     }
 
-    /// Reads at most about `max_bytes` from the start of the window.
+    /// Reads the first `budget` bytes of a window, in pages.
     async fn window(
         &mut self,
         store: &Store,
         seqs: RangeInclusive<u64>,
-        max_bytes: usize,
+        mut budget: usize,
     ) -> Result<(), crate::buffer::ReadError> {
         let (mut next, last) = seqs.into_inner();
-        let mut left = max_bytes;
-        while next <= last && left > 0 {
-            let page = store.read(Stream::Telemetry, next..=last, left.min(PAGE_BYTES)).await?;
+        while next <= last && budget > 0 {
+            let page = store.read(Stream::Telemetry, next..=last, PAGE_BYTES.min(budget)).await?;
             if page.next <= next {
                 return Ok(());
             }
             next = page.next;
-            left = left.saturating_sub(PAGE_BYTES);
+            budget = budget.saturating_sub(bytes_of(&page.entries));
             self.take_page(&page);
         }
         Ok(())
@@ -170,5 +183,18 @@ mod tests {
         let many: Vec<_> = windows(1..=3600, 360).collect();
         assert_eq!((many.len(), many[0].clone(), many[359].clone()), (360, 1..=10, 3591..=3600));
         assert_eq!(windows(7..=7, 360).collect::<Vec<_>>(), [7..=7]);
+        for last in 1..2_000 {
+            let all: Vec<u64> = windows(1..=last, 360).flatten().collect();
+            assert_eq!(all, (1..=last).collect::<Vec<_>>(), "every number once, to the end");
+        }
+    }
+
+    #[test]
+    fn an_hour_is_cut_when_it_is_too_large_and_every_window_has_its_share() {
+        assert_eq!(cut(&(1..=3_600), 3_601, 400_000), (1, MAX_BYTES));
+        let (n, budget) = cut(&(1..=1_000_000), 5_001, PAGE_BYTES);
+        assert_eq!(n, u64::from(N_WINDOWS));
+        assert!(budget * 360 <= MAX_BYTES && budget * 360 > MAX_BYTES - 1_000);
+        assert_eq!(cut(&(7..=7), 7, 0), (1, MAX_BYTES), "nothing of it is there");
     }
 }

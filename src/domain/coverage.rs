@@ -62,8 +62,14 @@ impl ClassAccount {
         }
     }
 
-    /// Takes the end of one poll into account.
+    /// Takes the end of one poll into account. One that ended so late that [`ClassAccount::expire`] gave it up stays
+    /// counted as skipped: what was due is counted once.
     pub fn take(&mut self, poll: &Poll) {
+        self.worst_late = self.worst_late.max(poll.started.since(poll.due));
+        if self.heard && poll.due <= self.counted {
+            self.last_started = None;
+            return;
+        }
         let missed = if self.heard { self.steps_to(poll.due).saturating_sub(1) } else { u64::from(poll.skipped) };
         self.counts.skipped += missed;
         if poll.ok {
@@ -73,8 +79,7 @@ impl ClassAccount {
             self.counts.bad += 1;
             self.last_started = None;
         }
-        self.worst_late = self.worst_late.max(poll.started.since(poll.due));
-        self.counted = self.counted.max(poll.due);
+        self.counted = poll.due;
         self.heard = true;
     }
 
@@ -176,6 +181,29 @@ mod tests {
         account.expire(Mono::from_secs(61));
         account.take(&poll(62_000, 0, true));
         assert_eq!(account.counts().due(), 62);
+    }
+
+    #[test]
+    fn a_poll_that_took_longer_than_it_was_waited_for_is_due_once() {
+        let mut account = ClassAccount::new(SECOND, Mono::from_secs(0));
+        account.take(&poll(1_000, 0, true));
+        account.expire(Mono::from_secs(20));
+        account.take(&Poll { ended: Mono::from_secs(21), ..poll(2_000, 0, true) });
+        account.take(&poll(22_000, 0, true));
+        assert_eq!(account.counts().due(), 22);
+    }
+
+    #[test]
+    fn an_hourly_class_is_due_once_an_hour_however_often_it_is_looked_at() {
+        let hour = Duration::from_secs(3600);
+        let mut account = ClassAccount::new(hour, Mono::from_secs(0));
+        account.take(&poll(500, 0, true));
+        for half_minute in 1..=240 {
+            account.expire(Mono::from_secs(half_minute * 30));
+        }
+        assert_eq!(account.counts(), Counts { ok: 1, bad: 0, skipped: 0 });
+        account.take(&poll(7_200_500, 0, false));
+        assert_eq!(account.counts(), Counts { ok: 1, bad: 1, skipped: 1 });
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //!
 //! What it guarantees:
 //! - Every reading with a known slot updates the state and is counted, whatever report by exception says.
-//! - Full values follow a start, a reload, a device's reconnect and a refresh: what the platform then holds is whole.
+//! - Full values follow a start, a reload, a device's reconnect and a refresh: what the platform then holds is whole. A
+//!   point whose next reading is far off, or does not come, is repeated as it stands, with the time it was read.
 //! - Every device has a coverage record each [`COVERAGE_EVERY`], also when nothing came; a class of which nothing is
 //!   heard turns [`Quality::Stale`].
 //! - No record spans registry revisions: what was counted under the old one is recorded before the new one begins.
@@ -34,6 +35,8 @@ pub const TICK: Duration = Duration::from_secs(1);
 pub const CLOCK_STEP_MS: i64 = 500;
 /// Intervals without any word of a class before its points are stale; at least [`STALE_AT_LEAST`].
 const STALE_INTERVALS: u32 = 3;
+/// Points polled more rarely than this are repeated at a refresh instead of waited for.
+const SLOW_ABOVE: Duration = Duration::from_secs(10);
 /// See [`STALE_INTERVALS`]: longer than the longest sensible request timeout.
 const STALE_AT_LEAST: Duration = Duration::from_secs(15);
 
@@ -96,9 +99,13 @@ struct Class {
 struct Point {
     class: u8,
     reading: Option<Reading>,
-    at: Mono,
+    /// When a device last gave a reading.
+    at: Option<Mono>,
     reporter: Reporter,
 }
+
+/// Readings of one time.
+type Cells = Vec<(u16, Reading)>;
 
 impl Engine {
     /// Starts an engine: records the boot and the registry revision.
@@ -126,14 +133,14 @@ impl Engine {
     }
 
     /// Asks for full values, e.g. because the platform is back.
-    pub fn handle_refresh(&mut self) {
-        for point in self.devices.iter_mut().flat_map(|d| &mut d.points) {
-            point.reporter.forget();
-        }
+    pub fn handle_refresh(&mut self, now: Now) {
+        self.look_at_clock(now);
+        self.refresh(now);
     }
 
     /// Takes one message of the field.
     pub fn handle_event(&mut self, event: FieldEvent, now: Now) {
+        self.look_at_clock(now);
         match event {
             FieldEvent::Sample(sample) => self.handle_sample(&sample, now),
             FieldEvent::Poll(poll) => self.handle_poll(&poll, now),
@@ -171,8 +178,9 @@ impl Engine {
         }
     }
 
-    /// Records what was counted so far; nothing is handed in after this.
+    /// Records what was counted so far; the last input of a run.
     pub fn handle_stop(&mut self, now: Now) {
+        self.look_at_clock(now);
         for index in 0..self.devices.len() {
             self.record_coverage(index, now);
         }
@@ -223,7 +231,18 @@ impl Engine {
             })
             .collect();
         self.by_slot = self.devices.iter().enumerate().map(|(i, d)| (d.slot, i)).collect();
-        self.handle_refresh();
+        self.refresh(now);
+    }
+
+    fn refresh(&mut self, now: Now) {
+        for index in 0..self.devices.len() {
+            let (Some(device), Some(spec)) = (self.devices.get_mut(index), self.registry.devices.get(index)) else {
+                continue;
+            };
+            for (at, cells) in device.forget_reports(spec, now.mono) {
+                self.push_samples(index, cells, at, now);
+            }
+        }
     }
 
     fn handle_sample(&mut self, sample: &Sample, now: Now) {
@@ -236,12 +255,15 @@ impl Engine {
             let at = usize::from(*ordinal);
             let (Some(point), Some(meaning)) = (device.points.get_mut(at), spec.points.get(at)) else { continue };
             point.reading = Some(*reading);
-            point.at = sample.at;
+            point.at = Some(sample.at);
+            if let Some(class) = device.classes.get_mut(usize::from(point.class)) {
+                class.last_heard = now.mono;
+            }
             match reading.value {
                 Some(_) => self.totals.readings += 1,
                 None => self.totals.readings_bad += 1,
             }
-            if point.reporter.report(*reading, sample.at, meaning.deadband, meaning.max_silence) {
+            if point.reporter.report(*reading, sample.at, meaning) {
                 cells.push((*ordinal, *reading));
             }
         }
@@ -303,7 +325,7 @@ impl Engine {
             }
             let stale = Reading { value: point.reading.and_then(|r| r.value), quality: Quality::Stale };
             point.reading = Some(stale);
-            if point.reporter.report(stale, now.mono, meaning.deadband, meaning.max_silence) {
+            if point.reporter.report(stale, now.mono, meaning) {
                 cells.push((index_of(ordinal), stale));
             }
         }
@@ -343,7 +365,7 @@ impl Engine {
         }
     }
 
-    fn push_samples(&mut self, index: usize, cells: Vec<(u16, Reading)>, at: Mono, now: Now) {
+    fn push_samples(&mut self, index: usize, cells: Cells, at: Mono, now: Now) {
         if cells.is_empty() {
             return;
         }
@@ -387,7 +409,7 @@ impl Device {
             last_heard: now.mono,
             stale: false,
         };
-        let point = |class: &u8| Point { class: *class, reading: None, at: now.mono, reporter: Reporter::default() };
+        let point = |class: &u8| Point { class: *class, reading: None, at: None, reporter: Reporter::default() };
         Self {
             slot: plan.slot,
             link: LinkState::Connecting,
@@ -398,6 +420,23 @@ impl Device {
             coverage_due: now.mono + COVERAGE_EVERY,
             covered: Counts::default(),
         }
+    }
+
+    /// Makes the next reading of every point a report. Returns, by time, what stands of the points that would keep the
+    /// platform waiting: those polled rarely, and those that are stale.
+    fn forget_reports(&mut self, spec: &DeviceSpec, now: Mono) -> BTreeMap<Mono, Cells> {
+        let mut standing: BTreeMap<Mono, Cells> = BTreeMap::new();
+        for (ordinal, (point, meaning)) in self.points.iter_mut().zip(&spec.points).enumerate() {
+            point.reporter.forget();
+            let Some(class) = self.classes.get(usize::from(point.class)) else { continue };
+            let Some(reading) = point.reading.filter(|_| class.stale || class.account.interval() > SLOW_ABOVE) else {
+                continue;
+            };
+            let at = point.at.filter(|_| !class.stale).unwrap_or(now);
+            point.reporter.report(reading, at, meaning);
+            standing.entry(at).or_default().push((index_of(ordinal), reading));
+        }
+        standing
     }
 
     /// Returns the classes of which nothing was heard for too long and that were not yet known to be stale.
@@ -433,7 +472,7 @@ impl Device {
             link: self.link.clone(),
             link_since: self.link_since,
             classes: self.classes.iter().map(|c| class_view(&c.account)).collect(),
-            points: self.points.iter().map(|p| PointView { reading: p.reading, at: p.reading.map(|_| p.at) }).collect(),
+            points: self.points.iter().map(|p| PointView { reading: p.reading, at: p.at }).collect(),
         }
     }
 }
@@ -596,9 +635,53 @@ mod tests {
         drain(&mut engine);
         engine.handle_event(sample(0, 4, &[1.0, 2.0]), at(4));
         assert_eq!(samples_of(&drain(&mut engine))[0].cells.len(), 2);
-        engine.handle_refresh();
+        engine.handle_refresh(at(5));
+        assert_eq!(drain(&mut engine).len(), 0, "the next reading is a moment away");
         engine.handle_event(sample(0, 5, &[1.0, 2.0]), at(5));
         assert_eq!(samples_of(&drain(&mut engine))[0].cells.len(), 2);
+    }
+
+    #[test]
+    fn a_refresh_repeats_what_would_keep_the_platform_waiting_with_the_time_it_was_read() {
+        let mut hourly = plan(1, &[0]);
+        hourly.devices[0].classes = vec![Duration::from_secs(3600)];
+        let mut engine = Engine::new(7, boot(), hourly, at(0));
+        engine.handle_event(sample(0, 1, &[1.0, 2.0]), at(1));
+        drain(&mut engine);
+        engine.handle_refresh(at(1_800));
+        let records = drain(&mut engine);
+        assert_eq!(samples_of(&records)[0].cells.len(), 2);
+        assert_eq!(records[0].stamp.wall, at(1).wall, "nobody read it since");
+    }
+
+    #[test]
+    fn a_refresh_says_again_that_a_point_is_stale() {
+        let mut engine = started(&[0]);
+        engine.handle_event(sample(0, 1, &[1.0, 2.0]), at(1));
+        assert_eq!(samples_of(&tick_through(&mut engine, 2, 40)).len(), 2);
+        engine.handle_refresh(at(41));
+        let records = drain(&mut engine);
+        assert!(samples_of(&records)[0].cells.iter().all(|(_, r)| r.quality == Quality::Stale));
+        assert_eq!(records[0].stamp.wall, at(41).wall);
+    }
+
+    #[test]
+    fn a_poll_of_many_slow_requests_is_not_stale_while_its_readings_come() {
+        let mut engine = started(&[0]);
+        for secs in 1..=60 {
+            engine.handle_event(sample(0, secs, &[1.0, 2.0]), at(secs));
+            engine.handle_timeout(at(secs));
+        }
+        let stale = |r: &Samples| r.cells.iter().any(|(_, c)| c.quality == Quality::Stale);
+        assert!(!samples_of(&drain(&mut engine)).into_iter().any(stale));
+    }
+
+    #[test]
+    fn a_point_never_read_has_no_time_although_it_is_stale() {
+        let mut engine = started(&[0]);
+        tick_through(&mut engine, 1, 40);
+        let view = engine.snapshot(at(40)).devices[0].points[0];
+        assert_eq!((view.reading, view.at), (Some(Reading::missing(Quality::Stale)), None));
     }
 
     #[test]
@@ -669,6 +752,17 @@ mod tests {
         let Body::Clock(change) = records[0].body else { panic!("no clock record") };
         assert_eq!(change.offset_ms, 3_600_000);
         assert_eq!(tick_through(&mut engine, 2, 2).len(), 0, "told once");
+    }
+
+    #[test]
+    fn a_step_is_told_before_the_first_record_stamped_after_it() {
+        let mut engine = started(&[0]);
+        engine.handle_timeout(at(1));
+        let stepped = Now { mono: Mono::from_millis(1_200), wall: Timestamp(at(1).wall.0 + 90_000), ..at(1) };
+        engine.handle_event(sample(0, 1, &[1.0, 2.0]), stepped);
+        let records = drain(&mut engine);
+        assert!(matches!(records[0].body, Body::Clock(c) if c.offset_ms == 89_800), "{:?}", records[0]);
+        assert!(matches!(records[1].body, Body::Samples(_)));
     }
 
     #[test]

@@ -2,13 +2,12 @@
 //! reading reaches everything else.
 //!
 //! A reading is reported when it is the first (after a start, a reload, a reconnect), when its quality changed, when
-//! its value left the deadband around the value last *reported*, or when the point has been silent for its longest
-//! silence. So a slow drift cannot creep away, and a point that never changes is still heard.
+//! its value left the deadband around the value last *reported*, or when the next reading would come after its longest
+//! silence. So a slow drift cannot creep away, and a point that never changes is still heard in time.
 
 use super::reading::{Reading, Value};
-use super::registry::Deadband;
+use super::registry::{Deadband, PointSpec};
 use super::time::Mono;
-use std::time::Duration;
 
 /// What was last reported of one point.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,10 +17,12 @@ pub struct Reporter {
 
 impl Reporter {
     /// Returns whether `reading`, read at `at`, is to be reported, and remembers it if so.
-    pub fn report(&mut self, reading: Reading, at: Mono, deadband: Deadband, max_silence: Duration) -> bool {
+    pub fn report(&mut self, reading: Reading, at: Mono, meaning: &PointSpec) -> bool {
         let worth = match self.last {
             None => true,
-            Some((last, reported)) => at.since(reported) >= max_silence || changed(last, reading, deadband),
+            Some((last, reported)) => {
+                at.since(reported) + meaning.interval > meaning.max_silence || changed(last, reading, meaning.deadband)
+            }
         };
         if worth {
             self.last = Some((reading, at));
@@ -57,10 +58,16 @@ fn outside(last: Value, new: Value, deadband: Deadband) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::domain::reading::Quality;
+    use crate::domain::registry::testing::registry_with;
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    /// Polled each second, silent for a minute at most.
+    fn meaning(deadband: Deadband) -> PointSpec {
+        PointSpec { deadband, ..registry_with(1, 1, |_| None).devices[0].points[0].clone() }
+    }
 
     fn number(v: f64) -> Reading {
         Reading::good(Value::Number(v))
@@ -68,7 +75,8 @@ mod tests {
 
     fn reported(deadband: Deadband, readings: &[(u64, Reading)]) -> Vec<bool> {
         let mut reporter = Reporter::default();
-        readings.iter().map(|(s, r)| reporter.report(*r, Mono::from_secs(*s), deadband, MINUTE)).collect()
+        let meaning = meaning(deadband);
+        readings.iter().map(|(s, r)| reporter.report(*r, Mono::from_secs(*s), &meaning)).collect()
     }
 
     #[test]
@@ -81,6 +89,14 @@ mod tests {
     fn a_silent_point_is_heard_at_its_longest_silence() {
         let still = [(0, number(5.0)), (59, number(5.0)), (60, number(5.0)), (61, number(5.0))];
         assert_eq!(reported(Deadband::Absolute(0.0), &still), [true, false, true, false]);
+    }
+
+    #[test]
+    fn jitter_does_not_double_the_silence_of_a_point_polled_as_rarely_as_it_may_be_silent() {
+        let slow = PointSpec { interval: Duration::from_secs(60), ..meaning(Deadband::Absolute(0.0)) };
+        let mut reporter = Reporter::default();
+        let told = |ms: u64| reporter.report(number(5.0), Mono::from_millis(ms), &slow);
+        assert_eq!([0, 60_004, 120_001, 179_990].map(told), [true; 4]);
     }
 
     #[test]

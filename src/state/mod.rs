@@ -7,11 +7,13 @@
 //! magic "PGST" | version u8 = 1 | 3 zero bytes | length u32 LE | CRC32C u32 LE of the payload | payload
 //! ```
 //!
-//! A save writes `<name>.tmp`, fsyncs it, keeps the old file as `<name>.prev`, renames, and fsyncs the folder: after a
-//! power cut there is the old state or the new one, never half of either. A damaged file falls back to `.prev`.
+//! A save writes `<name>.tmp`, fsyncs it, keeps the old file as `<name>.prev` if it is whole, renames, and fsyncs the
+//! folder: after a power cut there is the old state or the new one, never half of either. A damaged file falls back to
+//! `.prev`. The folder itself is fsynced into its parents when it is made.
 
 pub mod registry;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -65,7 +67,13 @@ impl State {
     ///
     /// [`StateError::Io`] when it cannot be made.
     pub fn open(dir: &Path) -> Result<Self, StateError> {
+        let made: Vec<&Path> = dir.ancestors().take_while(|path| !path.exists()).collect();
         fs::create_dir_all(dir).map_err(io_error("create", dir))?;
+        // A folder that a power cut takes away takes with it what was durable inside.
+        for parent in made.iter().filter_map(|path| path.parent()) {
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            sync_dir(parent)?;
+        }
         Ok(Self { dir: dir.to_owned() })
     }
 
@@ -106,20 +114,33 @@ impl State {
         let head = head_of(length, crc32c::crc32c(payload));
         file.write_all(&head).and_then(|()| file.write_all(payload)).map_err(io_error("write", &tmp))?;
         file.sync_all().map_err(io_error("sync", &tmp))?;
-        if path.exists() {
+        // A damaged file must not push out the predecessor that stands in for it.
+        if matches!(read_whole(&path), Ok(Whole::Payload(_))) {
             fs::rename(&path, &prev).map_err(io_error("rename", &path))?;
         }
         fs::rename(&tmp, &path).map_err(io_error("rename", &tmp))?;
-        self.sync_dir()
+        sync_dir(&self.dir)
     }
 
-    fn sync_dir(&self) -> Result<(), StateError> {
-        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(io_error("sync", &self.dir))
+    /// Returns the names of all states there are, damaged ones among them.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Io`] when the folder cannot be read.
+    pub fn names(&self) -> Result<BTreeSet<String>, StateError> {
+        let entries = fs::read_dir(&self.dir).map_err(io_error("read", &self.dir))?;
+        let files = entries.flatten().map(|entry| PathBuf::from(entry.file_name()));
+        let states = files.filter(|file| file.extension().is_some_and(|e| e == "state" || e == "prev"));
+        Ok(states.filter_map(|file| file.file_stem()?.to_str().map(str::to_owned)).collect())
     }
 
     fn path(&self, name: &str, extension: &str) -> PathBuf {
         self.dir.join(format!("{name}.{extension}"))
     }
+}
+
+fn sync_dir(dir: &Path) -> Result<(), StateError> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("sync", dir))
 }
 
 enum Whole {
@@ -194,6 +215,39 @@ mod tests {
         fs::rename(state.path("a", "state"), state.path("a", "prev")).unwrap();
         fs::write(state.path("a", "tmp"), b"half").unwrap();
         assert_eq!(state.load("a").unwrap().as_deref(), Some(&b"one"[..]));
+    }
+
+    #[test]
+    fn a_save_over_a_damaged_file_keeps_the_predecessor_that_stood_in_for_it() {
+        let (_dir, state) = state();
+        state.save("a", b"one").unwrap();
+        state.save("a", b"two").unwrap();
+        fs::write(state.path("a", "state"), b"rubbish").unwrap();
+        state.save("a", b"three").unwrap();
+        // A cut between the renames of that save would have left only the predecessor.
+        fs::remove_file(state.path("a", "state")).unwrap();
+        assert_eq!(state.load("a").unwrap().as_deref(), Some(&b"one"[..]));
+    }
+
+    #[test]
+    fn a_save_that_fails_leaves_the_old_state() {
+        let (_dir, state) = state();
+        state.save("a", b"one").unwrap();
+        // The new file cannot be made.
+        fs::create_dir(state.path("a", "tmp")).unwrap();
+        assert!(matches!(state.save("a", b"two"), Err(StateError::Io { .. })));
+        assert_eq!(state.load("a").unwrap().as_deref(), Some(&b"one"[..]));
+        assert!(matches!(state.save("b", &vec![0; MAX_PAYLOAD_BYTES + 1]), Err(StateError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn every_state_is_named_once_whatever_is_left_of_it() {
+        let (_dir, state) = state();
+        state.save("a", b"one").unwrap();
+        state.save("a", b"two").unwrap();
+        fs::write(state.path("b", "prev"), b"").unwrap();
+        fs::write(state.path("c", "tmp"), b"").unwrap();
+        assert_eq!(state.names().unwrap().into_iter().collect::<Vec<_>>(), ["a", "b"]);
     }
 
     #[test]

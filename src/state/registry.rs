@@ -1,8 +1,9 @@
 //! The book of registry revisions: which content had which number, kept so that a backlog is explained by the table
 //! under which it was read, and so that the platform can ask for any revision.
 //!
-//! One state per revision, `registry-<rev>`, holding the wire form (`config/registry.schema.json`). A revision is durable
-//! before the first record refers to it. The newest [`N_KEPT`] are kept.
+//! One state per revision, `registry-<rev>`, holding the wire form, and `registry-latest`, holding the number given last.
+//! A revision is durable before the first record refers to it. The newest [`N_KEPT`] are kept. A number is never given
+//! again: where the latest revision, or its number, cannot be read, the next one is above every number found.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,9 @@ use crate::domain::registry::{Commissioning, Deadband, DeviceSpec, PlatformCodes
 
 /// Revisions kept: one a day for a year and a half, longer than any record.
 const N_KEPT: u32 = 512;
+
+const PREFIX: &str = "registry-";
+const LATEST: &str = "registry-latest";
 
 /// The book.
 #[derive(Clone, Debug)]
@@ -41,20 +45,18 @@ impl RegistryBook {
     ///
     /// # Errors
     ///
-    /// [`StateError`] when the latest revision cannot be read, or the new one cannot be kept.
+    /// [`StateError`] when the folder cannot be read, or the new revision cannot be kept. What is damaged is only logged:
+    /// a gateway that starts with one revision more is worth more than one that does not.
     pub fn revision_of(&self, devices: &[Arc<DeviceSpec>]) -> Result<Revision, StateError> {
-        let latest = self.latest()?;
-        if let Some(latest) = &latest {
-            let same = Registry { rev: latest.rev, devices: devices.to_vec() };
-            if **latest == same {
-                return Ok(Revision { json: to_json(latest), registry: latest.clone() });
-            }
+        let last = self.last_number()?;
+        if let Some(latest) = self.get(last).filter(|latest| latest.devices == devices) {
+            return Ok(Revision { json: to_json(&latest), registry: latest });
         }
-        let rev = latest.map_or(0, |r| r.rev) + 1;
+        let rev = last + 1;
         let registry = Arc::new(Registry { rev, devices: devices.to_vec() });
         let json = to_json(&registry);
         self.state.save(&name_of(rev), json.as_bytes())?;
-        self.state.save("registry-latest", rev.to_string().as_bytes())?;
+        self.state.save(LATEST, rev.to_string().as_bytes())?;
         if rev > N_KEPT {
             self.forget(rev - N_KEPT);
         }
@@ -77,12 +79,19 @@ impl RegistryBook {
         self.get(rev).map(|registry| to_json(&registry))
     }
 
-    fn latest(&self) -> Result<Option<Arc<Registry>>, StateError> {
-        let Some(text) = self.state.load("registry-latest")? else { return Ok(None) };
-        match String::from_utf8(text).ok().and_then(|t| t.parse().ok()) {
-            Some(rev) => self.read(rev),
-            None => Ok(None),
-        }
+    /// Returns the number given last, 0 before the first.
+    fn last_number(&self) -> Result<u32, StateError> {
+        let noted = match self.state.load(LATEST) {
+            Ok(text) => text.and_then(|t| String::from_utf8(t).ok()).and_then(|t| t.parse().ok()),
+            Err(error @ StateError::Damaged { .. }) => {
+                tracing::error!(%error, "Number of the latest registry revision is lost; the next is above all found.");
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let found = self.state.names()?.iter().filter_map(|name| name.strip_prefix(PREFIX)?.parse().ok()).max();
+        // A number whose revision was kept but not noted was never used: it may be given again, and is not.
+        Ok(noted.max(found).unwrap_or(0))
     }
 
     fn read(&self, rev: u32) -> Result<Option<Arc<Registry>>, StateError> {
@@ -99,7 +108,7 @@ impl RegistryBook {
 }
 
 fn name_of(rev: u32) -> String {
-    format!("registry-{rev}")
+    format!("{PREFIX}{rev}")
 }
 
 /// The wire form of a registry, and back. Domain types carry no serde.
@@ -263,5 +272,24 @@ mod tests {
         assert_eq!(book.revision_of(&one.devices).unwrap().registry.rev, 3, "numbers are never given again");
         assert_eq!(book.get(2).unwrap().devices, two.devices);
         assert!(book.get(9).is_none());
+    }
+
+    #[test]
+    fn numbers_are_never_given_again_whatever_is_damaged() {
+        let (dir, book) = book();
+        let registries = [1, 2, 3, 4].map(|n| registry_with(1, n, |_| None));
+        let path = |name: &str| dir.path().join(name);
+        for registry in &registries[..2] {
+            book.revision_of(&registry.devices).unwrap();
+        }
+        std::fs::write(path("registry-2.state"), "rubbish").unwrap();
+        assert_eq!(book.revision_of(&registries[1].devices).unwrap().registry.rev, 3, "revision 2 is damaged");
+        std::fs::remove_file(path("registry-3.state")).unwrap();
+        assert_eq!(book.revision_of(&registries[1].devices).unwrap().registry.rev, 4, "revision 3 is gone");
+        for extension in ["state", "prev"] {
+            std::fs::write(path(&format!("registry-latest.{extension}")), "rubbish").unwrap();
+        }
+        assert_eq!(book.revision_of(&registries[2].devices).unwrap().registry.rev, 5, "the number is lost");
+        assert_eq!(book.revision_of(&registries[2].devices).unwrap().registry.rev, 5);
     }
 }

@@ -1,0 +1,109 @@
+//! The command line as a person meets it: exit codes, help, and every mistake of a configuration at once.
+
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// `EX_USAGE` and `EX_CONFIG` of sysexits.h.
+const EX_USAGE: i32 = 64;
+const EX_CONFIG: i32 = 78;
+
+fn repo(path: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path).to_str().unwrap().to_owned()
+}
+
+fn parkgate(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_parkgate")).args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+fn code(args: &[&str]) -> Option<i32> {
+    parkgate(args).status.code()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn wrong_usage_is_64_and_says_how_it_is_meant() {
+    for args in [
+        &["--unknown"][..],
+        &["run", "--confgi", "x"],
+        &["chekc"],
+        &["check", "--config"],
+        &["check", "one", "two"],
+        &["demo", "--for", "soon"],
+        &[],
+    ] {
+        let output = parkgate(args);
+        assert_eq!(output.status.code(), Some(EX_USAGE), "{args:?}: {output:?}");
+        assert!(stderr(&output).contains("Usage: parkgate"), "{args:?}: {output:?}");
+    }
+    assert!(stderr(&parkgate(&["check", "--confgi", "x"])).contains("--config"), "the near miss is named");
+}
+
+#[test]
+fn help_names_every_command_and_each_command_explains_itself() {
+    let help = parkgate(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    for command in ["run", "check", "buffer", "demo"] {
+        assert!(
+            stdout(&help).lines().any(|line| line.trim_start().starts_with(command)),
+            "{command} is not in the help"
+        );
+        let own = parkgate(&[command, "--help"]);
+        assert_eq!(own.status.code(), Some(0));
+        assert!(stdout(&own).contains(&format!("parkgate {command}")), "{own:?}");
+        let option = if command == "demo" { "--for" } else { "--config <DIR>" };
+        assert!(stdout(&own).contains(option), "{command}: {own:?}");
+    }
+    let version = parkgate(&["--version"]);
+    assert_eq!(stdout(&version).trim(), format!("parkgate {}", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn the_shipped_configuration_is_good() {
+    let output = parkgate(&["check", "--config", &repo("config")]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(stdout(&output).contains("the configuration is good"), "{output:?}");
+}
+
+#[test]
+fn a_missing_folder_is_a_wrong_configuration_for_every_command() {
+    for command in ["run", "check", "buffer"] {
+        let output = parkgate(&[command, "--config", "/nowhere/at/all"]);
+        assert_eq!(output.status.code(), Some(EX_CONFIG), "{output:?}");
+        assert!(stderr(&output).contains("/nowhere/at/all"), "{output:?}");
+    }
+}
+
+#[test]
+fn twenty_mistakes_are_named_at_once_each_with_its_place() {
+    let output = parkgate(&["check", "--config", &repo("tests/fixtures/config/mistakes")]);
+    assert_eq!(output.status.code(), Some(EX_CONFIG), "{output:?}");
+    let said = stderr(&output);
+    let places = |file: &str| said.lines().filter(|line| line.contains(&format!("{file}:"))).count();
+    let files = ["gateway.toml", "devices.toml", "uplink.toml", "points.csv"];
+    let sum: usize = files.into_iter().map(places).sum();
+    assert!(files.into_iter().all(|file| places(file) > 0), "{said}");
+    assert!(sum >= 20, "{sum} problems:\n{said}");
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_crash() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_parkgate"))
+        .args(["check", "--config", &repo("config")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(code(&["check", "--config", &repo("config")]), Some(0));
+}
