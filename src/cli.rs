@@ -15,6 +15,8 @@ use crate::app::Gateway;
 use crate::buffer;
 use crate::config::{self, Loaded};
 
+/// `EX_USAGE` of `sysexits.h`.
+pub const WRONG_USAGE: u8 = 64;
 /// `EX_CONFIG` of `sysexits.h`.
 const WRONG_CONFIGURATION: u8 = 78;
 /// Threads for I/O: the gateway shares a two- to four-core machine with nothing, and waits for most of its time.
@@ -134,6 +136,10 @@ async fn gateway(loaded: Loaded, dir: PathBuf) -> Result<(), String> {
 
 #[cfg(feature = "sim")]
 fn run_demo(args: crate::sim::demo::DemoArgs) -> ExitCode {
+    if let Err(why) = args.check() {
+        eprintln!("parkgate: {why}");
+        return ExitCode::from(WRONG_USAGE);
+    }
     start_logging("warn");
     install_crypto();
     let closed = run_in_runtime(crate::app::demo::run(args));

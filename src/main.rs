@@ -7,14 +7,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use parkgate::cli::{self, Arguments};
 
-/// `EX_USAGE` of `sysexits.h`.
-const WRONG_USAGE: u8 = 64;
-
 fn main() -> ExitCode {
     match Arguments::try_parse() {
         Ok(arguments) => cli::run(arguments),
         Err(help_or_error) => {
-            let code = if help_or_error.use_stderr() { ExitCode::from(WRONG_USAGE) } else { ExitCode::SUCCESS };
+            let code = if help_or_error.use_stderr() { ExitCode::from(cli::WRONG_USAGE) } else { ExitCode::SUCCESS };
             // A closed terminal is nobody's error.
             drop(help_or_error.print());
             code

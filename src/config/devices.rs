@@ -66,10 +66,10 @@ pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, out: &mut Find
     let (ids, devices): (Vec<_>, Vec<_>) = sections.into_iter().map(|section| device(section, &defaults, out)).unzip();
     let devices: Vec<_> = devices.into_iter().flatten().collect();
     check_count(devices.len(), root.spot(), out);
-    check_ids(&devices, out);
+    check_ids(&ids, out);
     check_units(&devices, out);
     root.finish(&[], out);
-    DevicesFile { classes, devices, ids: ids.into_iter().flatten().collect() }
+    DevicesFile { classes, devices, ids: ids.into_iter().flatten().map(|(id, _)| id).collect() }
 }
 
 fn classes(section: Section<'_>, out: &mut Findings) -> BTreeMap<String, Duration> {
@@ -158,8 +158,12 @@ fn check_backoff(section: &Section<'_>, read: &Common, out: &mut Findings) {
     }
 }
 
-fn device(mut section: Section<'_>, defaults: &Common, out: &mut Findings) -> (Option<String>, Option<DeviceRow>) {
-    let written = section.text_of("id");
+fn device(
+    mut section: Section<'_>,
+    defaults: &Common,
+    out: &mut Findings,
+) -> (Option<(String, Spot)>, Option<DeviceRow>) {
+    let written = section.text_of("id").map(|id| (id, section.spot_of("id")));
     let id = section.need("id", &Code(64), "\"plc-tank-1\"", out);
     let host = section.need("host", &Host, "\"192.168.1.10\"", out);
     let name = section.read("name", &Label(64), out);
@@ -205,14 +209,14 @@ fn check_count(count: usize, spot: Spot, out: &mut Findings) {
     }
 }
 
-fn check_ids(devices: &[DeviceRow], out: &mut Findings) {
+/// Also of devices that have other mistakes.
+fn check_ids(ids: &[Option<(String, Spot)>], out: &mut Findings) {
     let mut seen: BTreeMap<&str, &Spot> = BTreeMap::new();
-    for row in devices {
-        let id = row.device.id.as_str();
-        if let Some(first) = seen.insert(id, &row.spot) {
+    for (id, spot) in ids.iter().flatten() {
+        if let Some(first) = seen.insert(id, spot) {
             let first = first.short();
             let what = say!("设备 id `{id}` 重复，{first} 已用", "device id `{id}` is used twice, first in {first}");
-            out.error(row.spot.clone(), Wrong::new(what, say!("请改成唯一的 id", "write an id of its own")));
+            out.error(spot.clone(), Wrong::new(what, say!("请改成唯一的 id", "write an id of its own")));
         }
     }
 }

@@ -46,8 +46,9 @@ pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, dir: &Path, ou
     let quota_spot = section.spot_of("quota");
     let state_dir = section.or("state_dir", &Located(dir), "/var/lib/parkgate/state".into(), out);
     let expected_change = section.or("expected_change", &Ratio(0.001, 1.0), EXPECTED_CHANGE, out);
+    let spots = ["dir", "mirror_dir", "state_dir"].map(|key| section.spot_of(key));
     let store = store(section, dir, out);
-    check_folders(&store, &state_dir, &quota_spot, out);
+    check_folders(&store, &state_dir, &spots, out);
     let zone = gateway.as_ref().map_or_else(|| DEFAULT_ZONE.to_owned(), |g| g.timezone.clone());
     let web = web(root.section("web", out), zone, out);
     root.finish(&[], out);
@@ -149,10 +150,10 @@ fn check_segment(store: &buffer::Settings, spot: Spot, out: &mut Findings) {
 }
 
 /// The mirror must survive the loss of the store, and neither may be swept with the other.
-fn check_folders(store: &buffer::Settings, state_dir: &Path, spot: &Spot, out: &mut Findings) {
+fn check_folders(store: &buffer::Settings, state_dir: &Path, spots: &[Spot; 3], out: &mut Findings) {
     let folders = [("dir", store.dir.as_path()), ("mirror_dir", &store.mirror_dir), ("state_dir", state_dir)];
     for (i, (key, path)) in folders.iter().enumerate() {
-        for (other, second) in folders.iter().skip(i + 1) {
+        for ((other, second), spot) in folders.iter().zip(spots).skip(i + 1) {
             if path.starts_with(second) || second.starts_with(path) {
                 let what = say!(
                     "`{key}` 与 `{other}` 相同或互相包含",
@@ -260,8 +261,8 @@ mod tests {
             [
                 "gateway.toml:4:12: [gateway] timezone: unknown time zone `Asia/Beijing`",
                 "gateway.toml:6:9: [store] quota: `reserved` of all streams is 1059776KiB, more than the quota of 100MiB",
-                "gateway.toml:6:9: [store] quota: `dir` and `mirror_dir` are the same folder or one is in the other",
                 "gateway.toml:6:9: [store] quota: a segment of 32MiB is more than a quarter of the quota of 100MiB; space is freed by whole segments",
+                "gateway.toml:8:14: [store] mirror_dir: `dir` and `mirror_dir` are the same folder or one is in the other",
                 "gateway.toml:9:11: [store] segment: `65MiB` is not in 1MiB..=64MiB",
                 "gateway.toml:12:16: [store.streams] alrm: unknown key `alrm`",
                 "gateway.toml:14:10: [web] listen: `localhost` is not accepted",

@@ -370,20 +370,22 @@ impl Engine {
             return;
         }
         self.totals.values_recorded += cells.len() as u64;
-        let mode = self.mode_of(index);
-        let samples = Samples { device: index_of(index), basis: Basis::Poll, mode, cells };
-        self.push_at(Stream::Telemetry, at, now, Body::Samples(samples));
+        let (real, commissioning) = self.by_mode(index, cells);
+        for (mode, cells) in [(Mode::Real, real), (Mode::Commissioning, commissioning)] {
+            if !cells.is_empty() {
+                let samples = Samples { device: index_of(index), basis: Basis::Poll, mode, cells };
+                self.push_at(Stream::Telemetry, at, now, Body::Samples(samples));
+            }
+        }
     }
 
-    /// A device all of whose points are still being commissioned says so with every record.
-    fn mode_of(&self, index: usize) -> Mode {
+    /// A record has one mode: what is still being commissioned travels apart, so that no test value passes for real.
+    fn by_mode(&self, index: usize, cells: Vec<(u16, Reading)>) -> (Vec<(u16, Reading)>, Vec<(u16, Reading)>) {
         let points = self.registry.devices.get(index).map_or(&[][..], |d| &d.points);
-        let testing = |c| c == Commissioning::Commissioning;
-        if !points.is_empty() && points.iter().all(|p| testing(p.commissioning)) {
-            Mode::Commissioning
-        } else {
-            Mode::Real
-        }
+        let is_real = |(ordinal, _): &(u16, Reading)| {
+            points.get(usize::from(*ordinal)).is_none_or(|p| p.commissioning != Commissioning::Commissioning)
+        };
+        if cells.iter().all(is_real) { (cells, Vec::new()) } else { cells.into_iter().partition(is_real) }
     }
 
     fn push(&mut self, stream: Stream, now: Now, body: Body) {
@@ -564,6 +566,25 @@ mod tests {
 
     fn coverages(records: &[Record]) -> Vec<Coverage> {
         records.iter().filter_map(|r| if let Body::Coverage(c) = &r.body { Some(*c) } else { None }).collect()
+    }
+
+    #[test]
+    fn a_point_being_commissioned_never_passes_for_real() {
+        let mut plan = plan(1, &[1]);
+        let mut registry = (*plan.registry).clone();
+        registry.devices[0] = {
+            let mut device = (*registry.devices[0]).clone();
+            device.points[1].commissioning = Commissioning::Commissioning;
+            device.into()
+        };
+        plan.registry = Arc::new(registry);
+        let mut engine = Engine::new(7, boot(), plan, at(0));
+        drain(&mut engine);
+        engine.handle_event(sample(1, 1, &[1.0, 2.0]), at(1));
+        let records = drain(&mut engine);
+        let told: Vec<_> =
+            samples_of(&records).iter().map(|s| (s.mode, s.cells.iter().map(|c| c.0).collect())).collect();
+        assert_eq!(told, [(Mode::Real, vec![0]), (Mode::Commissioning, vec![1])]);
     }
 
     fn tick_through(engine: &mut Engine, from: u64, to: u64) -> Vec<Record> {

@@ -135,6 +135,17 @@ where
     show.end(patience).await
 }
 
+impl DemoArgs {
+    /// Says what is wrong with the arguments together, each by itself being right.
+    ///
+    /// # Errors
+    ///
+    /// Words for whoever typed them.
+    pub fn check(&self) -> Result<(), String> {
+        outage_of(self).map(drop)
+    }
+}
+
 /// When the platform goes and comes back, since the start.
 fn outage_of(args: &DemoArgs) -> Result<Option<(Duration, Duration)>, String> {
     let Some(outage) = args.outage else { return Ok(None) };

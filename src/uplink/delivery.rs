@@ -204,6 +204,12 @@ impl<T> Delivery<T> {
         self.next = self.next.max(next).max(self.committed.saturating_add(1));
     }
 
+    /// The ledger says that these numbers are missing. They do not wait, also while there is no session to read in; should
+    /// some be found after all (salvage), reading takes them back.
+    pub fn on_gap(&mut self, range: RangeInclusive<u64>) {
+        self.gone.insert(range);
+    }
+
     /// Called each [`SETTLE`].
     pub fn settle(&mut self) {
         self.settled = self.committed_before;

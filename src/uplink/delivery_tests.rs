@@ -128,6 +128,19 @@ fn numbers_in_gaps_are_passed_over_and_do_not_wait() {
 }
 
 #[test]
+fn numbers_in_gaps_do_not_wait_before_the_first_session_either() {
+    let mut delivery = Delivery::<()>::new(AckMode::Platform, TIMEOUT, false, RangeSet::new(), 9, 10);
+    assert_eq!(delivery.status().waiting, 9);
+    delivery.on_gap(2..=8);
+    assert_eq!(delivery.status().waiting, 2);
+    delivery.on_up();
+    let read = delivery.wants_read(at(0)).unwrap();
+    delivery.on_page(&read, vec![(1, 1, ()), (3, 1, ()), (9, 1, ())], &[2..=2, 4..=8], at(0));
+    assert_eq!(send(&mut delivery, Lane::History, 9), [1, 3, 9]);
+    assert_eq!(delivery.status().waiting, 3);
+}
+
+#[test]
 fn what_was_salvaged_later_is_found_by_the_recheck() {
     let mut delivery = Delivery::<()>::new(AckMode::Broker, TIMEOUT, false, RangeSet::new(), 3, 4);
     delivery.on_up();

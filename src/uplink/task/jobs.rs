@@ -71,9 +71,12 @@ pub(super) async fn feeds<S: Source>(
         delivered.push(source.delivered(stream, CONSUMER).await);
     }
     delivered.push(source.gaps_delivered(CONSUMER).await);
-    let mut known = 0;
-    while let Some(gap) = source.gaps(known + 1, PAGE_GAPS).await.last() {
-        known = gap.no.max(known + 1);
+    let (mut known, mut gaps) = (0, Vec::new());
+    loop {
+        let page = source.gaps(known + 1, PAGE_GAPS).await;
+        let Some(last) = page.last() else { break };
+        known = last.no.max(known + 1);
+        gaps.extend(page);
     }
     let feeds = Feed::ALL.map(|feed| {
         let i = feed.index();
@@ -82,7 +85,10 @@ pub(super) async fn feeds<S: Source>(
             Feed::Stream(_) => (committed.get(i).copied().unwrap_or(0), next.get(i).copied().unwrap_or(1)),
             Feed::Gap => (known, known + 1),
         };
-        let delivery = Delivery::new(settings.ack, settings.ack_timeout, feed.stored_first(), set, committed, next);
+        let mut delivery = Delivery::new(settings.ack, settings.ack_timeout, feed.stored_first(), set, committed, next);
+        for gap in gaps.iter().filter(|gap| feed == Feed::Stream(gap.stream)) {
+            delivery.on_gap(gap.seqs.clone());
+        }
         if feed == Feed::Gap { delivery.history_only() } else { delivery }
     });
     (feeds, known)

@@ -378,6 +378,9 @@ impl<S: Source, R: Registries> Hub<S, R> {
             Done::Told(feed) => self.set_telling(feed, false),
             Done::Gaps(gaps) => {
                 self.asking_gaps = false;
+                for gap in &gaps {
+                    self.outbox.feed(Feed::Stream(gap.stream)).on_gap(gap.seqs.clone());
+                }
                 if let Some(gap) = gaps.last() {
                     self.gaps_known = self.gaps_known.max(gap.no);
                     let known = self.gaps_known;
