@@ -105,11 +105,12 @@ impl Delivered {
 }
 
 fn sets(form: &BTreeMap<String, Vec<(u64, u64)>>) -> BTreeMap<String, RangeSet> {
-    form.iter().map(|(c, ranges)| (c.clone(), ranges.iter().map(|(a, b)| *a..=*b).collect())).collect()
+    form.iter().map(|(c, ranges)| (c.clone(), ranges.iter().map(|(a, b)| (*a).max(1)..=*b).collect())).collect()
 }
 
 fn insert(set: &mut RangeSet, ranges: Vec<RangeInclusive<u64>>) -> bool {
-    let new: u64 = ranges.into_iter().map(|r| set.insert(r)).fold(0, u64::saturating_add);
+    // Numbers begin with 1: the whole of u64, 0 included, has no count that fits.
+    let new: u64 = ranges.into_iter().map(|r| set.insert((*r.start()).max(1)..=*r.end())).fold(0, u64::saturating_add);
     let island = set.iter().nth(MAX_RANGES).map(|range| *range.start());
     if let Some(start) = island {
         set.remove(start..=u64::MAX);
