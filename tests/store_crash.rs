@@ -81,6 +81,13 @@ struct Running {
 
 /// Starts the child and waits until it has stored something anew.
 fn start(dir: &Path, load: &str) -> Running {
+    let (running, started) = launch(dir, load);
+    started.recv_timeout(store_support::PATIENCE).unwrap();
+    running
+}
+
+/// Starts the child; the receiver tells each time it has stored something.
+fn launch(dir: &Path, load: &str) -> (Running, std::sync::mpsc::Receiver<()>) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "child", "--nocapture"])
         .env("STORE_DIR", dir)
@@ -103,8 +110,7 @@ fn start(dir: &Path, load: &str) -> Running {
             }
         }
     });
-    started.recv_timeout(store_support::PATIENCE).unwrap();
-    Running { child, told, listener }
+    (Running { child, told, listener }, started)
 }
 
 impl Running {
@@ -293,12 +299,52 @@ async fn power_cuts_inside() {
     eprintln!("{cuts} power cuts, {read} records read back after them, 0 acknowledged lost");
 }
 
+/// Runs in the namespace made by the test below.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run in a mount namespace of its own by the test below"]
+async fn first_start_cuts_inside() {
+    if std::env::var_os("STORE_POWER").is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let disk = match Disk::create(&dir.path().canonicalize().unwrap(), 64) {
+        Ok(disk) => disk,
+        Err(why) => return skip(&why),
+    };
+    let store = disk.mount.join("a/b/gateway");
+    let mut rng = fastrand::Rng::with_seed(23);
+    for cut in 0..12 {
+        let (running, _started) = launch(&store, "burst");
+        // From before the first folder to some commits later.
+        tokio::time::sleep(Duration::from_millis(rng.u64(0..60))).await;
+        disk.cut();
+        let acknowledged = running.kill();
+        disk.reboot();
+        check(&store, acknowledged, &format!("cut {cut} of a first start")).await;
+        let opened = parkgate::buffer::open(settings(&store), now()).unwrap();
+        for gap in opened.store.gaps(1, 1000).await {
+            assert!(gap.count <= 2 * 8192, "cut {cut}: {gap:?}");
+        }
+        opened.store.kill();
+        std::fs::remove_dir_all(disk.mount.join("a")).unwrap();
+    }
+}
+
+#[test]
+fn after_a_power_cut_in_the_first_second_of_the_first_start_it_opens_and_accounts_for_all() {
+    in_a_namespace("first_start_cuts_inside");
+}
+
 #[test]
 fn after_a_power_cut_everything_acknowledged_is_there() {
+    in_a_namespace("power_cuts_inside");
+}
+
+fn in_a_namespace(test: &str) {
     if !nix::unistd::geteuid().is_root() {
         return skip("power cuts need root for a loop mount");
     }
-    let inside = ["--ignored", "--exact", "power_cuts_inside", "--nocapture"];
+    let inside = ["--ignored", "--exact", test, "--nocapture"];
     let status = Command::new("unshare")
         .args(["--mount", "--propagation", "private"])
         .arg(std::env::current_exe().unwrap())

@@ -53,13 +53,18 @@ pub(super) fn entries(dir: &Path, stream: Stream) -> io::Result<Vec<Entry>> {
         } else if due != (h.first, h.part) {
             continue;
         }
-        due = (h.first, h.part + 1);
+        due = (h.first, h.part.saturating_add(1));
         body.extend_from_slice(salvage::value(&file, piece)?.get(HEADER..).unwrap_or_default());
-        if h.part + 1 == h.parts {
+        if due.1 == h.parts {
             entries.extend(batch::decode(&h, std::mem::take(&mut body)).unwrap_or_default());
         }
     }
     Ok(entries)
+}
+
+/// Removes the journal; one that is not there is no error.
+pub(super) fn forget(dir: &Path) -> io::Result<()> {
+    disk::remove_file_if_there(&path(dir))
 }
 
 impl Journal {
@@ -73,11 +78,12 @@ impl Journal {
         Ok(Self { file, at: 0, last: [0; N] })
     }
 
-    /// Takes in what of `pending` it does not have yet; says so in the store's durable numbers.
-    pub(super) fn rescue(&mut self, shared: &Shared, stream: Stream, pending: &[Entry]) {
-        let Some(last) = self.last.get(stream.rank()).copied() else { return };
+    /// Takes in what of `pending` it does not have yet; says so in the store's durable numbers. Returns the last number
+    /// of the stream that it holds, 0 for none.
+    pub(super) fn rescue(&mut self, shared: &Shared, stream: Stream, pending: &[Entry]) -> u64 {
+        let last = self.last.get(stream.rank()).copied().unwrap_or(0);
         let new = pending.get(pending.partition_point(|e| e.seq <= last)..).unwrap_or_default();
-        let Some(end) = new.last().map(|e| e.seq) else { return };
+        let Some(end) = new.last().map(|e| e.seq) else { return last };
         match self.write(stream, new) {
             Ok(()) => {
                 if let Some(last) = self.last.get_mut(stream.rank()) {
@@ -85,8 +91,12 @@ impl Journal {
                 }
                 shared.set_trouble("journal", None);
                 shared.durable(stream, end);
+                end
             }
-            Err(error) => shared.set_trouble("journal", Some(format!("应急日志失败 (journal failed): {error}"))),
+            Err(error) => {
+                shared.set_trouble("journal", Some(format!("应急日志失败 (journal failed): {error}")));
+                last
+            }
         }
     }
 

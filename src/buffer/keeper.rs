@@ -155,6 +155,9 @@ impl Keeper {
         if let Err(error) = self.write_delivered() {
             self.trouble("delivered", &error);
         }
+        if let Err(error) = self.compact_ledger() {
+            self.trouble("ledger", &error);
+        }
         if now.since(self.done.sign) >= SIGN_OF_LIFE
             && let Err(error) = self.write_marks()
         {
@@ -191,6 +194,10 @@ impl Keeper {
         }
         lock(&self.shared.ledger).publish(gaps);
         self.shared.set_trouble("ledger", None);
+        for shelf in &self.shared.shelves {
+            let accounted = lock(&self.shared.ledger).accounted(shelf.stream);
+            shelf.forget_hollow(&accounted);
+        }
         Ok(())
     }
 
@@ -267,11 +274,20 @@ impl Keeper {
             return Err(error);
         }
         self.shared.set_trouble("delivered", None);
+        Ok(())
+    }
+
+    /// Lets go of what every consumer has of the ledger; without consumers that is all of it.
+    fn compact_ledger(&mut self) -> io::Result<()> {
         let acknowledged = lock(&self.shared.delivered).gaps_by_all(&self.shared.settings.consumers);
+        if !lock(&self.shared.ledger).is_worth_compacting(&acknowledged) {
+            return Ok(());
+        }
         let mut ledger = lock(&self.shared.ledger).clone();
         if ledger.compact(&acknowledged) {
             self.files.rewrite(&ledger)?;
             *lock(&self.shared.ledger) = ledger;
+            self.shared.set_trouble("ledger", None);
         }
         Ok(())
     }
@@ -298,6 +314,18 @@ impl Keeper {
             Stream::ALL.iter().zip(plan.refuse).filter(|(_, refuse)| *refuse).map(|(s, _)| s.as_str()).collect();
         let words = (!full.is_empty()).then(|| format!("存储已满，拒绝新记录 (full, refuses): {}", full.join(", ")));
         self.shared.set_trouble("full", words);
+        let makes_room = !full.is_empty() || plan.remove.iter().any(|(_, _, why)| *why == Why::Quota);
+        if makes_room && self.quarantine.0 > 0 {
+            // Damaged folders, their records salvaged already, go before any record does; then the plan is made anew.
+            tracing::warn!(bytes = self.quarantine.1, "The quarantine is given up to make room.");
+            if let Err(error) = mend::give_up_quarantine(&self.shared.settings.dir) {
+                self.trouble("segment", &error);
+            }
+            let left = mend::in_quarantine(&self.shared.settings.dir);
+            if std::mem::replace(&mut self.quarantine, left).1 > left.1 {
+                return;
+            }
+        }
         for (rank, first, why) in &plan.remove {
             if let Err(error) = self.remove(retention::stream_of(*rank), *first, *why) {
                 self.trouble("segment", &error);
@@ -363,6 +391,7 @@ impl Keeper {
         let settings = &self.shared.settings;
         let path = ballast_path(&settings.dir);
         if settings.ballast_bytes == 0 || path.exists() {
+            self.shared.set_trouble("ballast", None);
             return;
         }
         let needed = settings.ballast_bytes.saturating_mul(2);
@@ -410,7 +439,7 @@ impl Keeper {
             epoch: shared.epoch.clone(),
             healthy: trouble.is_none(),
             trouble,
-            bytes: streams.iter().map(|s| s.bytes).sum(),
+            bytes: streams.iter().map(|s| s.bytes).fold(0, u64::saturating_add),
             streams,
             quota_bytes: shared.settings.quota_bytes,
             free_bytes: disk::free_bytes(&shared.settings.dir),

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! {8 hex digits: CRC32C of the JSON text} {json}\n          one line per entry
-//! first line: the head  {"format":1,"next_no":…,"accounted":[[[from,to],…] per stream],"lost":[[reason,count],…],"lost_stream":[…]}
+//! first line: the head  {"format":1,"epoch":"01K…","next_no":…,"accounted":[[[from,to],…] per stream],"lost":[[reason,count],…],"lost_stream":[…]}
 //! others: a gap         {"no":…,"stream":"telemetry","from":…,"to":…,"from_t":…,"to_t":…,"count":…,"exact":…,"reason":"quota"}
 //! ```
 //! Reading stops at the first line that is not whole (a torn append); of the two copies the one that reaches further
-//! counts. A gap cut off that way comes back at the next start, because its numbers are still missing from the
+//! counts, if it is of this epoch: a mirror of another store explains nothing of this one. A gap cut off that way comes back at the next start, because its numbers are still missing from the
 //! segments. Entries that every consumer has acknowledged leave at a compaction; the head keeps their numbers, so that
 //! the hole they explain is not reported twice. **Invariant:** `no` is contiguous and never used twice; the numbers of a
 //! stream are in at most one gap.
@@ -42,6 +42,7 @@ pub(super) struct Loss {
 /// The ledger in memory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ledger {
+    epoch: String,
     entries: BTreeMap<u64, Gap>,
     last_no: u64,
     accounted: [RangeSet; N],
@@ -52,6 +53,9 @@ pub(super) struct Ledger {
 #[derive(Serialize, Deserialize)]
 struct Head {
     format: u32,
+    /// Empty in files of before it was kept.
+    #[serde(default)]
+    epoch: String,
     next_no: u64,
     accounted: Vec<Vec<(u64, u64)>>,
     lost: Vec<(String, u64)>,
@@ -81,7 +85,7 @@ impl Ledger {
             while let Some(hole) = known.first_hole(loss.seqs.clone()) {
                 let count = (hole.end() - hole.start()).saturating_add(1);
                 known.insert(hole.clone());
-                let no = self.last_no + gaps.len() as u64 + 1;
+                let no = self.last_no.saturating_add(gaps.len() as u64).saturating_add(1);
                 let (from_t, to_t) = loss.times;
                 let (stream, exact, reason) = (loss.stream, loss.exact, loss.reason);
                 gaps.push(Gap { no, stream, seqs: hole, from_t, to_t, count, exact, reason });
@@ -127,6 +131,11 @@ impl Ledger {
         (open as u64, self.last_no)
     }
 
+    /// Returns whether [`Ledger::compact`] would forget something.
+    pub(super) fn is_worth_compacting(&self, acknowledged: &RangeSet) -> bool {
+        self.entries.keys().filter(|no| acknowledged.contains(**no)).count() >= COMPACT_AT
+    }
+
     /// Forgets the entries in `acknowledged` when there are enough of them; returns whether it did.
     pub(super) fn compact(&mut self, acknowledged: &RangeSet) -> bool {
         let done: Vec<u64> = self.entries.keys().copied().filter(|no| acknowledged.contains(*no)).collect();
@@ -139,10 +148,16 @@ impl Ledger {
         true
     }
 
+    /// Returns a ledger of the same epoch without entries.
+    pub(super) fn emptied(self) -> Self {
+        Self { epoch: self.epoch, ..Self::default() }
+    }
+
     fn render(&self) -> Vec<u8> {
         let head = Head {
             format: 1,
-            next_no: self.last_no + 1,
+            epoch: self.epoch.clone(),
+            next_no: self.last_no.saturating_add(1),
             accounted: self.accounted.iter().map(pairs).collect(),
             lost: self.lost.iter().map(|(r, n)| (r.as_str().to_owned(), *n)).collect(),
             lost_stream: self.lost_stream,
@@ -157,7 +172,7 @@ impl Ledger {
     fn parse(bytes: &[u8]) -> Option<Self> {
         let mut lines = bytes.split_inclusive(|b| *b == b'\n');
         let head: Head = whole(lines.next()?)?;
-        let mut ledger = Self { last_no: head.next_no.checked_sub(1)?, ..Self::default() };
+        let mut ledger = Self { last_no: head.next_no.checked_sub(1)?, epoch: head.epoch, ..Self::default() };
         for (set, ranges) in ledger.accounted.iter_mut().zip(&head.accounted) {
             *set = ranges.iter().map(|(a, b)| *a..=*b).collect();
         }
@@ -206,6 +221,7 @@ fn whole<T: for<'a> Deserialize<'a>>(line: &[u8]) -> Option<T> {
 }
 
 fn gap_of(line: Line) -> Option<Gap> {
+    (line.from <= line.to).then_some(())?;
     Some(Gap {
         no: line.no,
         stream: Stream::from_name(&line.stream)?,
@@ -232,14 +248,15 @@ struct Copy {
 }
 
 impl LedgerFiles {
-    /// Reads both copies without writing; the one that reaches further counts.
-    pub(super) fn load(dir: &Path, mirror: &Path) -> (Self, Ledger) {
+    /// Reads both copies of the store `epoch` without writing; the one that reaches further counts.
+    pub(super) fn load(dir: &Path, mirror: &Path, epoch: &str) -> (Self, Ledger) {
         let copies = [dir, mirror].map(|d| Copy { path: d.join(FILE), rewrite: true });
-        let mut best = Ledger::default();
+        let mut best = Ledger { epoch: epoch.to_owned(), ..Ledger::default() };
         for copy in &copies {
             let read = std::fs::read(&copy.path).ok().and_then(|bytes| Ledger::parse(&bytes));
-            if let Some(ledger) = read.filter(|l| l.last_no >= best.last_no) {
-                best = ledger;
+            let is_ours = |l: &Ledger| l.epoch.is_empty() || l.epoch == epoch;
+            if let Some(ledger) = read.filter(|l| is_ours(l) && l.last_no >= best.last_no) {
+                best = Ledger { epoch: epoch.to_owned(), ..ledger };
             }
         }
         (Self { copies }, best)
@@ -304,39 +321,48 @@ mod tests {
     #[test]
     fn gaps_survive_and_no_number_is_in_two_of_them() {
         let (dir, mirror) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (mut files, mut ledger) = LedgerFiles::load(dir.path(), mirror.path());
+        let (mut files, mut ledger) = LedgerFiles::load(dir.path(), mirror.path(), "E");
         add(&mut files, &mut ledger, 5..=9);
         add(&mut files, &mut ledger, 3..=12);
         let expected = ledger.gaps(1, 10);
         assert_eq!(expected.iter().map(|g| g.seqs.clone()).collect::<Vec<_>>(), [5..=9, 3..=4, 10..=12]);
-        assert_eq!(LedgerFiles::load(dir.path(), mirror.path()).1.gaps(1, 10), expected);
+        assert_eq!(LedgerFiles::load(dir.path(), mirror.path(), "E").1.gaps(1, 10), expected);
         std::fs::remove_file(dir.path().join(FILE)).unwrap();
-        assert_eq!(LedgerFiles::load(dir.path(), mirror.path()).1.gaps(1, 10), expected);
+        assert_eq!(LedgerFiles::load(dir.path(), mirror.path(), "E").1.gaps(1, 10), expected);
+    }
+
+    #[test]
+    fn a_copy_of_another_epoch_does_not_count_however_far_it_reaches() {
+        let (dir, mirror) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (mut files, mut ledger) = LedgerFiles::load(dir.path(), mirror.path(), "E");
+        add(&mut files, &mut ledger, 5..=9);
+        assert!(LedgerFiles::load(dir.path(), mirror.path(), "F").1.gaps(1, 9).is_empty());
+        assert_eq!(LedgerFiles::load(dir.path(), mirror.path(), "E").1.gaps(1, 9).len(), 1);
     }
 
     #[test]
     fn a_torn_append_costs_its_line_only_and_the_mirror_makes_it_good() {
         let (dir, mirror) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (mut files, mut ledger) = LedgerFiles::load(dir.path(), mirror.path());
+        let (mut files, mut ledger) = LedgerFiles::load(dir.path(), mirror.path(), "E");
         add(&mut files, &mut ledger, 1..=1);
         add(&mut files, &mut ledger, 5..=9);
         let path = dir.path().join(FILE);
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() - 4]).unwrap();
-        assert_eq!(LedgerFiles::load(dir.path(), mirror.path()).1.gaps(1, 9).len(), 2);
-        assert_eq!(LedgerFiles::load(dir.path(), dir.path()).1.gaps(1, 9).len(), 1);
+        assert_eq!(LedgerFiles::load(dir.path(), mirror.path(), "E").1.gaps(1, 9).len(), 2);
+        assert_eq!(LedgerFiles::load(dir.path(), dir.path(), "E").1.gaps(1, 9).len(), 1);
     }
 
     #[test]
     fn compaction_forgets_acknowledged_entries_but_not_their_numbers() {
         let (dir, mirror) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (mut files, mut ledger) = LedgerFiles::load(dir.path(), mirror.path());
+        let (mut files, mut ledger) = LedgerFiles::load(dir.path(), mirror.path(), "E");
         for n in 0..100 {
             add(&mut files, &mut ledger, n * 10..=n * 10 + 1);
         }
         assert!(ledger.compact(&[1..=90].into_iter().collect()));
         files.rewrite(&ledger).unwrap();
-        let again = LedgerFiles::load(dir.path(), mirror.path()).1;
+        let again = LedgerFiles::load(dir.path(), mirror.path(), "E").1;
         assert_eq!(again.gaps(1, 99).len(), 10);
         assert_eq!(again.open_and_total(&RangeSet::new()), (10, 100));
         assert!(again.number(vec![loss(0..=1)]).is_empty());

@@ -42,6 +42,11 @@ impl Segment {
         self.last >= self.first
     }
 
+    /// Returns whether nothing is left of what it held: its line stays until the ledger has its numbers.
+    pub(super) fn is_hollow(&self) -> bool {
+        self.sealed && self.count == 0 && self.has_records()
+    }
+
     /// Returns the name of its folder.
     pub(super) fn folder(&self) -> String {
         folder(self.first)
@@ -65,6 +70,9 @@ pub(super) struct Manifest {
     pub(super) format: u32,
     /// The store they belong to.
     pub(super) epoch: String,
+    /// Start counter of the run that wrote it: what is left of it when both copies of the marks are lost.
+    #[serde(default)]
+    pub(super) boot: u32,
     /// Ascending by `first`.
     pub(super) segments: Vec<Segment>,
 }
@@ -76,8 +84,8 @@ impl Manifest {
     }
 
     /// Writes it into the stream's folder `dir`.
-    pub(super) fn store(epoch: &str, segments: &BTreeMap<u64, Segment>, dir: &Path) -> io::Result<()> {
+    pub(super) fn store(epoch: &str, boot: u32, segments: &BTreeMap<u64, Segment>, dir: &Path) -> io::Result<()> {
         let segments = segments.values().cloned().collect();
-        files::write(&dir.join(FILE), &Self { format: 1, epoch: epoch.to_owned(), segments })
+        files::write(&dir.join(FILE), &Self { format: 1, epoch: epoch.to_owned(), boot, segments })
     }
 }

@@ -59,6 +59,8 @@ pub(super) struct Found {
     pub(super) marks: Option<Marks>,
     /// Whether the one in the store's folder was there and whole.
     pub(super) own: bool,
+    /// Whether a copy was there and not to be believed.
+    pub(super) damaged: bool,
     /// What was wrong with a copy, for people.
     pub(super) trouble: Vec<String>,
 }
@@ -81,7 +83,7 @@ pub(super) fn load(dir: &Path, mirror: &Path) -> Found {
         (Some(a), _) => Some(a),
         (None, b) => b,
     };
-    Found { marks, own: is_own, trouble }
+    Found { marks, own: is_own, damaged: !trouble.is_empty(), trouble }
 }
 
 /// The younger of two copies, with the larger of each reservation: a copy whose folder could not be written is old.

@@ -39,13 +39,21 @@ pub(super) fn rebuild(
     let stream_dir = dir.join(stream.as_str());
     let path = stream_dir.join(segment.folder());
     let fresh = stream_dir.join(format!("{}{REBUILD}", segment.folder()));
+    if !path.exists() && fresh.exists() {
+        // An attempt before this one got as far as here: what it salvaged is all there is.
+        std::fs::rename(&fresh, &path)?;
+    }
     let pieces = salvage::scan(&db_file(&path), stream)?;
     let covered = salvage::covered(pieces.values().map(|p| &p.header));
     let wanted: Vec<Piece> = pieces
         .into_values()
         .filter(|p| p.header.first >= segment.first && p.header.last() <= keep_to && covered.contains(p.header.first))
         .collect();
-    let salvaged = if wanted.is_empty() { None } else { Some(copy(&path, &fresh, segment.first, &wanted)?) };
+    let copied = (!wanted.is_empty()).then(|| copy(&path, &fresh, segment.first, &wanted)).transpose();
+    let salvaged = copied.inspect_err(|_| {
+        // Half of a copy would only take space; the next attempt makes it anew.
+        drop(remove_folder(&fresh));
+    })?;
     put_away(dir, stream, segment.first, &path)?;
     if salvaged.is_some() {
         std::fs::rename(&fresh, &path)?;
@@ -91,18 +99,28 @@ pub(super) fn put_away(dir: &Path, stream: Stream, first: u64, path: &Path) -> i
     let name = |n: u32| quarantine.join(format!("{}-{}-{n}", stream.as_str(), folder(first)));
     let free = (0..u32::MAX).map(name).find(|p| !p.exists()).unwrap_or_else(|| name(u32::MAX));
     std::fs::rename(path, &free)?;
-    prune(&quarantine)?;
+    // What is kept too long is no reason to fail: the work on the segment must go on.
+    if let Err(error) = prune(&quarantine, KEEP) {
+        tracing::warn!(%error, "The quarantine could not be pruned.");
+    }
     disk::sync_dir(&quarantine)
 }
 
-fn prune(quarantine: &Path) -> io::Result<()> {
+/// Removes all but the `keep` youngest folders; what else people left there is theirs.
+fn prune(quarantine: &Path, keep: usize) -> io::Result<()> {
     let mut folders: Vec<(std::time::SystemTime, PathBuf)> = std::fs::read_dir(quarantine)?
         .flatten()
-        .filter_map(|e| Some((e.metadata().ok()?.modified().ok()?, e.path())))
+        .filter_map(|e| e.metadata().ok().filter(std::fs::Metadata::is_dir).map(|m| (m, e.path())))
+        .filter_map(|(m, path)| Some((m.modified().ok()?, path)))
         .collect();
     folders.sort();
-    let surplus = folders.len().saturating_sub(KEEP);
+    let surplus = folders.len().saturating_sub(keep);
     folders.into_iter().take(surplus).try_for_each(|(_, path)| remove_folder(&path))
+}
+
+/// Empties the quarantine of the store in `dir`, where records need its space.
+pub(super) fn give_up_quarantine(dir: &Path) -> io::Result<()> {
+    prune(&dir.join(QUARANTINE), 0)
 }
 
 /// Returns how many folders are in the quarantine, and their bytes.

@@ -39,7 +39,7 @@
 //! | gap | ledger (store, then mirror; one suffices) → visible in [`Store::gaps`] |
 //! | removal over quota | ledger → manifest → folder |
 //! | removal in time | manifest → folder |
-//! | mending | fresh segment → old to quarantine → fresh takes its name → manifest; the gap beside it |
+//! | mending | fresh segment → old to quarantine → fresh takes its name → manifest; the gap beside it. Nothing left: an empty line in the manifest until the ledger has the gap |
 //!
 //! A crash between two steps leaves what the next start finishes: a folder that the manifest does not name goes, a number
 //! that nothing explains becomes a gap (`recovery.rs`).

@@ -120,7 +120,8 @@ impl Reader {
         let shelf = shared.shelf(stream);
         let committed = shared.committed.borrow().get(stream.rank()).copied().unwrap_or(0);
         let (from, to) = (*seqs.start(), (*seqs.end()).min(committed));
-        let mut page = Filling { page: Page { next: from, ..Page::default() }, to, left: max_bytes };
+        let lost = shared.accounted(stream);
+        let mut page = Filling { page: Page { next: from, ..Page::default() }, to, left: max_bytes, lost };
         if from > to {
             return Ok(page.page);
         }
@@ -193,6 +194,8 @@ impl Reader {
             return Ok(Some(view));
         }
         self.make_way();
+        // The writer may have gone on, or the keeper removed it, since the asker looked.
+        let Some(segment) = &shelf.get(segment.first).filter(|s| !s.is_hollow()) else { return Ok(None) };
         let opened = open_verified(&self.shared, shelf, segment);
         let Some(view) = opened.map_err(|e| unavailable(shelf.stream, segment, &e))? else { return Ok(None) };
         self.open.push_back((shelf.stream, view.clone()));
@@ -209,6 +212,8 @@ struct Filling {
     page: Page,
     to: u64,
     left: usize,
+    /// Numbers in gaps: not given out, even where a removal was cut short after the gap was written.
+    lost: RangeSet,
 }
 
 impl Filling {
@@ -222,7 +227,7 @@ impl Filling {
                 if entry.seq > last {
                     return false;
                 }
-                if entry.seq < self.page.next {
+                if entry.seq < self.page.next || self.lost.contains(entry.seq) {
                     continue;
                 }
                 let size = entry.body.len() + ENTRY_OVERHEAD;
@@ -293,15 +298,23 @@ fn mend_segment(shared: &Shared, shelf: &Shelf, segment: &Segment) -> Result<Opt
         return Ok(None);
     }
     let salvaged = mend::rebuild(&shared.settings.dir, shelf.stream, segment, segment.last)?;
+    if !shelf.has(segment.first) {
+        // The keeper removed it meanwhile, with its own gap.
+        super::segment::remove_folder(&shelf.path(segment.first))?;
+        return Ok(None);
+    }
     let found = salvaged.as_ref().map(|(_, found)| found.clone()).unwrap_or_default();
-    let mut lost = 0;
+    let mut lost = 0_u64;
     for seqs in missing(segment, &shared.accounted(shelf.stream), &found) {
-        lost += seqs.end() - seqs.start() + 1;
+        lost = lost.saturating_add(seqs.end() - seqs.start()).saturating_add(1);
         let times = (Some(Timestamp(segment.from)), Some(Timestamp(segment.to)));
         shared.lose(super::ledger::Loss { stream: shelf.stream, seqs, times, exact: true, reason: GapReason::Damaged });
     }
     tracing::error!(stream = shelf.stream.as_str(), segment = segment.first, lost, "A segment was damaged and mended.");
-    shelf.replace(segment.first, salvaged.as_ref().map(|(s, _)| s.clone()));
+    // Where nothing is left, an empty line keeps the place: without it, a power cut before the keeper wrote the gap would
+    // leave nobody who knows of the numbers.
+    let hollow = || Segment { count: 0, bytes: 0, sealed: true, ..segment.clone() };
+    shelf.replace(segment.first, Some(salvaged.as_ref().map_or_else(hollow, |(s, _)| s.clone())));
     shared.nudge();
     shelf.persist()?;
     let Some((segment, _)) = salvaged else { return Ok(None) };

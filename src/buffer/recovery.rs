@@ -4,7 +4,7 @@
 //! |---|---|
 //! | marks in the store or in the mirror | same epoch; numbers go on above the larger reservation |
 //! | no marks, but a manifest | same epoch; numbers go on far above everything known ([`JUMP`]) |
-//! | nothing | a new epoch |
+//! | nothing, or empty manifests without marks: a first start cut short | a new epoch |
 //! | mirror only, no folder of a stream | same epoch; what was not delivered is a gap `store_replaced` |
 //! | a run that did not end by `close` | last stored to reservation is a gap `crash_uncommitted` |
 //! | a promised number that is not there | a gap `damaged` |
@@ -15,6 +15,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use super::batch;
+use super::delivered::Delivered;
 use super::files;
 use super::journal;
 use super::keeper::{ballast_path, min_block};
@@ -125,21 +126,36 @@ fn folders(dir: &Path) -> io::Result<BTreeSet<u64>> {
 pub(super) fn recover(settings: &Settings, now: Now, dropped: &BTreeSet<u64>) -> Result<Recovered, OpenError> {
     let found = marks::load(&settings.dir, &settings.mirror_dir);
     let mut manifests = Stream::ALL.map(|s| Manifest::load(&settings.dir.join(s.as_str())));
-    let known_epoch = manifests.iter().find_map(|m| match m {
-        files::Read::Good(manifest) => Some(manifest.epoch.clone()),
-        files::Read::Absent | files::Read::Damaged(_) => None,
-    });
-    let before = found.marks.clone();
+    let good = || manifests.iter().filter_map(good);
+    let known_epoch = good().next().map(|m| m.epoch.clone());
+    let known_boot = good().map(|m| m.boot).max().unwrap_or(0);
+    // The mirror of another store must not take this one's place.
+    let is_ours = |m: &Marks| found.own || known_epoch.as_ref().is_none_or(|epoch| *epoch == m.epoch);
+    let before = found.marks.clone().filter(is_ours);
+    let is_unused = before.is_none() && !found.damaged && !good().any(|m| !m.segments.is_empty());
+    let known_epoch = known_epoch.filter(|_| !(is_unused && is_without_segments(settings)));
     let epoch = before.as_ref().map(|m| m.epoch.clone()).or(known_epoch);
     let vanished = before.is_some() && !found.own && manifests.iter().all(|m| matches!(m, files::Read::Absent));
-    let (files, ledger) = match &epoch {
-        Some(_) => LedgerFiles::load(&settings.dir, &settings.mirror_dir),
-        None => (LedgerFiles::load(&settings.dir, &settings.mirror_dir).0, Ledger::default()),
-    };
     let is_new = epoch.is_none();
     let epoch = epoch.unwrap_or_else(|| new_epoch(now));
-    let mut state =
-        State { settings, before: before.as_ref(), epoch: &epoch, vanished, is_new, ledger: &ledger, dropped };
+    if is_new {
+        // Its numbers are of a store that is gone; in this one they are somebody else's.
+        journal::forget(&settings.dir).map_err(at(&settings.dir))?;
+    }
+    let (files, ledger) = LedgerFiles::load(&settings.dir, &settings.mirror_dir, &epoch);
+    let ledger = if is_new { ledger.emptied() } else { ledger };
+    let boot = before.as_ref().map_or(known_boot, |m| m.boot).saturating_add(1);
+    let delivered = Delivered::load(&settings.dir, &epoch);
+    let mut state = State {
+        settings,
+        before: before.as_ref(),
+        epoch: &epoch,
+        vanished,
+        is_new,
+        ledger: &ledger,
+        delivered: &delivered,
+        dropped,
+    };
     let mut streams = Vec::with_capacity(N);
     for (stream, manifest) in Stream::ALL.into_iter().zip(manifests.iter_mut()) {
         let manifest = std::mem::replace(manifest, files::Read::Absent);
@@ -153,14 +169,30 @@ pub(super) fn recover(settings: &Settings, now: Now, dropped: &BTreeSet<u64>) ->
     let losses = all.iter_mut().flatten().flat_map(|s| std::mem::take(&mut s.losses)).collect();
     let shelf = |r: usize, s: Option<&StreamStart>| {
         let segments = s.map(|s| s.segments.clone()).unwrap_or_default();
-        Shelf::new(retention::stream_of(r), &settings.dir, &epoch, segments)
+        Shelf::new(retention::stream_of(r), &settings.dir, &epoch, boot, segments)
     };
     let shelves = std::array::from_fn(|r| shelf(r, all.get(r).and_then(Option::as_ref)));
     let active = all.each_mut().map(|s| s.as_mut().and_then(|s| s.active.take()));
-    let marks = next_marks(before.as_ref(), &epoch, base, committed);
+    let marks = next_marks(before.as_ref(), &epoch, boot, base, committed);
     let recovered =
         Recovered { marks, base, committed, shelves, active, ledger, files, before, trouble: found.trouble };
     finish(settings, recovered, losses)
+}
+
+fn good(manifest: &files::Read<Manifest>) -> Option<&Manifest> {
+    match manifest {
+        files::Read::Good(manifest) => Some(manifest),
+        files::Read::Absent | files::Read::Damaged(_) => None,
+    }
+}
+
+/// Returns whether no stream has a segment: without marks beside it, that is a first start cut short. It gave no number.
+fn is_without_segments(settings: &Settings) -> bool {
+    let is_empty = |s: &Stream| {
+        let there = folders(&settings.dir.join(s.as_str()));
+        there.map_or_else(|e| e.kind() == io::ErrorKind::NotFound, |firsts| firsts.is_empty())
+    };
+    Stream::ALL.iter().all(is_empty)
 }
 
 /// Makes durable what was found out: losses first, then the manifests, then the marks with the new reservation.
@@ -188,16 +220,16 @@ fn finish(settings: &Settings, mut r: Recovered, losses: Vec<Loss>) -> Result<Re
     Ok(r)
 }
 
-fn next_marks(before: Option<&Marks>, epoch: &str, base: [u64; N], stored: [u64; N]) -> Marks {
+fn next_marks(before: Option<&Marks>, epoch: &str, boot: u32, base: [u64; N], stored: [u64; N]) -> Marks {
     let mut reserved = base;
     for (rank, n) in reserved.iter_mut().enumerate() {
         *n = n.saturating_add(min_block(rank));
     }
     Marks {
         format: 1,
-        write: before.map_or(0, |m| m.write) + 1,
+        write: before.map_or(0, |m| m.write).saturating_add(1),
         epoch: epoch.to_owned(),
-        boot: before.map_or(0, |m| m.boot) + 1,
+        boot,
         clean: false,
         reserved,
         stored,
@@ -220,6 +252,7 @@ struct State<'a> {
     vanished: bool,
     is_new: bool,
     ledger: &'a Ledger,
+    delivered: &'a Delivered,
     dropped: &'a BTreeSet<u64>,
 }
 
@@ -276,7 +309,12 @@ impl State<'_> {
         let failed =
             |e: SegmentError| OpenError::Segment { stream: stream.as_str(), why: e.to_string(), full: e.is_full() };
         for segment in promised {
-            r.segment(self.settings, segment, self.dropped).map_err(failed)?;
+            let was_dropped = stream == Stream::Telemetry && self.dropped.contains(&segment.first);
+            if was_dropped {
+                r.drop(&segment, &self.delivered.by_all(stream, &self.settings.consumers)).map_err(failed)?;
+            } else {
+                r.segment(self.settings, segment).map_err(failed)?;
+            }
         }
         if is_urgent(stream) {
             r.drain_journal(self.settings).map_err(failed)?;
@@ -358,15 +396,23 @@ fn described(dir: &Path, stream: Stream, first: u64) -> io::Result<Segment> {
 }
 
 impl Recovering {
-    fn segment(&mut self, settings: &Settings, segment: Segment, dropped: &BTreeSet<u64>) -> Result<(), SegmentError> {
+    /// The segment was removed at this start to make room: what was not delivered is lost.
+    fn drop(&mut self, segment: &Segment, delivered: &RangeSet) -> Result<(), SegmentError> {
+        for seqs in retention::undelivered(segment, delivered) {
+            self.lose(segment, seqs, GapReason::Quota);
+        }
+        self.explained.insert(segment.first..=segment.last);
+        Ok(remove_folder(&self.dir.join(segment.folder()))?)
+    }
+
+    fn segment(&mut self, settings: &Settings, segment: Segment) -> Result<(), SegmentError> {
         let path = self.dir.join(segment.folder());
+        if segment.is_hollow() {
+            self.lose(&segment, segment.first..=segment.last, GapReason::Damaged);
+            return Ok(remove_folder(&path)?);
+        }
         if !db_file(&path).exists() {
-            let reason = if self.stream == Stream::Telemetry && dropped.contains(&segment.first) {
-                GapReason::Quota
-            } else {
-                GapReason::Damaged
-            };
-            self.lose(&segment, segment.first..=segment.last, reason);
+            self.lose(&segment, segment.first..=segment.last, GapReason::Damaged);
             return Ok(remove_folder(&path)?);
         }
         if segment.sealed {
@@ -449,7 +495,11 @@ impl Recovering {
     /// Puts what the journal has above everything stored into a segment.
     fn drain_journal(&mut self, settings: &Settings) -> Result<(), SegmentError> {
         let last = self.segments.iter().map(|s| s.last).max().unwrap_or(0).max(self.known);
-        let mut entries = journal::entries(&settings.dir, self.stream)?;
+        let mut entries = journal::entries(&settings.dir, self.stream).unwrap_or_else(|error| {
+            // Its numbers become a gap like any that a crash left uncommitted; the store must open.
+            tracing::error!(stream = self.stream.as_str(), %error, "The journal cannot be read.");
+            Vec::new()
+        });
         entries.retain(|e| e.seq > last && !self.accounted.contains(e.seq));
         let Some(first) = entries.first().map(|e| e.seq) else { return Ok(()) };
         tracing::warn!(stream = self.stream.as_str(), count = entries.len(), "Records are taken from the journal.");

@@ -88,7 +88,7 @@ pub struct Report {
 pub fn describe(dir: &Path, mirror_dir: &Path) -> Result<Report, ReportError> {
     let found = marks::load(dir, mirror_dir);
     let Some(marks) = found.marks else { return Err(ReportError::NoStore(dir.to_owned())) };
-    let (_, ledger) = LedgerFiles::load(dir, mirror_dir);
+    let (_, ledger) = LedgerFiles::load(dir, mirror_dir, &marks.epoch);
     let delivered = Delivered::load(dir, &marks.epoch);
     let streams = Stream::ALL
         .into_iter()

@@ -54,12 +54,12 @@ pub(super) fn plan(shelves: &[Shelved; N], other: u64, quota: u64, pressure: boo
             if is_aged(shelf, n, segment, newest) {
                 plan.remove.push((rank, segment.first, Why::Aged));
             } else {
-                *bytes += segment.bytes;
+                *bytes = bytes.saturating_add(segment.bytes);
                 left.push(segment);
             }
         }
     }
-    let total = |bytes: &[u64; N]| bytes.iter().sum::<u64>().saturating_add(other);
+    let total = |bytes: &[u64; N]| bytes.iter().copied().fold(other, u64::saturating_add);
     let target = if pressure && plan.remove.is_empty() { quota.min(total(&bytes).saturating_sub(1)) } else { quota };
     for (rank, (shelf, left)) in shelves.iter().zip(&left).enumerate().skip(NEVER_BEFORE_TIME).rev() {
         for segment in left.iter().filter(|s| s.sealed) {

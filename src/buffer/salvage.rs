@@ -95,8 +95,8 @@ pub(super) fn covered<'a>(headers: impl Iterator<Item = &'a Header>) -> RangeSet
     let mut next_part = (0, 0);
     for h in headers {
         let follows = if h.part == 0 { true } else { next_part == (h.first, h.part) };
-        next_part = if follows { (h.first, h.part + 1) } else { (0, 0) };
-        if follows && h.count > 0 && h.part + 1 == h.parts {
+        next_part = if follows { (h.first, h.part.saturating_add(1)) } else { (0, 0) };
+        if follows && h.count > 0 && h.part.saturating_add(1) == h.parts {
             set.insert(h.first..=h.last());
         }
     }

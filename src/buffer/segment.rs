@@ -10,6 +10,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -101,7 +102,8 @@ fn open_db(path: &Path) -> Result<sled::Db, SegmentError> {
             other => return other,
         }
     }
-    Err(SegmentError::Sled(format!("`{}` stays locked", path.display())))
+    // Another handle is slow to close; nothing is damaged.
+    Err(io::Error::new(io::ErrorKind::WouldBlock, format!("`{}` stays locked", path.display())).into())
 }
 
 /// One tree of a segment: the unit of the time index.
@@ -192,7 +194,7 @@ impl View {
                     } else if header.part != due {
                         continue;
                     }
-                    due = header.part + 1;
+                    due = header.part.saturating_add(1);
                     parts.extend_from_slice(value.get(HEADER..).unwrap_or_default());
                     if due < header.parts {
                         continue;
@@ -310,7 +312,12 @@ impl Active {
             self.raw.sync_data()?;
             Ok(())
         })?;
-        self.uncommitted.bytes = disk::allocated(&self.raw.metadata()?);
+        let meta = self.raw.metadata()?;
+        if meta.nlink() == 0 {
+            // Somebody deleted it under us: what goes into it now is gone with the handle.
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the segment was deleted").into());
+        }
+        self.uncommitted.bytes = disk::allocated(&meta);
         self.segment = self.uncommitted.clone();
         Ok(())
     }
@@ -342,9 +349,10 @@ pub(super) fn let_go<T>(handle: T) {
     }
 }
 
-/// Removes a folder and all in it; one that is not there is no error.
+/// Removes a folder and all in it, or a file that stands in its place; one that is not there is no error.
 pub(super) fn remove_folder(path: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => disk::remove_file_if_there(path),
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),
     }

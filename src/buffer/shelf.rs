@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use super::files::lock;
 use super::manifest::{Manifest, Segment, folder};
 use super::segment::{Active, View};
+use crate::domain::ranges::RangeSet;
 use crate::domain::record::Stream;
 
 /// The segments of one stream.
@@ -20,6 +21,7 @@ pub(super) struct Shelf {
     /// The stream's folder.
     pub(super) dir: PathBuf,
     epoch: String,
+    boot: u32,
     state: Mutex<State>,
     file: Mutex<()>,
 }
@@ -31,18 +33,18 @@ struct State {
 }
 
 impl Shelf {
-    /// Returns the shelf of `stream` in the store's folder `dir` with these segments.
-    pub(super) fn new(stream: Stream, dir: &Path, epoch: &str, segments: Vec<Segment>) -> Self {
+    /// Returns the shelf of `stream` in the store's folder `dir` with these segments, for the run `boot` of `epoch`.
+    pub(super) fn new(stream: Stream, dir: &Path, epoch: &str, boot: u32, segments: Vec<Segment>) -> Self {
         let segments = segments.into_iter().map(|s| (s.first, s)).collect();
         let state = Mutex::new(State { segments, active: None });
-        Self { stream, dir: dir.join(stream.as_str()), epoch: epoch.to_owned(), state, file: Mutex::new(()) }
+        Self { stream, dir: dir.join(stream.as_str()), epoch: epoch.to_owned(), boot, state, file: Mutex::new(()) }
     }
 
     /// Writes the manifest as it stands.
     pub(super) fn persist(&self) -> io::Result<()> {
         let _order = lock(&self.file);
         let segments = lock(&self.state).segments.clone();
-        Manifest::store(&self.epoch, &segments, &self.dir)
+        Manifest::store(&self.epoch, self.boot, &segments, &self.dir)
     }
 
     /// Returns the folder of the segment that begins with `first`.
@@ -64,6 +66,17 @@ impl Shelf {
     /// Returns the first number kept, where there is one.
     pub(super) fn first_kept(&self) -> Option<u64> {
         lock(&self.state).segments.values().find(|s| s.has_records()).map(|s| s.first)
+    }
+
+    /// Returns the segment that begins with `first` as it stands now.
+    pub(super) fn get(&self, first: u64) -> Option<Segment> {
+        lock(&self.state).segments.get(&first).cloned()
+    }
+
+    /// Forgets the segments of which nothing is left and whose numbers are all in `accounted`, the durable ledger.
+    pub(super) fn forget_hollow(&self, accounted: &RangeSet) {
+        let mut state = lock(&self.state);
+        state.segments.retain(|_, s| !(s.is_hollow() && accounted.covers(s.first..=s.last)));
     }
 
     /// Returns whether the segment is still one of the stream's.

@@ -1,7 +1,9 @@
 //! The handles of an open store: what the rest of the gateway holds.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -109,8 +111,8 @@ struct Threads {
 /// The folder cannot be used, another process has it, or the disk is full and nothing may be removed.
 pub fn open(settings: Settings, now: Now) -> Result<Opened, OpenError> {
     let dir = settings.dir.clone();
-    std::fs::create_dir_all(&dir).map_err(at(&dir))?;
-    let mirror = std::fs::create_dir_all(&settings.mirror_dir).err();
+    create_durably(&dir).map_err(at(&dir))?;
+    let mirror = create_durably(&settings.mirror_dir).err();
     let lock = disk::lock_exclusive(&dir.join("lock")).map_err(at(&dir))?.ok_or(OpenError::Locked(dir.clone()))?;
     let mut dropped = BTreeSet::new();
     let mut attempts = 0;
@@ -127,6 +129,14 @@ pub fn open(settings: Settings, now: Now) -> Result<Opened, OpenError> {
     };
     recovered.trouble.extend(mirror.map(|e| e.to_string()));
     start(settings, now, lock, recovered)
+}
+
+/// Creates a folder and those above it; a power cut does not take it away again with all that was synced in it.
+fn create_durably(dir: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|a| !a.as_os_str().is_empty() && !a.exists()).collect();
+    std::fs::create_dir_all(dir)?;
+    let parents = missing.into_iter().filter_map(Path::parent);
+    parents.filter(|p| !p.as_os_str().is_empty()).try_for_each(disk::sync_dir)
 }
 
 fn start(

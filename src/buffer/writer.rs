@@ -157,13 +157,14 @@ impl Writer {
 
     /// Commits lane `n` if it is due, however often that takes; gives up only when the store ends.
     fn settle(&mut self, n: usize, now: Mono, all: bool) {
-        let Some(lane) = self.lanes.get_mut(n) else { return };
-        if lane.pending.is_empty() || !(all || lane.due.is_some_and(|due| due <= now)) {
+        let is_due = |l: &Lane| !l.pending.is_empty() && (all || l.due.is_some_and(|due| due <= now));
+        if !self.lanes.get(n).is_some_and(is_due) {
             return;
         }
         let mut pause = RETRY_INITIAL;
         loop {
             let before = mono_now();
+            let Some(lane) = self.lanes.get_mut(n) else { return };
             match lane.commit(&self.shared) {
                 Ok(()) => {
                     self.shared.note_commit(mono_now().since(before));
@@ -174,19 +175,52 @@ impl Writer {
             if self.shared.is_killed() {
                 return;
             }
-            if let Some(journal) = self.journal.as_mut() {
-                journal.rescue(&self.shared, lane.stream, &lane.pending);
-            }
+            let journaled = self.journal.as_mut().map_or(0, |j| j.rescue(&self.shared, lane.stream, &lane.pending));
             if self.shared.is_closing() {
-                lane.give_up(&self.shared);
-                break;
+                // The journal must keep what it has: it is not settled.
+                return lane.give_up(&self.shared, journaled);
             }
-            std::thread::sleep(pause);
+            self.wait(pause);
             pause = (pause * 2).min(RETRY_MAX);
         }
         self.shared.set_trouble(self.name, None);
-        if let Some(journal) = self.journal.as_mut() {
+        if let (Some(journal), Some(lane)) = (self.journal.as_mut(), self.lanes.get(n)) {
             journal.settled(&self.shared, lane.stream);
+        }
+    }
+
+    /// Waits before the next attempt of a failed store. Where there is a journal, what comes meanwhile goes into it at
+    /// once: a gate waits for that.
+    fn wait(&mut self, pause: Duration) {
+        if self.journal.is_none() {
+            return std::thread::sleep(pause);
+        }
+        let until = mono_now() + pause;
+        self.rescue_all();
+        loop {
+            let left = until.since(mono_now());
+            if left.is_zero() || self.shared.is_closing() {
+                return;
+            }
+            if self.lanes.iter().map(|l| l.pending.len()).sum::<usize>() >= URGENT_QUEUE {
+                return std::thread::sleep(left);
+            }
+            match self.jobs.recv_timeout(left.min(IDLE)) {
+                Ok(Job::Record(stream, entry)) => self.take(stream, entry),
+                Ok(Job::Wake) | Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return std::thread::sleep(left),
+            }
+            while let Ok(Job::Record(stream, entry)) = self.jobs.try_recv() {
+                self.take(stream, entry);
+            }
+            self.rescue_all();
+        }
+    }
+
+    fn rescue_all(&mut self) {
+        let Some(journal) = self.journal.as_mut() else { return };
+        for lane in &self.lanes {
+            journal.rescue(&self.shared, lane.stream, &lane.pending);
         }
     }
 
@@ -209,6 +243,7 @@ impl Lane {
         let shelf = shared.shelf(self.stream);
         if self.active.is_none() {
             self.active = Some(begin(shelf, first)?);
+            shared.set_trouble("seal", None);
         }
         let Some(active) = self.active.as_mut() else { return Ok(()) };
         let from_block = active.n_blocks().saturating_sub(1);
@@ -269,9 +304,9 @@ impl Lane {
         }
     }
 
-    /// The store ends and will not take these.
-    fn give_up(&mut self, shared: &Shared) {
-        for entry in &self.pending {
+    /// The store ends and will not take these. Those up to `journaled` are in the journal: the next start takes them.
+    fn give_up(&mut self, shared: &Shared, journaled: u64) {
+        for entry in self.pending.iter().filter(|e| e.seq > journaled) {
             shared.lose_exact(self.stream, entry.seq..=entry.seq, Some(entry.stamp.wall), GapReason::StoreFailed);
         }
         self.clear();
