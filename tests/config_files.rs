@@ -297,3 +297,16 @@ proptest! {
         drop(with_points(format!("{header}\n{}\n", cells.join(",")).as_bytes()));
     }
 }
+
+#[test]
+fn more_points_than_records_can_name_are_refused() {
+    let dir = small("");
+    // Sixteen bits of 4,097 registers: one more than 65,536 points.
+    let row = |n: u32| format!("u{n},T{n},one,d,holding,{},bit{}\n", n / 16, n % 16);
+    points(&dir, &(0..65_537).map(row).collect::<String>());
+    let said = load(dir.path()).unwrap_err().to_string();
+    assert!(said.contains("one device has 65537 points"), "{}", said.lines().take(6).collect::<Vec<_>>().join("\n"));
+    points(&dir, &(0..65_536).map(row).collect::<String>());
+    let said = load(dir.path()).err().map(|problems| problems.to_string()).unwrap_or_default();
+    assert!(!said.contains("one device has"), "{said}");
+}

@@ -12,6 +12,8 @@ use crate::field::settings::{Device, PollClass};
 
 /// Poll classes one device may use: its points name them by one byte.
 const MAX_CLASSES: usize = 256;
+/// Devices of a gateway, and points of a device: records name either by two bytes.
+const MAX_INDEXED: usize = 65_536;
 
 /// Returns what the point table may refer to.
 pub(super) fn known(file: &DevicesFile) -> Known {
@@ -35,6 +37,12 @@ pub(super) fn join(
         by_device.entry(point.device).or_default().push(point);
     }
     let DevicesFile { classes, devices, .. } = file;
+    if let Some(row) = devices.get(MAX_INDEXED) {
+        let count = devices.len();
+        let what = say!("共有 {count} 台设备", "there are {count} devices");
+        let instead = say!("一个网关最多 {MAX_INDEXED} 台", "one gateway has at most {MAX_INDEXED}");
+        out.error(row.spot.clone(), Wrong::new(what, instead));
+    }
     let joined = devices.into_iter().enumerate().map(|(index, row)| {
         let points = by_device.remove(&index).unwrap_or_default();
         check(&row, &points, out);
@@ -49,6 +57,12 @@ fn check(row: &DeviceRow, points: &[PointRow], out: &mut Findings) {
         let what = say!("设备 `{id}` 没有测点，不会被读取", "device `{id}` has no points and is not read");
         let instead = say!("请在 points.csv 加上测点，或删去此设备", "add points in points.csv, or remove the device");
         out.warn(row.spot.clone(), Wrong::new(what, instead));
+    }
+    if points.len() > MAX_INDEXED {
+        let count = points.len();
+        let what = say!("一台设备有 {count} 个测点", "one device has {count} points");
+        let instead = say!("最多 {MAX_INDEXED} 个", "use at most {MAX_INDEXED}");
+        out.error(row.spot.clone(), Wrong::new(what, instead));
     }
     let classes: std::collections::BTreeSet<_> = points.iter().map(|p| p.class.as_str()).collect();
     if classes.len() > MAX_CLASSES {
