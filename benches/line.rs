@@ -264,6 +264,8 @@ fn backlog(args: &Args) {
             usage.rss_peak >> 20
         );
         gateway.kill9();
+        // What the broker still held of this run must not be taken for the next one's first word.
+        live(Duration::from_secs(2));
     }
 }
 

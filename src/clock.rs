@@ -12,17 +12,23 @@ use tokio::time::Instant;
 use crate::domain::time::{ClockTrust, Mono, Now, Timestamp};
 use crate::sys;
 
+/// A difference between the kernel's two clocks below this is the time between reading them.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(50);
+
 /// A handle to the machine's clocks. Cheap to clone; all clones share the trust last read from the kernel.
 #[derive(Clone, Debug)]
 pub struct Clock {
     origin: Instant,
     origin_mono: Duration,
+    origin_slept: Duration,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
     trust: AtomicU8,
+    /// How long the machine has slept since the origin: tokio's time leaves it out, ours does not.
+    slept_ms: AtomicU64,
     max_error_us: AtomicU64,
     steps: AtomicU64,
     last_step_ms: AtomicI64,
@@ -34,8 +40,10 @@ impl Clock {
         let clock = Self {
             origin: instant_now(),
             origin_mono: sys::clock::boottime(),
+            origin_slept: sys::clock::slept().unwrap_or_default(),
             shared: Arc::new(Shared {
                 trust: AtomicU8::new(code_of(ClockTrust::Unsynced)),
+                slept_ms: AtomicU64::new(0),
                 max_error_us: AtomicU64::new(0),
                 steps: AtomicU64::new(0),
                 last_step_ms: AtomicI64::new(0),
@@ -47,12 +55,27 @@ impl Clock {
 
     /// Returns all clocks at this instant.
     pub fn now(&self) -> Now {
+        self.notice_sleep();
         Now { mono: self.mono(), wall: wall_now(), trust: self.trust() }
     }
 
     /// Returns monotonic time.
     pub fn mono(&self) -> Mono {
-        Mono(self.origin_mono + instant_now().saturating_duration_since(self.origin))
+        Mono(self.origin_mono + self.slept() + instant_now().saturating_duration_since(self.origin))
+    }
+
+    /// A machine that slept wakes up with its wall clock gone on: without this it would look like a step of that clock.
+    fn notice_sleep(&self) {
+        let Some(slept) = sys::clock::slept() else { return };
+        let slept = slept.saturating_sub(self.origin_slept);
+        if slept >= self.slept() + SHORTEST_SLEEP {
+            let ms = u64::try_from(slept.as_millis()).unwrap_or(u64::MAX);
+            self.shared.slept_ms.fetch_max(ms, Ordering::Relaxed);
+        }
+    }
+
+    fn slept(&self) -> Duration {
+        Duration::from_millis(self.shared.slept_ms.load(Ordering::Relaxed))
     }
 
     /// Returns the trust in wall time as of the last [`Clock::refresh_trust`].
@@ -100,7 +123,7 @@ impl Clock {
 
     /// Waits until `at`; returns at once when it has passed.
     pub async fn sleep_until(&self, at: Mono) {
-        tokio::time::sleep_until(self.origin + at.0.saturating_sub(self.origin_mono)).await;
+        tokio::time::sleep_until(self.origin + at.0.saturating_sub(self.origin_mono + self.slept())).await;
     }
 
     /// Waits until `at`, or for ever when there is nothing to wait for.
@@ -139,5 +162,33 @@ fn trust_of(code: u8) -> ClockTrust {
         2 => ClockTrust::Synced,
         1 => ClockTrust::Holdover,
         _ => ClockTrust::Unsynced,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn time_that_the_machine_slept_counts_and_is_not_waited_for_again() {
+        let clock = Clock::system();
+        let began = clock.mono();
+        clock.sleep_until(began + Duration::from_secs(5)).await;
+        let awake = clock.mono();
+        assert!(awake.since(began).abs_diff(Duration::from_secs(5)) <= Duration::from_millis(2), "{awake:?}");
+        clock.shared.slept_ms.store(3_600_000, Ordering::Relaxed);
+        assert_eq!(clock.mono().since(awake), Duration::from_secs(3600));
+        clock.sleep_until(began + Duration::from_secs(3_606)).await;
+        let woken = clock.mono().since(began + Duration::from_secs(3_606));
+        assert!(woken <= Duration::from_millis(2), "{woken:?}");
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_did_not_sleep_has_no_sleep_however_often_it_is_asked() {
+        let clock = Clock::system();
+        for _ in 0..10_000 {
+            clock.now();
+        }
+        assert_eq!(clock.slept(), Duration::ZERO);
     }
 }

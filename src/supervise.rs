@@ -396,7 +396,7 @@ mod tests {
         let (began_tx, began) = tokio::sync::oneshot::channel();
         supervisor.core("stuck", CancellationToken::new(), async move {
             began_tx.send(()).ok();
-            drop(blocked.recv());
+            blocked.recv().ok();
             Ok(())
         });
         began.await.unwrap();

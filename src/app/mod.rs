@@ -51,7 +51,7 @@ use crate::domain::field_event::FieldEvent;
 use crate::domain::record::Boot;
 use crate::domain::registry::Registry;
 use crate::domain::snapshot::UplinkStatus;
-use crate::state::registry::RegistryBook;
+use crate::state::registry::{RegistryBook, Revision};
 use crate::state::{State, StateError};
 use crate::supervise::{CoreFailed, Pulse, Supervisor};
 use crate::{sys, uplink, web};
@@ -187,12 +187,7 @@ impl Gateway {
         let clock = Clock::system();
         let (files, also) = watch::channel(config.files.clone());
         let folder = housekeeping::Folder::new(config_dir.clone(), also);
-        let state = State::open(&config.state_dir).map_err(StartError::State)?;
-        let book = RegistryBook::new(state.clone());
-        let revision = book.revision_of(&config.specs).map_err(StartError::State)?;
-        // Before the store is open: what fails up to here leaves no trace in it.
-        let listener = bind(config.web.listen).await?;
-        let opened = open_store(&config, &clock).await?;
+        let Foundation { book, revision, listener, opened } = lay_foundation(&config, &clock).await?;
         let web_addr = listener.local_addr().unwrap_or(config.web.listen);
 
         let mut links = Links::new();
@@ -408,6 +403,23 @@ impl Gateway {
             }
         });
     }
+}
+
+/// What everything stands on.
+struct Foundation {
+    book: RegistryBook,
+    revision: Revision,
+    listener: TcpListener,
+    opened: buffer::Opened,
+}
+
+/// Does everything that may fail at a start; the store last, so that what fails before leaves no trace in it.
+async fn lay_foundation(config: &Config, clock: &Clock) -> Result<Foundation, StartError> {
+    let book = RegistryBook::new(State::open(&config.state_dir).map_err(StartError::State)?);
+    let revision = book.revision_of(&config.specs).map_err(StartError::State)?;
+    let listener = bind(config.web.listen).await?;
+    let opened = open_store(config, clock).await?;
+    Ok(Foundation { book, revision, listener, opened })
 }
 
 async fn open_store(config: &Config, clock: &Clock) -> Result<buffer::Opened, StartError> {

@@ -18,6 +18,15 @@ pub fn boottime() -> Duration {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
 }
 
+/// Returns how long the machine has slept since its start: what `CLOCK_MONOTONIC` leaves out. `None` when the two clocks
+/// could not be read together.
+pub fn slept() -> Option<Duration> {
+    let monotonic = || clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).ok();
+    let (before, with_sleep, after) = (monotonic()?, clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?, monotonic()?);
+    let together = after.saturating_sub(before) < Duration::from_millis(1);
+    together.then(|| Duration::from(with_sleep).saturating_sub(before))
+}
+
 /// Returns the kernel's word on its wall clock; unsynced when it gives none.
 #[expect(unsafe_code, reason = "adjtimex has no safe wrapper in nix; read-only call")]
 pub fn kernel_state() -> KernelClock {
