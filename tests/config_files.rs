@@ -310,3 +310,32 @@ fn more_points_than_records_can_name_are_refused() {
     let said = load(dir.path()).err().map(|problems| problems.to_string()).unwrap_or_default();
     assert!(!said.contains("one device has"), "{said}");
 }
+
+#[test]
+fn a_certificate_where_the_key_belongs_is_found_before_the_first_connection() {
+    let dir = small("");
+    let pem = |what: &str| format!("-----BEGIN {what}-----\nAAAA\n-----END {what}-----\n");
+    fs::write(dir.path().join("cert.pem"), pem("CERTIFICATE")).unwrap();
+    fs::write(dir.path().join("key.pem"), pem("EC PRIVATE KEY")).unwrap();
+    let with = |ca: &str, cert: &str, key: &str| {
+        let tls = format!("[mqtt.tls]\nca_file = \"{ca}\"\ncert_file = \"{cert}\"\nkey_file = \"{key}\"\n");
+        fs::write(dir.path().join("uplink.toml"), format!("[mqtt]\nhost = \"127.0.0.1\"\n{tls}")).unwrap();
+        load(dir.path()).map(drop).map_err(|problems| problems.to_string())
+    };
+    assert_eq!(with("cert.pem", "cert.pem", "key.pem"), Ok(()));
+    let told = with("key.pem", "cert.pem", "cert.pem").unwrap_err();
+    assert!(told.contains("key.pem` holds no `-----BEGIN CERTIFICATE-----`"), "{told}");
+    assert!(told.contains("cert.pem` holds no `PRIVATE KEY-----`"), "{told}");
+}
+
+#[test]
+fn two_devices_of_one_id_are_found_also_when_one_has_another_mistake() {
+    let dir = small("");
+    fs::write(
+        dir.path().join("devices.toml"),
+        "[[device]]\nid = \"d\"\nhost = \"127.0.0.1\"\n[[device]]\nid = \"d\"\n",
+    )
+    .unwrap();
+    let told = load(dir.path()).map(drop).unwrap_err().to_string();
+    assert!(told.contains("`host` is missing") && told.contains("`d` is used twice"), "{told}");
+}

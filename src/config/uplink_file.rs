@@ -123,8 +123,11 @@ fn tls(mut section: Section<'_>, dir: &Path, files: &mut Vec<PathBuf>, out: &mut
     let ca = section.need("ca_file", &Located(dir), "\"ca.pem\"", out);
     let cert = section.read("cert_file", &Located(dir), out);
     let key = section.read("key_file", &Located(dir), out);
-    for got in [&ca, &cert, &key].into_iter().flatten() {
-        check_pem(got, files, out);
+    for got in [&ca, &cert].into_iter().flatten() {
+        check_pem(got, b"-----BEGIN CERTIFICATE-----", files, out);
+    }
+    if let Some(got) = &key {
+        check_pem(got, b"PRIVATE KEY-----", files, out);
     }
     if cert.is_some() != key.is_some() {
         let what = say!("cert_file 与 key_file 只写了一个", "only one of cert_file and key_file is given");
@@ -189,14 +192,17 @@ fn check_secret(secret: &[u8], spot: Spot, out: &mut Findings) {
     }
 }
 
-fn check_pem(got: &Got<PathBuf>, files: &mut Vec<PathBuf>, out: &mut Findings) {
+/// A certificate where the key belongs is found here, not at the first connection.
+fn check_pem(got: &Got<PathBuf>, holds: &[u8], files: &mut Vec<PathBuf>, out: &mut Findings) {
     files.push(got.value.clone());
     let Some(bytes) = readable(got, out) else { return };
-    let marker = b"-----BEGIN ";
-    if !bytes.windows(marker.len()).any(|w| w == marker) {
-        let path = got.value.display();
-        let what = say!("`{path}` 不是 PEM 文件", "`{path}` is no PEM file");
-        let instead = say!("请用 PEM 格式（以 -----BEGIN 开头）", "give it in PEM form (it begins with -----BEGIN)");
+    if !bytes.windows(holds.len()).any(|w| w == holds) {
+        let (path, holds) = (got.value.display(), String::from_utf8_lossy(holds));
+        let what = say!("`{path}` 中没有 `{holds}`", "`{path}` holds no `{holds}`");
+        let instead = say!(
+            "请用 PEM 格式；ca_file 和 cert_file 是证书，key_file 是私钥",
+            "give it in PEM form; ca_file and cert_file are certificates, key_file is the private key"
+        );
         out.error(got.spot.clone(), Wrong::new(what, instead));
     }
 }

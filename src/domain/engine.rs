@@ -62,6 +62,9 @@ pub struct PlanDevice {
     pub class_of: Vec<u8>,
 }
 
+/// Ordinals and readings of one record.
+type Cells = Vec<(u16, Reading)>;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Engine {
@@ -380,7 +383,7 @@ impl Engine {
     }
 
     /// A record has one mode: what is still being commissioned travels apart, so that no test value passes for real.
-    fn by_mode(&self, index: usize, cells: Vec<(u16, Reading)>) -> (Vec<(u16, Reading)>, Vec<(u16, Reading)>) {
+    fn by_mode(&self, index: usize, cells: Cells) -> (Cells, Cells) {
         let points = self.registry.devices.get(index).map_or(&[][..], |d| &d.points);
         let is_real = |(ordinal, _): &(u16, Reading)| {
             points.get(usize::from(*ordinal)).is_none_or(|p| p.commissioning != Commissioning::Commissioning)

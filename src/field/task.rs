@@ -160,12 +160,14 @@ impl Runner {
             Outcome::Answered { answer, sent } => {
                 let was_up = unit.is_up();
                 unit.answered(class, &answer, sent, now, &mut self.rng, &mut self.out);
-                log_change(&device, was_up, unit.is_up(), "");
+                if !was_up && unit.is_up() {
+                    tracing::info!(device = %device.id, "Device answers.");
+                }
             }
             Outcome::Failed(Fault::Unreachable(reason)) => self.link_down(&reason, now),
             Outcome::Failed(fault) => {
                 let reason = fault.to_string();
-                log_change(&device, unit.is_up(), false, &reason);
+                log_down(unit, &reason);
                 unit.failed(&reason, now, &mut self.rng, &mut self.out);
             }
             Outcome::Vanished => {}
@@ -215,7 +217,7 @@ impl Runner {
     fn link_down(&mut self, reason: &str, now: Mono) {
         let until = now + self.backoff.fail(&mut self.rng);
         for unit in &mut self.units {
-            log_change(unit.device(), unit.is_up(), false, reason);
+            log_down(unit, reason);
             unit.down(reason, until, now, &mut self.out);
         }
     }
@@ -347,10 +349,9 @@ fn name_of(units: &[Unit], slot: DeviceSlot) -> String {
     units.iter().find(|unit| unit.slot() == slot).map(|unit| unit.device().id.to_string()).unwrap_or_default()
 }
 
-fn log_change(device: &Device, was_up: bool, is_up: bool, why: &str) {
-    match (was_up, is_up) {
-        (false, true) => tracing::info!(device = %device.id, "Device answers."),
-        (true, false) => tracing::warn!(device = %device.id, %why, "Device does not answer."),
-        (true, true) | (false, false) => {}
+/// Says it once, also of a device that never answered.
+fn log_down(unit: &Unit, why: &str) {
+    if !unit.is_down() {
+        tracing::warn!(device = %unit.device().id, %why, "Device does not answer.");
     }
 }

@@ -78,6 +78,11 @@ impl Unit {
         self.health == Health::Up
     }
 
+    /// Returns whether its last request failed.
+    pub fn is_down(&self) -> bool {
+        matches!(self.health, Health::Down { .. })
+    }
+
     /// Returns when each of its classes can go on.
     pub fn ready(&self) -> impl Iterator<Item = Ready> {
         self.classes.iter().enumerate().filter(|(_, class)| !class.is_empty()).map(|(index, class)| {

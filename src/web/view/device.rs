@@ -155,12 +155,17 @@ pub fn point(look: &Look, v: &Viewer<'_>, tag: &str, trend: String) -> Option<Pa
         Block::Panels(vec![now_panel(look, v, spec, view), meaning(v, device, spec), codes(v, spec)]),
         Block::Trend {
             href: v.link(&format!("/trend/{name}")),
-            title: format!("{} · {}", v.t(Text::LastHour), spec.unit),
+            title: titled(v.t(Text::LastHour), &spec.unit),
             html: trend,
         },
     ];
     let title = format!("{tag} {}", spec.name);
     Some(page(look, v, &format!("/point/{name}"), title, &format!("/events?point={name}"), blocks))
+}
+
+/// A unit stands behind the title where there is one.
+fn titled(title: &str, unit: &str) -> String {
+    if unit.is_empty() { title.to_owned() } else { format!("{title} · {unit}") }
 }
 
 fn now_panel(look: &Look, v: &Viewer<'_>, spec: &PointSpec, view: &PointView) -> Panel {

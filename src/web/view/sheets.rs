@@ -2,7 +2,7 @@
 
 use super::{ACK_LATE, Align, Block, Cell, Look, Page, Panel, Row, Table, Tone, Viewer};
 use super::{lasting, overview, page, waiting_of, waiting_total};
-use crate::domain::record::Stream;
+use crate::domain::record::{GapReason, Stream};
 use crate::domain::snapshot::{DeliveryStatus, SessionStatus};
 use crate::web::format;
 use crate::web::lang::{self, Text};
@@ -197,9 +197,12 @@ pub(super) fn disk_free(look: &Look, v: &Viewer<'_>) -> Cell {
     }
 }
 
-/// Lost records. They are abnormal as long as the platform has not been told; then they are an account of the past.
+/// Lost records. They are abnormal as long as the platform has not been told; then they are an account of the past. After
+/// a crash nobody knows better than the numbers reserved before it: the figure says that it is an upper bound.
 pub(super) fn lost(look: &Look, n: u64) -> Cell {
-    Cell::warn_if(n > 0 && look.store.gaps_open > 0, format::count(n))
+    let is_bound = n > 0 && look.store.lost.iter().any(|(why, n)| *why == GapReason::CrashUncommitted && *n > 0);
+    let figure = if is_bound { format!("≤ {}", format::count(n)) } else { format::count(n) };
+    Cell::warn_if(n > 0 && look.store.gaps_open > 0, figure)
 }
 
 /// Gaps that the platform has not acknowledged.

@@ -164,3 +164,18 @@ fn an_engine_that_does_not_answer_is_said_and_not_drawn_as_an_empty_park() {
     assert!(matches!(&page.blocks[0], Block::Notice(cell) if cell.tone == Tone::Bad));
     assert!(device(&look, &viewer(&zone), "plc-1").is_none());
 }
+
+#[test]
+fn what_a_crash_may_have_cost_is_shown_as_an_upper_bound() {
+    use crate::domain::record::GapReason;
+    use crate::domain::snapshot::StoreStatus;
+
+    let zone = Zone::utc();
+    let shown = |lost: Vec<(GapReason, u64)>| {
+        let mut look = look("TT101", read(1.0, 0));
+        look.store = Arc::new(StoreStatus { lost, ..StoreStatus::default() });
+        crate::web::html::page(&overview(&look, &viewer(&zone)))
+    };
+    assert!(shown(vec![(GapReason::CrashUncommitted, 8192)]).contains("≤ 8"));
+    assert!(!shown(vec![(GapReason::Quota, 8192)]).contains('≤'));
+}
