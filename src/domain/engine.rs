@@ -62,9 +62,6 @@ pub struct PlanDevice {
     pub class_of: Vec<u8>,
 }
 
-/// Ordinals and readings of one record.
-type Cells = Vec<(u16, Reading)>;
-
 /// See the module.
 #[derive(Debug)]
 pub struct Engine {
