@@ -380,7 +380,7 @@ impl Engine {
     }
 
     /// A record has one mode: what is still being commissioned travels apart, so that no test value passes for real.
-    fn by_mode(&self, index: usize, cells: Vec<(u16, Reading)>) -> (Vec<(u16, Reading)>, Vec<(u16, Reading)>) {
+    fn by_mode(&self, index: usize, cells: Cells) -> (Cells, Cells) {
         let points = self.registry.devices.get(index).map_or(&[][..], |d| &d.points);
         let is_real = |(ordinal, _): &(u16, Reading)| {
             points.get(usize::from(*ordinal)).is_none_or(|p| p.commissioning != Commissioning::Commissioning)
