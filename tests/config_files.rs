@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use parkgate::config::{self, Config, Loaded, Problems, Severity, disk_need, fingerprint, load, report};
+use parkgate::config::{self, Config, Loaded, Problems, Severity, disk_need, load, report};
 use parkgate::domain::registry::{Commissioning, Deadband};
 use parkgate::field::settings::{Encoding, Table};
 use proptest::prelude::*;
@@ -141,7 +141,7 @@ fn every_saving_of_a_table_gives_the_same_configuration() {
     for saving in savings {
         let again = with_points(&saving).unwrap_or_else(|problems| panic!("{problems}")).config;
         assert_eq!((&again.devices, &again.specs), (&first.devices, &first.specs));
-        assert_eq!(fingerprint(&again.specs), fingerprint(&first.specs));
+        assert_eq!(again.specs, first.specs);
     }
 }
 
@@ -228,16 +228,6 @@ fn a_wrong_device_or_class_is_told_once_not_at_every_point() {
         let others = found.0.iter().filter(|p| !p.what.en.contains("no poll class"));
         assert_eq!(others.count(), count, "{wrong}:\n{found}");
     }
-}
-
-#[test]
-fn the_fingerprint_is_of_meaning_not_of_addresses() {
-    let dir = small("");
-    let first = fingerprint(&loaded(dir.path()).specs);
-    points(&dir, "u1,T1,one,d,holding,7,u16\n");
-    assert_eq!(fingerprint(&loaded(dir.path()).specs), first);
-    points(&dir, "u1,T1,two,d,holding,0,u16\n");
-    assert_ne!(fingerprint(&loaded(dir.path()).specs), first);
 }
 
 #[test]

@@ -30,8 +30,11 @@ fn the_platform_of_the_tests_keeps_accounts_and_counters_over_a_broker_restart()
     let manners = Manners { acks: true, strict: true };
     let platform = Platform::start(broker.port(), "load-park", "gw-load", &manners);
     let topic = format!("{}/telemetry", platform.base());
-    publish_once(broker.port(), &topic, envelope("live", &[(1, "65534"), (2, "65535")]));
-    eventually(SOON, "two records", || platform.count(Stream::Telemetry) == 2);
+    // Until the platform has subscribed, what is published goes nowhere.
+    eventually(SOON, "two records", || {
+        publish_once(broker.port(), &topic, envelope("live", &[(1, "65534"), (2, "65535")]));
+        platform.count(Stream::Telemetry) == 2
+    });
 
     broker.stop();
     broker.resume();
@@ -55,8 +58,10 @@ fn the_platform_of_the_tests_acknowledges_only_when_told_to() {
     let (client, mut connection) =
         rumqttc::Client::new(rumqttc::MqttOptions::new("ack-watch", "127.0.0.1", broker.port()), 4);
     client.try_subscribe(format!("{}/ack", silent.base()), rumqttc::QoS::AtLeastOnce).unwrap();
-    publish_once(broker.port(), &format!("{}/telemetry", silent.base()), envelope("live", &[(1, "1"), (2, "2")]));
-    eventually(SOON, "two records", || silent.count(Stream::Telemetry) == 2);
+    eventually(SOON, "two records", || {
+        publish_once(broker.port(), &format!("{}/telemetry", silent.base()), envelope("live", &[(1, "1"), (2, "2")]));
+        silent.count(Stream::Telemetry) == 2
+    });
     // The watcher subscribes while nothing is acknowledged; then the platform may.
     for event in connection.iter() {
         match event.unwrap() {

@@ -34,7 +34,6 @@ mod address;
 mod cell;
 mod devices;
 pub mod disk;
-pub mod fingerprint;
 mod folder;
 mod gateway;
 mod join;
@@ -48,7 +47,6 @@ mod value;
 pub mod watch;
 
 pub use disk::{DiskNeed, disk_need};
-pub use fingerprint::fingerprint;
 pub use problem::{Problem, Problems, Severity, report};
 
 use problem::{Findings, Spot, Wrong, say};
