@@ -95,6 +95,12 @@ impl Feed {
         }
     }
 
+    /// Returns whether it is told whole before a planned end. All but telemetry, whose backlog may be hours long: a start
+    /// that is soon stopped must not leave its boot and registry records behind.
+    pub fn is_short(self) -> bool {
+        self != Self::Stream(Stream::Telemetry)
+    }
+
     /// Returns whether its live records wait for the store, for a while, before they leave.
     pub fn stored_first(self) -> bool {
         matches!(self, Self::Stream(Stream::Alarm | Stream::Passage))

@@ -117,7 +117,7 @@ impl<R: Registries> Outbox<R> {
         self.ledger = group;
     }
 
-    /// From now on nothing waits for company and no history is begun.
+    /// From now on nothing waits for company, and history is begun of the short feeds only.
     pub fn drain(&mut self) {
         self.draining = true;
     }
@@ -185,15 +185,23 @@ impl<R: Registries> Outbox<R> {
 
     /// Returns the reads that history needs now.
     pub fn reads(&mut self, now: Mono) -> Vec<(Feed, Read)> {
-        if self.draining {
-            return Vec::new();
-        }
-        Feed::ALL.into_iter().filter_map(|feed| Some((feed, self.feed(feed).wants_read(now)?))).collect()
+        let draining = self.draining;
+        Feed::ALL
+            .into_iter()
+            .filter(|feed| !draining || feed.is_short())
+            .filter_map(|feed| Some((feed, self.feed(feed).wants_read(now)?)))
+            .collect()
     }
 
     /// Returns whether nothing is queued live, in flight, or to be told to the store.
     pub fn is_idle(&self) -> bool {
         self.feeds.iter().all(Delivery::is_idle)
+    }
+
+    /// Returns whether nothing of the short feeds that `session` carries waits for delivery.
+    pub fn has_told_short(&self, session: Session) -> bool {
+        let mut feeds = Feed::ALL.into_iter().zip(&self.feeds).filter(|(f, _)| f.is_short() && f.session() == session);
+        feeds.all(|(_, delivery)| delivery.status().waiting == 0)
     }
 
     /// Returns how the feeds stand, in the order of [`Feed::ALL`].

@@ -26,7 +26,7 @@ use rumqttc::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::feed::Session;
@@ -90,6 +90,8 @@ pub struct Plan {
     pub topics: Arc<Topics>,
     /// Payload of the last will; sent by the urgent session.
     pub will: Vec<u8>,
+    /// Told by each session that comes up to those that still wait: alarms must not sit out a back-off of their own.
+    pub broker_is_back: Arc<Notify>,
 }
 
 /// How a connection ended.
@@ -117,9 +119,19 @@ pub async fn run(plan: Plan, events: mpsc::Sender<(Session, Event)>, clock: Cloc
         }
         tokio::select! {
             () = last.cancelled() => return,
-            () = clock.sleep_until(clock.mono() + jittered(delay, plan.settings.backoff_max)) => {}
+            () = pause(&plan, &clock, delay) => {}
         }
         delay = (delay * 2).min(plan.settings.backoff_max);
+    }
+}
+
+/// Waits out the back-off, or only its first step when another session comes up meanwhile.
+async fn pause(plan: &Plan, clock: &Clock, delay: Duration) {
+    let began = clock.mono();
+    let (first, max) = (plan.settings.backoff_initial, plan.settings.backoff_max);
+    tokio::select! {
+        () = clock.sleep_until(began + jittered(delay, max)) => {}
+        () = plan.broker_is_back.notified() => clock.sleep_until(began + jittered(first.min(delay), max)).await,
     }
 }
 
@@ -162,6 +174,7 @@ async fn attempt(
     if events.send((plan.session, Event::Up(link))).await.is_err() {
         return ended("the uplink has ended".to_owned());
     }
+    plan.broker_is_back.notify_waiters();
     tokio::select! {
         ended = drive(plan.session, eventloop, client.clone(), events) => ended,
         () = cut.cancelled() => ended("the broker did not answer".to_owned()),

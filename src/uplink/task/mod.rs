@@ -4,7 +4,7 @@
 //!   running ──stop──▶ draining ──idle, or DRAIN──▶ leaving ──`planned_offline` acknowledged, or FAREWELL──▶ ended
 //! ```
 //!
-//! While draining, live records still go out, history is not begun, acknowledgements are waited for and told to the
+//! While draining, live records still go out, history only of the short feeds (all but telemetry), acknowledgements are waited for and told to the
 //! store. Nothing here waits for anything but its inputs: reads and notes to the store are [`Jobs`], one at a time per
 //! feed; publishing is `try_publish` into a channel that [`super::flight`] keeps from being full.
 
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rumqttc::QoS;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::connection::Connection;
@@ -65,8 +65,15 @@ pub async fn run<S: Source, R: Registries>(inputs: Inputs<S, R>) -> Result<(), S
     let settings = Arc::new(inputs.settings.clone());
     let topics = Arc::new(Topics::new(&settings.park, &settings.gateway));
     let will = state::will(&inputs.identity.epoch, inputs.identity.boot);
+    let broker_is_back = Arc::new(Notify::new());
     let session = |session| {
-        let plan = Plan { session, settings: Arc::clone(&settings), topics: Arc::clone(&topics), will: will.clone() };
+        let plan = Plan {
+            session,
+            settings: Arc::clone(&settings),
+            topics: Arc::clone(&topics),
+            will: will.clone(),
+            broker_is_back: Arc::clone(&broker_is_back),
+        };
         session::run(plan, events_tx.clone(), inputs.clock.clone(), last.clone())
     };
     let (urgent, bulk, commands) = (session(Session::Urgent), session(Session::Bulk), session(Session::Commands));
@@ -248,13 +255,19 @@ impl<S: Source, R: Registries> Hub<S, R> {
         self.advance(now, live_open)
     }
 
+    /// Returns whether the short feeds are told, as far as their sessions are up.
+    fn has_told_short(&self) -> bool {
+        let up = |session: &Session| self.connections.get(session.index()).is_some_and(|c| c.link.is_some());
+        Session::ALL.iter().filter(|s| up(s)).all(|s| self.outbox.has_told_short(*s))
+    }
+
     /// Moves the end forward. Returns whether it is reached.
     fn advance(&mut self, now: Now, live_open: bool) -> bool {
         match self.phase {
             Phase::Running => false,
             Phase::Draining(until) => {
                 let told = self.telling.iter().all(|telling| !telling);
-                if (!live_open && self.outbox.is_idle() && told) || now.mono >= until {
+                if (!live_open && self.outbox.is_idle() && told && self.has_told_short()) || now.mono >= until {
                     self.publish_state(false, now);
                     self.tell_store();
                     self.last.cancel();
