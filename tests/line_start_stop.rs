@@ -25,10 +25,7 @@ fn no_gap(scene: &Scene) {
     }
 }
 
-/// An open defect of the gateway, not of the test: the registry record of the third start stays in the store, neither
-/// delivered nor in a gap, and the account does not close (2 of 2 runs on 2026-11-23, after the last merges).
 #[test]
-#[ignore = "open defect: the registry record of the third start is not delivered; must pass before issue 2 is resolved"]
 fn sigterm_delivers_what_was_read_and_the_next_start_has_no_gap() {
     let Some(scene) = Scene::set(10, 20, quick) else { return };
     for _ in 0..3 {

@@ -145,15 +145,14 @@ impl<R: Registries> Outbox<R> {
         if let Some(feed) = mine().find(|f| self.live_due(*f).is_some_and(|at| at <= now.mono)) {
             return self.build(feed, Lane::Live, self.limits.max_message, now);
         }
-        if self.draining {
-            return None;
-        }
         // Half a window each: one on the line while the other is acknowledged.
         let size = (flight.window() / 2).clamp(SMALL.min(self.limits.max_message), self.limits.max_message);
         if flight.history_room() < size {
             return None;
         }
-        let feed = mine().find(|f| self.feed(*f).head(Lane::History).is_some())?;
+        let draining = self.draining;
+        let mut served = mine().filter(|f| !draining || f.is_short());
+        let feed = served.find(|f| self.feed(*f).head(Lane::History).is_some())?;
         self.build(feed, Lane::History, size, now)
     }
 

@@ -162,6 +162,30 @@ fn live_goes_before_history_and_a_higher_rank_before_a_lower() {
     );
 }
 
+/// Stores the first record of `feed` and reads it as history.
+fn read_first(outbox: &mut Outbox<Empty>, feed: Feed) {
+    outbox.feed(feed).on_committed(1, 2);
+    outbox.feed(feed).settle();
+    outbox.feed(feed).settle();
+    let read = outbox.feed(feed).wants_read(Mono::default()).unwrap();
+    outbox.feed(feed).on_page(&read, vec![(1, 1, Item::Entry(entry(1, 1, "old")))], &[], Mono::default());
+}
+
+#[test]
+fn a_planned_end_tells_the_history_of_the_short_feeds_and_leaves_telemetry_to_the_next_start() {
+    const REGISTRY: Feed = Feed::Stream(Stream::Registry);
+    let mut outbox = outbox(64 << 10);
+    let flight = empty_flight();
+    read_first(&mut outbox, REGISTRY);
+    read_first(&mut outbox, TELEMETRY);
+    outbox.drain();
+    assert!(!outbox.has_told_short(Session::Bulk));
+    let messages: Vec<_> = std::iter::from_fn(|| outbox.next(Session::Bulk, &flight, now(0))).collect();
+    assert_eq!(messages.iter().map(|m| (m.feed, seqs(m))).collect::<Vec<_>>(), [(REGISTRY, vec![1])]);
+    assert_eq!(outbox.on_puback(messages[0].batch, Mono::default()), Some((REGISTRY, 1)));
+    assert!(outbox.has_told_short(Session::Bulk));
+}
+
 #[test]
 fn the_ledger_travels_as_a_stream_of_its_own() {
     let mut outbox = outbox(64 << 10);
