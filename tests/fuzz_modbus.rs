@@ -39,7 +39,7 @@ struct Server {
 impl Server {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port: listener.local_addr().unwrap().port() };
+        let endpoint = Endpoint::tcp("127.0.0.1", listener.local_addr().unwrap().port());
         let (replies, next) = mpsc::channel::<Vec<u8>>();
         std::thread::spawn(move || {
             while let (Ok((stream, _)), Ok(reply)) = (listener.accept(), next.recv()) {

@@ -70,7 +70,7 @@ fn device(n: usize, port: u16, registers: u16) -> Device {
     let point = |address| Point { class: 0, table, address, encoding, order, scale, offset, decimals, range };
     Device {
         id: DeviceId::new(format!("plc-{n}")),
-        endpoint: Endpoint { host: "127.0.0.1".to_owned(), port },
+        endpoint: Endpoint::tcp("127.0.0.1", port),
         unit: 1,
         timeout: Duration::from_secs(1),
         request_gap: Duration::ZERO,

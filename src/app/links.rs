@@ -12,7 +12,7 @@ use crate::domain::field_event::FieldEvent;
 use crate::domain::id::{DeviceId, DeviceSlot};
 use crate::domain::registry::DeviceSpec;
 use crate::field;
-use crate::field::settings::{Device, Endpoint, Link};
+use crate::field::settings::{Endpoint, Link, Source};
 use crate::state::registry::Revision;
 use crate::supervise::Supervisor;
 
@@ -27,7 +27,7 @@ pub(super) struct Links {
 #[derive(Clone, Debug)]
 struct Slotted {
     slot: DeviceSlot,
-    device: Arc<Device>,
+    source: Source,
     spec: Arc<DeviceSpec>,
 }
 
@@ -42,17 +42,17 @@ impl Links {
         Self::default()
     }
 
-    /// Gives slots to `devices` (with their specs in the same order) — the old one where a device is polled exactly as
+    /// Gives slots to `sources` (with their specs in the same order) — the old one where a device is polled exactly as
     /// before — and returns the engine's plan.
-    pub(super) fn plan(&mut self, devices: &[Arc<Device>], specs: &[Arc<DeviceSpec>], revision: Revision) -> Plan {
+    pub(super) fn plan(&mut self, sources: &[Source], specs: &[Arc<DeviceSpec>], revision: Revision) -> Plan {
         let before = std::mem::take(&mut self.devices);
-        let before: BTreeMap<&DeviceId, &Slotted> = before.iter().map(|old| (&old.device.id, old)).collect();
-        self.devices = devices
+        let before: BTreeMap<&DeviceId, &Slotted> = before.iter().map(|old| (old.source.id(), old)).collect();
+        self.devices = sources
             .iter()
             .zip(specs)
-            .map(|(device, spec)| {
-                let kept = before.get(&device.id).filter(|old| is_same(old, device, spec)).map(|old| old.slot);
-                Slotted { slot: kept.unwrap_or_else(|| self.take_slot()), device: device.clone(), spec: spec.clone() }
+            .map(|(source, spec)| {
+                let kept = before.get(source.id()).filter(|old| is_same(old, source, spec)).map(|old| old.slot);
+                Slotted { slot: kept.unwrap_or_else(|| self.take_slot()), source: source.clone(), spec: spec.clone() }
             })
             .collect();
         Plan {
@@ -88,7 +88,7 @@ impl Links {
             let stop = stop.child_token();
             let (link_tx, link_rx) = watch::channel(Arc::new(link));
             let (events, clock) = (events.clone(), clock.clone());
-            supervisor.restartable(format!("link {}:{}", endpoint.host, endpoint.port), stop.clone(), move |stop| {
+            supervisor.restartable(format!("link {endpoint}"), stop.clone(), move |stop| {
                 field::run_link(link_rx.clone(), events.clone(), clock.clone(), stop)
             });
             self.running.insert(endpoint, Running { link: link_tx, stop });
@@ -102,7 +102,8 @@ impl Links {
 
     fn by_endpoint(&self) -> BTreeMap<Endpoint, Link> {
         let mut links: BTreeMap<Endpoint, Link> = BTreeMap::new();
-        for Slotted { slot, device, .. } in &self.devices {
+        for Slotted { slot, source, .. } in &self.devices {
+            let Source::Modbus(device) = source;
             links
                 .entry(device.endpoint.clone())
                 .or_insert_with(|| Link { endpoint: device.endpoint.clone(), devices: Vec::new() })
@@ -119,15 +120,15 @@ impl Links {
 }
 
 /// The readings of a slot mean the same before and after: polled alike, and the same points behind the ordinals.
-fn is_same(old: &Slotted, device: &Device, spec: &DeviceSpec) -> bool {
-    *old.device == *device && old.spec.points.iter().map(|p| &p.uid).eq(spec.points.iter().map(|p| &p.uid))
+fn is_same(old: &Slotted, source: &Source, spec: &DeviceSpec) -> bool {
+    old.source == *source && old.spec.points.iter().map(|p| &p.uid).eq(spec.points.iter().map(|p| &p.uid))
 }
 
 fn plan_device(slotted: &Slotted) -> PlanDevice {
     PlanDevice {
         slot: slotted.slot,
-        classes: slotted.device.classes.iter().map(|c| c.interval).collect(),
-        class_of: slotted.device.points.iter().map(|p| p.class).collect(),
+        classes: slotted.source.classes().iter().map(|c| c.interval).collect(),
+        class_of: slotted.source.class_of(),
     }
 }
 
@@ -138,7 +139,7 @@ mod tests {
     use super::*;
     use crate::domain::registry::Registry;
     use crate::domain::registry::testing::registry_with;
-    use crate::field::settings::{Encoding, Point, PollClass, Table, WordOrder};
+    use crate::field::settings::{Device, Encoding, Point, PollClass, Table, WordOrder};
 
     /// Device `n` of two points, on a port where nobody listens.
     fn device(n: usize, port: u16) -> Arc<Device> {
@@ -155,7 +156,7 @@ mod tests {
         };
         Arc::new(Device {
             id: DeviceId::new(format!("d{n}")),
-            endpoint: Endpoint { host: "127.0.0.1".into(), port },
+            endpoint: Endpoint::tcp("127.0.0.1", port),
             unit: u8::try_from(n).unwrap(),
             timeout: Duration::from_secs(1),
             request_gap: Duration::ZERO,
@@ -178,8 +179,12 @@ mod tests {
         Revision { registry: Arc::new(Registry { rev: 1, devices: specs.to_vec() }), json: "{}".into() }
     }
 
+    fn sources(devices: &[Arc<Device>]) -> Vec<Source> {
+        devices.iter().cloned().map(Source::Modbus).collect()
+    }
+
     fn slots(links: &mut Links, devices: &[Arc<Device>], specs: &[Arc<DeviceSpec>]) -> Vec<u32> {
-        links.plan(devices, specs, revision(specs)).devices.iter().map(|d| d.slot.0).collect()
+        links.plan(&sources(devices), specs, revision(specs)).devices.iter().map(|d| d.slot.0).collect()
     }
 
     #[test]
@@ -209,7 +214,7 @@ mod tests {
         slots(&mut links, &devices, &specs);
         specs = changed(&specs, |spec| spec.points[0].name = "液位".into());
         specs = changed(&specs, |spec| spec.points[1].max_silence = Duration::from_secs(5));
-        let plan = links.plan(&devices, &specs, revision(&specs));
+        let plan = links.plan(&sources(&devices), &specs, revision(&specs));
         assert_eq!(plan.devices[0].slot, DeviceSlot(1));
         assert_eq!(plan.registry.devices, specs);
         specs = changed(&specs, |spec| spec.points.swap(0, 1));
@@ -222,7 +227,7 @@ mod tests {
         let specs = specs(1);
         let base = device(0, 1);
         let ways: [fn(&mut Device); 4] = [
-            |d| d.endpoint.port = 9,
+            |d| d.endpoint = Endpoint::tcp("127.0.0.1", 9),
             |d| d.timeout = Duration::from_secs(2),
             |d| d.points[0].scale = 0.1,
             |d| d.classes[0].interval = Duration::from_secs(5),
@@ -237,7 +242,11 @@ mod tests {
 
     fn running(links: &Links) -> Vec<(u16, Vec<u32>)> {
         let devices = |r: &Running| r.link.borrow().devices.iter().map(|(slot, _)| slot.0).collect();
-        links.running.iter().map(|(endpoint, r)| (endpoint.port, devices(r))).collect()
+        let port = |endpoint: &Endpoint| {
+            let Endpoint::Tcp { port, .. } = endpoint;
+            *port
+        };
+        links.running.iter().map(|(endpoint, r)| (port(endpoint), devices(r))).collect()
     }
 
     #[tokio::test]
@@ -248,7 +257,7 @@ mod tests {
         let stop = CancellationToken::new();
         let mut install = |links: &mut Links, devices: &[Arc<Device>]| {
             let specs = specs(devices.len());
-            links.plan(devices, &specs, revision(&specs));
+            links.plan(&sources(devices), &specs, revision(&specs));
             links.apply(&mut supervisor, &events, &clock, &stop);
         };
         install(&mut links, &[device(0, 1), device(1, 1), device(2, 2)]);

@@ -187,7 +187,7 @@ fn settings(id: &str, host: String, common: &Common) -> Device {
     let small = |n: i64| u16::try_from(n).unwrap_or(u16::MAX); // bounds were checked when read
     Device {
         id: DeviceId::new(id),
-        endpoint: Endpoint { host, port: small(common.port) },
+        endpoint: Endpoint::tcp(host, small(common.port)),
         unit: u8::try_from(common.unit).unwrap_or(u8::MAX),
         timeout: common.timeout,
         request_gap: common.request_gap,
@@ -223,15 +223,15 @@ fn check_ids(ids: &[Option<(String, Spot)>], out: &mut Findings) {
 
 /// The same unit behind the same address twice is one device polled twice, and its values under two names.
 fn check_units(devices: &[DeviceRow], out: &mut Findings) {
-    let mut seen: BTreeMap<(String, u16, u8), &DeviceRow> = BTreeMap::new();
+    let mut seen: BTreeMap<(String, u8), &DeviceRow> = BTreeMap::new();
     for row in devices {
         let Device { endpoint, unit, id, .. } = &row.device;
-        let key = (endpoint.host.to_ascii_lowercase(), endpoint.port, *unit);
+        let key = (endpoint.to_string().to_ascii_lowercase(), *unit);
         if let Some(first) = seen.insert(key, row).filter(|first| first.device.id != *id) {
-            let (host, port, first) = (&endpoint.host, endpoint.port, &first.device.id);
+            let first = &first.device.id;
             let what = say!(
-                "`{id}` 与 `{first}` 是同一地址 {host}:{port} 的同一单元号 {unit}",
-                "`{id}` and `{first}` are the same unit {unit} at {host}:{port}"
+                "`{id}` 与 `{first}` 是同一地址 {endpoint} 的同一单元号 {unit}",
+                "`{id}` and `{first}` are the same unit {unit} at {endpoint}"
             );
             let instead = say!(
                 "请改正 unit 或 host；若确是同一设备，请合并为一个",
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(file.devices[0].device.timeout, Duration::from_millis(300));
         assert_eq!(file.devices[0].counting.base, 1);
         assert_eq!(file.devices[1].device.timeout, Duration::from_secs(2));
-        assert_eq!(file.devices[1].device.endpoint.port, 1502);
+        assert_eq!(file.devices[1].device.endpoint, Endpoint::tcp("h", 1502));
     }
 
     #[test]

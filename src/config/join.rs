@@ -8,7 +8,7 @@ use super::devices::{DeviceRow, DevicesFile};
 use super::points::{Known, KnownDevice, PointRow};
 use super::problem::{Findings, Wrong, say};
 use crate::domain::registry::DeviceSpec;
-use crate::field::settings::{Device, PollClass};
+use crate::field::settings::{PollClass, Source};
 
 /// Poll classes one device may use: its points name them by one byte.
 const MAX_CLASSES: usize = 256;
@@ -31,7 +31,7 @@ pub(super) fn join(
     file: DevicesFile,
     points: Vec<PointRow>,
     out: &mut Findings,
-) -> (Vec<Arc<Device>>, Vec<Arc<DeviceSpec>>) {
+) -> (Vec<Source>, Vec<Arc<DeviceSpec>>) {
     let mut by_device: BTreeMap<usize, Vec<PointRow>> = BTreeMap::new();
     for point in points {
         by_device.entry(point.device).or_default().push(point);
@@ -73,7 +73,7 @@ fn check(row: &DeviceRow, points: &[PointRow], out: &mut Findings) {
     }
 }
 
-fn one(row: DeviceRow, points: Vec<PointRow>, classes: &BTreeMap<String, Duration>) -> (Arc<Device>, Arc<DeviceSpec>) {
+fn one(row: DeviceRow, points: Vec<PointRow>, classes: &BTreeMap<String, Duration>) -> (Source, Arc<DeviceSpec>) {
     let used = used(&points, classes);
     let class_of = |name: &str| used.iter().position(|c| c.name == name).and_then(|i| u8::try_from(i).ok());
     let mut device = row.device;
@@ -84,7 +84,7 @@ fn one(row: DeviceRow, points: Vec<PointRow>, classes: &BTreeMap<String, Duratio
         spec.points.push(point_spec);
     }
     device.classes = used;
-    (Arc::new(device), Arc::new(spec))
+    (Source::Modbus(Arc::new(device)), Arc::new(spec))
 }
 
 /// The classes a device's points use, fastest first, by name where equally fast.

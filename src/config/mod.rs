@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use crate::buffer::settings as buffer;
 use crate::domain::registry::DeviceSpec;
-use crate::field::settings::Device;
+use crate::field::settings::Source;
 use crate::uplink::settings as uplink;
 use crate::web::settings as web;
 
@@ -75,7 +75,7 @@ pub struct Config {
     /// The page.
     pub web: web::Settings,
     /// Devices in file order.
-    pub devices: Vec<Arc<Device>>,
+    pub devices: Vec<Source>,
     /// The same devices for the registry, same order, same points.
     pub specs: Vec<Arc<DeviceSpec>>,
     /// Every file read: the folder's own, secrets and certificates.

@@ -1,9 +1,40 @@
 //! What a field reader must know: validated by `config`, compared by `app` at a reload to see which devices changed.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::id::{DeviceId, DeviceSlot};
+
+/// A device, by the way in which it is read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// Polled by Modbus.
+    Modbus(Arc<Device>),
+}
+
+impl Source {
+    /// Returns the device's id.
+    pub fn id(&self) -> &DeviceId {
+        match self {
+            Self::Modbus(device) => &device.id,
+        }
+    }
+
+    /// Returns the poll classes in use, fastest first.
+    pub fn classes(&self) -> &[PollClass] {
+        match self {
+            Self::Modbus(device) => &device.classes,
+        }
+    }
+
+    /// Returns the class of each point, in ordinal order.
+    pub fn class_of(&self) -> Vec<u8> {
+        match self {
+            Self::Modbus(device) => device.points.iter().map(|p| p.class).collect(),
+        }
+    }
+}
 
 /// One address with all devices (unit ids) behind it: one connection, one queue.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,13 +45,31 @@ pub struct Link {
     pub devices: Vec<(DeviceSlot, Arc<Device>)>,
 }
 
-/// A Modbus TCP address.
+/// Where a link leads. Two devices stand behind one link exactly when this is equal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Endpoint {
-    /// Host name or IP address.
-    pub host: String,
-    /// TCP port, 502 by custom.
-    pub port: u16,
+pub enum Endpoint {
+    /// A Modbus TCP address.
+    Tcp {
+        /// Host name or IP address.
+        host: String,
+        /// TCP port, 502 by custom.
+        port: u16,
+    },
+}
+
+impl Endpoint {
+    /// Returns a Modbus TCP address.
+    pub fn tcp(host: impl Into<String>, port: u16) -> Self {
+        Self::Tcp { host: host.into(), port }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
 }
 
 /// One Modbus device: a unit id at an address, what to read from it, and how gently.

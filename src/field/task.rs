@@ -100,8 +100,7 @@ impl Runner {
     ) -> Self {
         let endpoint = link.borrow().endpoint.clone();
         let started_ms = u64::try_from(clock.mono().0.as_millis()).unwrap_or_default();
-        let rng =
-            fastrand::Rng::with_seed(u64::from(fnv1a(&endpoint.host)) << 32 ^ u64::from(endpoint.port) ^ started_ms);
+        let rng = fastrand::Rng::with_seed(u64::from(fnv1a(&endpoint.to_string())) << 32 ^ started_ms);
         let signals = Signals { link, stop, watching: true, fresh: true };
         let backoff = link_backoff(&[]);
         Self {
@@ -237,8 +236,7 @@ impl Runner {
         }
         self.backoff = link_backoff(&link.devices);
         tracing::info!(
-            host = %self.endpoint.host, port = self.endpoint.port, devices = self.units.len(), dropped = old.len(),
-            "Link configured."
+            link = %self.endpoint, devices = self.units.len(), dropped = old.len(), "Link configured."
         );
     }
 

@@ -204,7 +204,7 @@ mod tests {
         let class = |name: &str, ms| PollClass { name: name.to_owned(), interval: Duration::from_millis(ms) };
         Device {
             id: DeviceId::new("plc-1"),
-            endpoint: Endpoint { host: "127.0.0.1".to_owned(), port: 502 },
+            endpoint: Endpoint::tcp("127.0.0.1", 502),
             unit: 1,
             timeout: Duration::from_secs(1),
             request_gap: Duration::ZERO,

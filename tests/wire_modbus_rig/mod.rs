@@ -24,7 +24,7 @@ pub(crate) fn point(table: Table, address: u16, encoding: Encoding) -> Point {
 pub(crate) fn device(id: &str, port: u16, unit: u8, points: Vec<Point>) -> Device {
     Device {
         id: DeviceId::new(id),
-        endpoint: Endpoint { host: "127.0.0.1".to_owned(), port },
+        endpoint: Endpoint::tcp("127.0.0.1", port),
         unit,
         timeout: Duration::from_millis(300),
         request_gap: Duration::ZERO,

@@ -54,7 +54,8 @@ impl ModbusLink {
     ///
     /// [`Fault::Unreachable`] when the name is unknown, the connection is refused, or neither happens in time.
     pub async fn connect(endpoint: &Endpoint, within: Duration) -> Result<Self, Fault> {
-        let stream = match timeout(within, TcpStream::connect((endpoint.host.as_str(), endpoint.port))).await {
+        let Endpoint::Tcp { host, port } = endpoint;
+        let stream = match timeout(within, TcpStream::connect((host.as_str(), *port))).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(Fault::Unreachable(words_of_connect(&error))),
             Err(_) => return Err(Fault::Unreachable(format!("no connection within {within:?}"))),
