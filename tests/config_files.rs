@@ -84,7 +84,7 @@ fn the_shipped_files_show_the_defaults() {
 #[test]
 fn the_shipped_table_means_what_it_says() {
     let config = loaded(&repo("config"));
-    let (Source::Modbus(plc), spec) = (&config.devices[0], &config.specs[0]);
+    let (Source::Modbus(plc), spec) = (&config.devices[0], &config.specs[0]) else { panic!("not Modbus") };
     assert_eq!(plc.points.len(), spec.points.len());
     let classes: Vec<_> = plc.classes.iter().map(|c| c.name.as_str()).collect();
     assert_eq!(classes, ["fast", "normal", "slow"]);
@@ -94,7 +94,7 @@ fn the_shipped_table_means_what_it_says() {
     assert_eq!((plc.points[4].table, plc.points[4].encoding), (Table::Holding, Encoding::Bit(3)));
     assert_eq!((plc.points[5].table, plc.points[5].address), (Table::Holding, 12));
     assert_eq!(spec.points[5].max_silence, Duration::from_secs(300));
-    let (Source::Modbus(gas), spec) = (&config.devices[1], &config.specs[1]);
+    let (Source::Modbus(gas), spec) = (&config.devices[1], &config.specs[1]) else { panic!("not Modbus") };
     assert_eq!((gas.unit, gas.points[0].address), (3, 0));
     assert_eq!((spec.points[0].deadband, spec.points[1].commissioning), (Deadband::Off, Commissioning::Commissioning));
     assert_eq!(config.store.consumers, ["platform"]);

@@ -160,21 +160,21 @@ fn one(server: &Server, points: Vec<Point>) -> Reader {
 fn sample(event: FieldEvent) -> Option<Sample> {
     match event {
         FieldEvent::Sample(sample) => Some(sample),
-        FieldEvent::Poll(_) | FieldEvent::Link(_) => None,
+        FieldEvent::Poll(_) | FieldEvent::Link(_) | FieldEvent::Gap(_) => None,
     }
 }
 
 fn poll(event: FieldEvent) -> Option<Poll> {
     match event {
         FieldEvent::Poll(poll) => Some(poll),
-        FieldEvent::Sample(_) | FieldEvent::Link(_) => None,
+        FieldEvent::Sample(_) | FieldEvent::Link(_) | FieldEvent::Gap(_) => None,
     }
 }
 
 fn state(event: FieldEvent) -> Option<LinkState> {
     match event {
         FieldEvent::Link(change) => Some(change.state),
-        FieldEvent::Sample(_) | FieldEvent::Poll(_) => None,
+        FieldEvent::Sample(_) | FieldEvent::Poll(_) | FieldEvent::Gap(_) => None,
     }
 }
 
@@ -259,7 +259,7 @@ async fn a_port_where_nobody_listens_is_comm_and_says_refused() {
                     LinkState::Down { reason, .. } => Some((change.slot, reason)),
                     LinkState::Connecting | LinkState::Up => None,
                 },
-                FieldEvent::Sample(_) | FieldEvent::Poll(_) => None,
+                FieldEvent::Sample(_) | FieldEvent::Poll(_) | FieldEvent::Gap(_) => None,
             })
             .await;
         reasons.insert(slot, reason);
@@ -487,7 +487,7 @@ async fn a_reload_keeps_what_stays_and_drops_what_goes_at_once() {
         let announced = reader.until(|event| match event {
             FieldEvent::Poll(poll) => Some((poll.slot == DeviceSlot(0)).then_some(poll.ok)),
             FieldEvent::Link(change) => panic!("{change:?}"),
-            FieldEvent::Sample(_) => None,
+            FieldEvent::Sample(_) | FieldEvent::Gap(_) => None,
         });
         polls += u32::from(announced.await.is_some());
     }

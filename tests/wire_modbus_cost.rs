@@ -122,7 +122,7 @@ async fn readers(devices: usize, registers: u16) {
                 skipped += poll.skipped;
                 late.push(poll.started.since(poll.due));
             }
-            FieldEvent::Link(_) => {}
+            FieldEvent::Link(_) | FieldEvent::Gap(_) => {}
         }
         if now >= end {
             break;

@@ -75,7 +75,7 @@ async fn one_poll(reader: &mut Reader, slot: DeviceSlot) -> BTreeMap<u16, Readin
                 let done = std::mem::take(&mut readings);
                 poll.ok.then_some(done)
             }
-            FieldEvent::Sample(_) | FieldEvent::Poll(_) | FieldEvent::Link(_) => None,
+            FieldEvent::Sample(_) | FieldEvent::Poll(_) | FieldEvent::Link(_) | FieldEvent::Gap(_) => None,
         })
         .await
 }
@@ -148,7 +148,7 @@ async fn all_four_tables_of_two_units_behind_one_address_are_told_apart() {
     }
     let silent = reader.until(|event| match event {
         FieldEvent::Sample(sample) if sample.slot == DeviceSlot(1) => Some(sample),
-        FieldEvent::Sample(_) | FieldEvent::Poll(_) | FieldEvent::Link(_) => None,
+        FieldEvent::Sample(_) | FieldEvent::Poll(_) | FieldEvent::Link(_) | FieldEvent::Gap(_) => None,
     });
     assert!(silent.await.readings.iter().all(|(_, reading)| *reading == Reading::missing(Quality::Comm)));
     reader.stop().await;

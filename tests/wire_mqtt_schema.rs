@@ -63,8 +63,17 @@ fn every_kind(gateway: &Gateway) {
         (5, Reading::missing(Quality::Comm)),
         (6, Reading { value: Some(Value::Number(1e300)), quality: Quality::OverRange }),
     ];
-    gateway
-        .make(Stream::Telemetry, &Body::Samples(Samples { device: 0, basis: Basis::Source, mode: Mode::Drill, cells }));
+    gateway.make(
+        Stream::Telemetry,
+        &Body::Samples(Samples {
+            device: 0,
+            basis: Basis::Source,
+            t: None,
+            historical: false,
+            mode: Mode::Drill,
+            cells,
+        }),
+    );
     gateway.sample(7);
     let coverage = Coverage { device: 0, from: wall(), due: 60, ok: 58, bad: 1, skipped: 1 };
     gateway.make(Stream::Telemetry, &Body::Coverage(coverage));

@@ -162,7 +162,7 @@ mod tests {
     use super::*;
     use crate::buffer::{self, settings as store};
     use crate::domain::engine::PlanDevice;
-    use crate::domain::field_event::Sample;
+    use crate::domain::field_event::{Origin, Sample};
     use crate::domain::id::DeviceSlot;
     use crate::domain::reading::{Reading, Value};
     use crate::domain::record::{Boot, Stream};
@@ -203,7 +203,7 @@ mod tests {
 
     fn sample(slot: u32, clock: &Clock) -> FieldEvent {
         let readings = vec![(0, Reading::good(Value::Number(1.5)))];
-        FieldEvent::Sample(Sample { slot: DeviceSlot(slot), at: clock.mono(), readings })
+        FieldEvent::Sample(Sample { slot: DeviceSlot(slot), at: clock.mono(), origin: Origin::Polled, readings })
     }
 
     fn told(live: &mut mpsc::Receiver<Live>, stream: Stream) -> Vec<Entry> {

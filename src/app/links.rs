@@ -103,7 +103,7 @@ impl Links {
     fn by_endpoint(&self) -> BTreeMap<Endpoint, Link> {
         let mut links: BTreeMap<Endpoint, Link> = BTreeMap::new();
         for Slotted { slot, source, .. } in &self.devices {
-            let Source::Modbus(device) = source;
+            let Source::Modbus(device) = source else { continue };
             links
                 .entry(device.endpoint.clone())
                 .or_insert_with(|| Link { endpoint: device.endpoint.clone(), devices: Vec::new() })

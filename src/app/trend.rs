@@ -51,6 +51,8 @@ pub(super) async fn read(
             scan.window(store, window, budget).await.map_err(unavailable)?;
         }
     }
+    // What a source sent late, or was read from its history, stands where it belongs.
+    scan.samples.sort_by_key(|sample| sample.at);
     Ok(Trend { tag: Tag::new(tag), from, to, samples: scan.samples, holes: scan.holes, hold })
 }
 
@@ -139,7 +141,7 @@ impl<'a> Scan<'a> {
         let Ok(Body::Samples(samples)) = codec::decode(&entry.body, &registry) else { return };
         let cell = samples.cells.binary_search_by_key(&ordinal, |c| c.0).ok().and_then(|i| samples.cells.get(i));
         if let Some((_, reading)) = cell {
-            self.samples.push(TrendSample { at: entry.stamp.wall, reading: *reading });
+            self.samples.push(TrendSample { at: samples.t.unwrap_or(entry.stamp.wall), reading: *reading });
         }
     }
 

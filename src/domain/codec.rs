@@ -8,7 +8,8 @@
 //!
 //! ```text
 //! body     := kind:u8 …
-//! 1 samples: device:varint flags:u8 (basis | mode << 2) n_runs:varint run* cell*
+//! 1 samples: device:varint flags:u8 (basis | mode << 2 | 16 historical | 32 t given) [t:zigzag(ms)]
+//!            n_runs:varint run* cell*
 //!     run  := skipped:varint length:varint         ordinals not covered since the last run, then how many are
 //!     cell := varint, its low two bits:
 //!         00  good number; the rest is zigzag(value × 10^decimals) with the point's `decimals`
@@ -21,6 +22,8 @@
 //! 5 registry: json:text
 //! 6 link:     device:varint up:u8 reason:text
 //! 7 answer:   json:text
+//! 8 source gap: device flags:u8 (reason | 128 from given) [from:zigzag(ms)] to:zigzag(ms)
+//!            n_runs:varint run*      of the points concerned; none: any
 //! ```
 //!
 //! # Limits
@@ -31,7 +34,7 @@
 use bytes::Bytes;
 
 use super::reading::{Quality, Reading, Value};
-use super::record::{Basis, Body, Boot, ClockChange, Coverage, Mode, Samples};
+use super::record::{Basis, Body, Boot, ClockChange, Coverage, Mode, Samples, SourceGap, SourceGapReason};
 use super::registry::{DeviceSpec, Registry};
 use super::time::{ClockTrust, Timestamp};
 
@@ -79,6 +82,7 @@ pub fn encode(body: &Body, registry: &Registry) -> Bytes {
             out.text(reason);
         }
         Body::Answer { json } => out.tagged_text(7, json),
+        Body::SourceGap(gap) => out.source_gap(gap),
     }
     Bytes::from(out.0)
 }
@@ -98,6 +102,7 @@ pub fn decode(bytes: &[u8], registry: &Registry) -> Result<Body, CodecError> {
         5 => Body::Registry { json: input.text()? },
         6 => Body::Link { device: input.device()?, up: input.byte()? != 0, reason: input.text()? },
         7 => Body::Answer { json: input.text()? },
+        8 => Body::SourceGap(input.source_gap(registry)?),
         _ => return Err(CodecError::Invalid("kind")),
     };
     if input.0.is_empty() { Ok(body) } else { Err(CodecError::Invalid("end")) }
@@ -117,20 +122,24 @@ impl Writer {
         self.varint(u64::from(samples.device));
         let basis = index_of(&Basis::ALL, &samples.basis);
         let mode = index_of(&Mode::ALL, &samples.mode);
-        self.0.push(basis | mode << 2);
-        self.runs(&samples.cells);
+        let marks = u8::from(samples.historical) << 4 | u8::from(samples.t.is_some()) << 5;
+        self.0.push(basis | mode << 2 | marks);
+        if let Some(t) = samples.t {
+            self.varint(zigzag(t.0));
+        }
+        self.runs(samples.cells.iter().map(|cell| cell.0).collect());
         let device = registry.devices.get(usize::from(samples.device));
         for (ordinal, reading) in &samples.cells {
             self.cell(reading, decimals_of(device, *ordinal));
         }
     }
 
-    fn runs(&mut self, cells: &[(u16, Reading)]) {
-        let n_runs_at = cells.chunk_by(|a, b| u32::from(a.0) + 1 == u32::from(b.0)).count();
-        self.varint(n_runs_at as u64);
+    fn runs(&mut self, ordinals: Vec<u16>) {
+        let runs = || ordinals.chunk_by(|a, b| u32::from(*a) + 1 == u32::from(*b));
+        self.varint(runs().count() as u64);
         let mut next = 0u64;
-        for run in cells.chunk_by(|a, b| u32::from(a.0) + 1 == u32::from(b.0)) {
-            let first = run.first().map_or(next, |c| u64::from(c.0));
+        for run in runs() {
+            let first = run.first().map_or(next, |ordinal| u64::from(*ordinal));
             self.varint(first.saturating_sub(next));
             self.varint(run.len() as u64);
             next = first + run.len() as u64;
@@ -172,6 +181,17 @@ impl Writer {
             }
             Value::Bool(v) => self.varint((4 + u64::from(v)) << 2 | 1),
         }
+    }
+
+    fn source_gap(&mut self, gap: &SourceGap) {
+        self.0.push(8);
+        self.varint(u64::from(gap.device));
+        self.0.push(index_of(&SourceGapReason::ALL, &gap.reason) | u8::from(gap.from.is_some()) << 7);
+        if let Some(from) = gap.from {
+            self.varint(zigzag(from.0));
+        }
+        self.varint(zigzag(gap.to.0));
+        self.runs(gap.points.clone());
     }
 
     fn coverage(&mut self, c: &Coverage) {
@@ -233,14 +253,18 @@ impl Reader<'_> {
         let spec = registry.devices.get(usize::from(device)).ok_or_else(|| unknown("device", u64::from(device)))?;
         let flags = self.byte()?;
         let basis = *Basis::ALL.get(usize::from(flags & 3)).ok_or(CodecError::Invalid("basis"))?;
-        let mode = *Mode::ALL.get(usize::from(flags >> 2)).ok_or(CodecError::Invalid("mode"))?;
+        let mode = *Mode::ALL.get(usize::from(flags >> 2 & 3)).ok_or(CodecError::Invalid("mode"))?;
+        if flags > 63 {
+            return Err(CodecError::Invalid("flags"));
+        }
+        let t = if flags & 32 == 0 { None } else { Some(Timestamp(unzigzag(self.varint()?))) };
         let ordinals = self.runs()?;
         let mut cells = Vec::with_capacity(ordinals.len());
         for ordinal in ordinals {
             let point = spec.points.get(usize::from(ordinal)).ok_or_else(|| unknown("point", u64::from(ordinal)))?;
             cells.push((ordinal, self.cell(point.decimals)?));
         }
-        Ok(Samples { device, basis, mode, cells })
+        Ok(Samples { device, basis, t, historical: flags & 16 != 0, mode, cells })
     }
 
     fn runs(&mut self) -> Result<Vec<u16>, CodecError> {
@@ -286,6 +310,22 @@ impl Reader<'_> {
             (1, 3) => Ok(Value::Counter(self.varint()?)),
             (1, 4 | 5) => Ok(Value::Bool(rest == 5)),
             _ => Err(CodecError::Invalid("cell")),
+        }
+    }
+
+    fn source_gap(&mut self, registry: &Registry) -> Result<SourceGap, CodecError> {
+        let device = self.device()?;
+        let unknown = |what, index| CodecError::Unknown { rev: registry.rev, what, index };
+        let spec = registry.devices.get(usize::from(device)).ok_or_else(|| unknown("device", u64::from(device)))?;
+        let flags = self.byte()?;
+        let reason =
+            *SourceGapReason::ALL.get(usize::from(flags & 127)).ok_or(CodecError::Invalid("reason of a gap"))?;
+        let from = if flags & 128 == 0 { None } else { Some(Timestamp(unzigzag(self.varint()?))) };
+        let to = Timestamp(unzigzag(self.varint()?));
+        let points = self.runs()?;
+        match points.last().filter(|last| usize::from(**last) >= spec.points.len()) {
+            Some(last) => Err(unknown("point", u64::from(*last))),
+            None => Ok(SourceGap { device, points, from, to, reason }),
         }
     }
 
@@ -464,9 +504,25 @@ mod tests {
         fn samples_survive_the_way_to_the_store_and_back(
             device in 0u16..3,
             cells in proptest::collection::btree_map(0u16..200, reading(), 0..120),
+            t in proptest::option::of(any::<i64>().prop_map(Timestamp)),
+            historical: bool,
+            (basis, mode) in (0..Basis::ALL.len(), 0..Mode::ALL.len()),
         ) {
-            let samples = Samples { device, basis: Basis::Poll, mode: Mode::Real, cells: cells.into_iter().collect() };
+            let (basis, mode) = (Basis::ALL[basis], Mode::ALL[mode]);
+            let samples = Samples { device, basis, t, historical, mode, cells: cells.into_iter().collect() };
             let body = Body::Samples(samples);
+            prop_assert_eq!(round_trip(&body), body);
+        }
+
+        #[test]
+        fn source_gaps_survive_the_way_to_the_store_and_back(
+            points in proptest::collection::btree_set(0u16..200, 0..60),
+            from in proptest::option::of(any::<i64>().prop_map(Timestamp)),
+            to: i64,
+            reason in 0..SourceGapReason::ALL.len(),
+        ) {
+            let (points, reason) = (points.into_iter().collect(), SourceGapReason::ALL[reason]);
+            let body = Body::SourceGap(SourceGap { device: 1, points, from, to: Timestamp(to), reason });
             prop_assert_eq!(round_trip(&body), body);
         }
 
@@ -508,7 +564,14 @@ mod tests {
         let rounded = cells
             .into_iter()
             .map(|(o, r)| (o, Reading::good(Value::Number((r.value.unwrap().as_f64() * 10.0).round() / 10.0))));
-        let samples = Samples { device: 0, basis: Basis::Poll, mode: Mode::Real, cells: rounded.collect() };
+        let samples = Samples {
+            device: 0,
+            basis: Basis::Poll,
+            t: None,
+            historical: false,
+            mode: Mode::Real,
+            cells: rounded.collect(),
+        };
         assert!(encode(&Body::Samples(samples), &registry).len() <= 125 * 3 + 8);
     }
 
@@ -517,7 +580,17 @@ mod tests {
         let wide = registry();
         let narrow = registry_with(1, 2, |_| Some(0));
         let cells = vec![(199, Reading::missing(Quality::Comm))];
-        let bytes = encode(&Body::Samples(Samples { device: 0, basis: Basis::Poll, mode: Mode::Real, cells }), &wide);
+        let bytes = encode(
+            &Body::Samples(Samples {
+                device: 0,
+                basis: Basis::Poll,
+                t: None,
+                historical: false,
+                mode: Mode::Real,
+                cells,
+            }),
+            &wide,
+        );
         assert_eq!(decode(&bytes, &narrow), Err(CodecError::Unknown { rev: 1, what: "point", index: 199 }));
     }
 }

@@ -18,10 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::coverage::{ClassAccount, Counts};
-use super::field_event::{FieldEvent, LinkChange, LinkState, Poll, Sample};
+use super::field_event::{FieldEvent, GapNotice, LinkChange, LinkState, Origin, Poll, Sample};
 use super::id::DeviceSlot;
 use super::reading::{Quality, Reading};
-use super::record::{Basis, Body, Boot, ClockChange, Coverage, Mode, Record, Samples, Stamp, Stream};
+use super::record::{Basis, Body, Boot, ClockChange, Coverage, Mode, Record, Samples, SourceGap, Stamp, Stream};
 use super::registry::{Commissioning, DeviceSpec, Registry};
 use super::report::Reporter;
 use super::snapshot::{ClassView, DeviceView, PointView, Snapshot, Totals};
@@ -104,6 +104,30 @@ struct Point {
     reporter: Reporter,
 }
 
+/// Whose time a record of readings has.
+#[derive(Clone, Copy)]
+struct Told {
+    basis: Basis,
+    t: Option<Timestamp>,
+    historical: bool,
+}
+
+impl Told {
+    const POLLED: Self = Self { basis: Basis::Poll, t: None, historical: false };
+}
+
+impl From<Origin> for Told {
+    fn from(origin: Origin) -> Self {
+        let (basis, t, historical) = match origin {
+            Origin::Polled => return Self::POLLED,
+            Origin::Source(t) => (Basis::Source, Some(t), false),
+            Origin::Received(t) => (Basis::Received, t, false),
+            Origin::History(t) => (Basis::Source, Some(t), true),
+        };
+        Self { basis, t, historical }
+    }
+}
+
 /// Readings of one time.
 type Cells = Vec<(u16, Reading)>;
 
@@ -145,6 +169,7 @@ impl Engine {
             FieldEvent::Sample(sample) => self.handle_sample(&sample, now),
             FieldEvent::Poll(poll) => self.handle_poll(&poll, now),
             FieldEvent::Link(change) => self.handle_link(change, now),
+            FieldEvent::Gap(gap) => self.handle_gap(gap, now),
         }
     }
 
@@ -240,7 +265,7 @@ impl Engine {
                 continue;
             };
             for (at, cells) in device.forget_reports(spec, now.mono) {
-                self.push_samples(index, cells, at, now);
+                self.push_samples(index, cells, Told::POLLED, at, now);
             }
         }
     }
@@ -250,6 +275,12 @@ impl Engine {
             self.totals.stale_events += 1;
             return;
         };
+        if let Origin::History(_) = sample.origin {
+            // What was is recorded, every value of it, and changes nothing of what is.
+            let known = |(ordinal, _): &&(u16, Reading)| usize::from(*ordinal) < device.points.len();
+            let cells = sample.readings.iter().filter(known).copied().collect();
+            return self.push_samples(index, cells, sample.origin.into(), sample.at, now);
+        }
         let mut cells = Vec::with_capacity(sample.readings.len());
         for (ordinal, reading) in &sample.readings {
             let at = usize::from(*ordinal);
@@ -267,7 +298,17 @@ impl Engine {
                 cells.push((*ordinal, *reading));
             }
         }
-        self.push_samples(index, cells, sample.at, now);
+        self.push_samples(index, cells, sample.origin.into(), sample.at, now);
+    }
+
+    fn handle_gap(&mut self, gap: GapNotice, now: Now) {
+        let Some((index, ..)) = find(&self.by_slot, &mut self.devices, &self.registry, gap.slot) else {
+            self.totals.stale_events += 1;
+            return;
+        };
+        let GapNotice { at, points, from, to, reason, .. } = gap;
+        let body = Body::SourceGap(SourceGap { device: index_of(index), points, from, to, reason });
+        self.push_at(Stream::Telemetry, at, now, body);
     }
 
     fn handle_poll(&mut self, poll: &Poll, now: Now) {
@@ -329,7 +370,7 @@ impl Engine {
                 cells.push((index_of(ordinal), stale));
             }
         }
-        self.push_samples(index, cells, now.mono, now);
+        self.push_samples(index, cells, Told::POLLED, now.mono, now);
     }
 
     fn record_coverage(&mut self, index: usize, now: Now) {
@@ -365,7 +406,7 @@ impl Engine {
         }
     }
 
-    fn push_samples(&mut self, index: usize, cells: Cells, at: Mono, now: Now) {
+    fn push_samples(&mut self, index: usize, cells: Cells, told: Told, at: Mono, now: Now) {
         if cells.is_empty() {
             return;
         }
@@ -373,7 +414,8 @@ impl Engine {
         let (real, commissioning) = self.by_mode(index, cells);
         for (mode, cells) in [(Mode::Real, real), (Mode::Commissioning, commissioning)] {
             if !cells.is_empty() {
-                let samples = Samples { device: index_of(index), basis: Basis::Poll, mode, cells };
+                let Told { basis, t, historical } = told;
+                let samples = Samples { device: index_of(index), basis, t, historical, mode, cells };
                 self.push_at(Stream::Telemetry, at, now, Body::Samples(samples));
             }
         }
@@ -544,7 +586,12 @@ mod tests {
 
     fn sample(slot: u32, secs: u64, values: &[f64]) -> FieldEvent {
         let readings = values.iter().zip(0u16..).map(|(v, o)| (o, Reading::good(Value::Number(*v)))).collect();
-        FieldEvent::Sample(Sample { slot: DeviceSlot(slot), at: Mono::from_secs(secs), readings })
+        FieldEvent::Sample(Sample {
+            slot: DeviceSlot(slot),
+            at: Mono::from_secs(secs),
+            origin: Origin::Polled,
+            readings,
+        })
     }
 
     fn poll(slot: u32, secs: u64, ok: bool) -> FieldEvent {
@@ -623,6 +670,59 @@ mod tests {
         assert_eq!(samples_of(&records).len(), 1, "nothing changed after the first");
         assert_eq!(engine.totals().readings, 10, "but every reading was taken");
         assert_eq!(engine.snapshot(at(5)).devices[0].points[0].at, Some(Mono::from_secs(5)));
+    }
+
+    fn sourced(secs: u64, origin: Origin, value: f64) -> FieldEvent {
+        let readings = vec![(0, Reading::good(Value::Number(value)))];
+        FieldEvent::Sample(Sample { slot: DeviceSlot(0), at: Mono::from_secs(secs), origin, readings })
+    }
+
+    #[test]
+    fn a_source_keeps_its_own_time_and_the_stamp_keeps_ours() {
+        let mut engine = started(&[0]);
+        let far = Timestamp(4_000_000_000_000);
+        engine.handle_event(sourced(10, Origin::Source(far), 1.0), at(13));
+        engine.handle_event(sourced(11, Origin::Received(None), 2.0), at(13));
+        let records = drain(&mut engine);
+        let told: Vec<_> = samples_of(&records).iter().map(|s| (s.basis, s.t, s.historical)).collect();
+        assert_eq!(told, [(Basis::Source, Some(far), false), (Basis::Received, None, false)]);
+        assert_eq!(records[0].stamp.wall, at(10).wall, "a source's wrong clock does not reach the store");
+    }
+
+    #[test]
+    fn history_is_recorded_whole_and_disturbs_nothing_of_what_is() {
+        let mut engine = started(&[0]);
+        engine.handle_event(sourced(10, Origin::Source(at(10).wall), 5.0), at(10));
+        drain(&mut engine);
+        for (secs, value) in [(3, 9.0), (4, 9.0)] {
+            engine.handle_event(sourced(11, Origin::History(at(secs).wall), value), at(11));
+        }
+        let records = drain(&mut engine);
+        assert_eq!(samples_of(&records).iter().filter(|s| s.historical && s.cells.len() == 1).count(), 2);
+        let view = engine.snapshot(at(11)).devices[0].points[0];
+        assert_eq!((view.reading, view.at), (Some(Reading::good(Value::Number(5.0))), Some(Mono::from_secs(10))));
+        engine.handle_event(sourced(12, Origin::Source(at(12).wall), 5.0), at(12));
+        assert!(drain(&mut engine).is_empty(), "report by exception still compares with the last value of the present");
+    }
+
+    #[test]
+    fn a_hole_of_the_source_is_a_record_beside_the_values_around_it() {
+        let mut engine = started(&[0]);
+        let gap = GapNotice {
+            slot: DeviceSlot(0),
+            at: Mono::from_secs(9),
+            points: vec![1],
+            from: Some(at(3).wall),
+            to: at(9).wall,
+            reason: crate::domain::record::SourceGapReason::Overflow,
+        };
+        engine.handle_event(FieldEvent::Gap(gap.clone()), at(9));
+        engine.handle_event(FieldEvent::Gap(GapNotice { slot: DeviceSlot(7), ..gap }), at(9));
+        let records = drain(&mut engine);
+        assert!(
+            matches!(&records[..], [Record { stream: Stream::Telemetry, body: Body::SourceGap(g), .. }] if g.points == [1])
+        );
+        assert_eq!(engine.totals().stale_events, 1);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::id::DeviceSlot;
 use super::reading::Reading;
-use super::time::Mono;
+use super::record::SourceGapReason;
+use super::time::{Mono, Timestamp};
 
 /// One message from a field reader.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,17 +17,53 @@ pub enum FieldEvent {
     Poll(Poll),
     /// The device's connection changed.
     Link(LinkChange),
+    /// Values that a source had and that were not received.
+    Gap(GapNotice),
 }
 
-/// The readings of one request.
+/// The readings of one request, or of one time of a source that sends by itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     /// The device as configured when it was asked.
     pub slot: DeviceSlot,
     /// Middle of request and answer; of a failed request, the time it was given up.
     pub at: Mono,
+    /// Whose time the readings have.
+    pub origin: Origin,
     /// Point ordinal within the device, ascending, and what was read.
     pub readings: Vec<(u16, Reading)>,
+}
+
+/// Whose time readings have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// They were asked for: [`Sample::at`] is the time.
+    #[default]
+    Polled,
+    /// The source sent them with a time of its own.
+    Source(Timestamp),
+    /// The source sent them without a time of its own: the server's, else that of [`Sample::at`].
+    Received(Option<Timestamp>),
+    /// Read afterwards from the source's history, with the source's time: they fill a hole in the record and say nothing
+    /// about the present.
+    History(Timestamp),
+}
+
+/// Values that a source had and that were not received, as far as is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GapNotice {
+    /// The device as configured.
+    pub slot: DeviceSlot,
+    /// When it was noticed.
+    pub at: Mono,
+    /// Ordinals of the points concerned, ascending; empty when it may be any of the device's.
+    pub points: Vec<u16>,
+    /// Time of the last value before the hole, where known.
+    pub from: Option<Timestamp>,
+    /// Time of the first value after it.
+    pub to: Timestamp,
+    /// Why.
+    pub reason: SourceGapReason,
 }
 
 /// The account of one poll: coverage is computed from these.

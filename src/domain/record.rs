@@ -145,6 +145,8 @@ pub enum Body {
         /// Why not, for people; empty when it answers.
         reason: String,
     },
+    /// Values that a source had and that were not received.
+    SourceGap(SourceGap),
     /// An answer to a command from the platform; the text is its wire form.
     Answer {
         /// JSON text.
@@ -159,6 +161,11 @@ pub struct Samples {
     pub device: u16,
     /// What the time of the record is.
     pub basis: Basis,
+    /// The source's (or its server's) own time, which is then the record's `t`; `None` when it is that of the stamp. The
+    /// stamp keeps the gateway's time: a source with a wrong clock must not move the store's idea of old and new.
+    pub t: Option<Timestamp>,
+    /// Read afterwards from the source's history: fills a hole, says nothing about the present.
+    pub historical: bool,
     /// Whether the world meant it.
     pub mode: Mode,
     /// Point ordinal within the device, strictly ascending, and its reading.
@@ -206,6 +213,49 @@ pub struct Coverage {
     pub bad: u32,
     /// Polls that fell due while an earlier one was still under way.
     pub skipped: u32,
+}
+
+/// Values that a source had and that were not received: a hole that the feed's own numbers cannot show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceGap {
+    /// Index of the device in the registry revision of the stamp.
+    pub device: u16,
+    /// Ordinals of the points concerned, ascending; empty when it may be any of the device's.
+    pub points: Vec<u16>,
+    /// Time of the last value before the hole, where known.
+    pub from: Option<Timestamp>,
+    /// Time of the first value after it.
+    pub to: Timestamp,
+    /// Why.
+    pub reason: SourceGapReason,
+}
+
+/// Why values of a source were not received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SourceGapReason {
+    /// The source's queue of a point was full: it says so by the overflow bit.
+    Overflow,
+    /// A numbered notification of the source is missing.
+    Sequence,
+    /// The source could not be reached.
+    Outage,
+    /// They arrived, and the gateway could not take them in time.
+    Gateway,
+}
+
+impl SourceGapReason {
+    /// All reasons, in the order of their stored codes.
+    pub const ALL: [SourceGapReason; 4] = [Self::Overflow, Self::Sequence, Self::Outage, Self::Gateway];
+
+    /// Returns the word used on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Overflow => "overflow",
+            Self::Sequence => "sequence",
+            Self::Outage => "outage",
+            Self::Gateway => "gateway",
+        }
+    }
 }
 
 /// The gateway started.

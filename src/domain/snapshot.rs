@@ -1,6 +1,7 @@
 //! The read model: what the page, `/metrics`, `/readyz` and the demo's table show. Plain values, made by their owners
 //! (engine, store, uplink), never written by a reader.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -206,4 +207,78 @@ pub struct ClockStatus {
     pub last_step_ms: Option<i64>,
     /// The kernel's estimate of the error, where it gives one.
     pub max_error: Option<Duration>,
+}
+
+/// The OPC UA sources as they stand.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OpcUaStatus {
+    /// One per server, by its id.
+    pub servers: BTreeMap<String, OpcUaServer>,
+    /// Certificates of servers: those rejected until an engineer trusts them, and those trusted.
+    pub certificates: Vec<Certificate>,
+}
+
+/// One OPC UA server.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OpcUaServer {
+    /// Its address.
+    pub url: String,
+    /// Policy and mode, e.g. `Basic256Sha256 SignAndEncrypt`.
+    pub security: String,
+    /// Whether anything protects the messages.
+    pub is_secured: bool,
+    /// Whether the subscription stands.
+    pub up: bool,
+    /// Why not, for people.
+    pub trouble: Option<String>,
+    /// Points that the server watches.
+    pub watched: usize,
+    /// Points that it refuses.
+    pub refused: usize,
+    /// What was counted since the start.
+    pub counters: OpcUaCounters,
+}
+
+/// What an OPC UA source counts since the start of its task.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpcUaCounters {
+    /// Sessions that the server was asked for (CreateSession); at most one per attempt.
+    pub sessions: u64,
+    /// Attempts to connect.
+    pub attempts: u64,
+    /// Connections after the first.
+    pub reconnects: u64,
+    /// Notifications, keep-alives among them.
+    pub notifications: u64,
+    /// Values in them.
+    pub values: u64,
+    /// Values with the overflow bit: the server lost some before.
+    pub overflows: u64,
+    /// Notifications missing by their number.
+    pub sequence_gaps: u64,
+    /// Notifications for which the gateway had no room.
+    pub dropped: u64,
+    /// Sessions torn down because nothing was heard.
+    pub watchdog: u64,
+    /// Values of a usable status that are no number.
+    pub no_numbers: u64,
+    /// Values read from the server's history.
+    pub history_values: u64,
+}
+
+/// A server's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// SHA-1 of its DER form, in hex: what other OPC UA tools show.
+    pub sha1: String,
+    /// SHA-256 of the same, in hex.
+    pub sha256: String,
+    /// Whom it names.
+    pub subject: String,
+    /// Valid from.
+    pub from: Timestamp,
+    /// Valid until.
+    pub to: Timestamp,
+    /// Whether an engineer trusts it.
+    pub trusted: bool,
 }

@@ -16,7 +16,9 @@
 
 pub mod backoff;
 pub mod modbus;
+pub mod opcua;
 pub mod outbox;
+pub mod scaling;
 pub mod schedule;
 pub mod settings;
 pub mod task;

@@ -34,6 +34,11 @@ impl Grid {
         Self { interval, due: now + phase_of(id, interval), skipped: 0 }
     }
 
+    /// Returns its interval.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
     /// Returns when the next poll (or the one under way) is due.
     pub fn due(&self) -> Mono {
         self.due

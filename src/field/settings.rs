@@ -6,11 +6,17 @@ use std::time::Duration;
 
 use crate::domain::id::{DeviceId, DeviceSlot};
 
+pub mod opcua;
+
+use self::opcua::OpcUaDevice;
+
 /// A device, by the way in which it is read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// Polled by Modbus.
     Modbus(Arc<Device>),
+    /// Subscribed to at an OPC UA server.
+    OpcUa(Arc<OpcUaDevice>),
 }
 
 impl Source {
@@ -18,6 +24,7 @@ impl Source {
     pub fn id(&self) -> &DeviceId {
         match self {
             Self::Modbus(device) => &device.id,
+            Self::OpcUa(device) => &device.id,
         }
     }
 
@@ -25,6 +32,7 @@ impl Source {
     pub fn classes(&self) -> &[PollClass] {
         match self {
             Self::Modbus(device) => &device.classes,
+            Self::OpcUa(device) => &device.classes,
         }
     }
 
@@ -32,6 +40,7 @@ impl Source {
     pub fn class_of(&self) -> Vec<u8> {
         match self {
             Self::Modbus(device) => device.points.iter().map(|p| p.class).collect(),
+            Self::OpcUa(device) => device.points.iter().map(|p| p.class).collect(),
         }
     }
 }

@@ -304,7 +304,7 @@ mod tests {
                         }
                     }
                     FieldEvent::Poll(poll) => polls.push(poll),
-                    FieldEvent::Link(_) => {}
+                    FieldEvent::Link(_) | FieldEvent::Gap(_) => {}
                 }
             }
             assert_eq!(polls.len(), 1);
@@ -315,7 +315,7 @@ mod tests {
     fn states(out: &Outbox) -> Vec<LinkState> {
         let change = |event: &FieldEvent| match event {
             FieldEvent::Link(change) => Some(change.state.clone()),
-            FieldEvent::Sample(_) | FieldEvent::Poll(_) => None,
+            FieldEvent::Sample(_) | FieldEvent::Poll(_) | FieldEvent::Gap(_) => None,
         };
         out.events.iter().filter_map(change).collect()
     }
@@ -471,7 +471,7 @@ mod tests {
         bench.unit.answered(0, &Answer::Registers(vec![1]), sent, got, &mut bench.rng, &mut bench.out);
         let at = bench.out.events.iter().find_map(|e| match e {
             FieldEvent::Sample(sample) => Some(sample.at),
-            FieldEvent::Poll(_) | FieldEvent::Link(_) => None,
+            FieldEvent::Poll(_) | FieldEvent::Link(_) | FieldEvent::Gap(_) => None,
         });
         assert_eq!(at, Some(sent + Duration::from_millis(15)));
     }

@@ -9,13 +9,15 @@
 //!
 //! | member | what |
 //! |---|---|
-//! | `values` | with `basis`, `device`; `quality` names what is not good; `mode` only when not real |
+//! | `values` | with `basis`, `device`; `quality` names what is not good; `mode` only when not real; `historical` only of what
+//! |          | was read afterwards from the source's history |
 //! | `coverage` | `{device, from, to, due, ok, bad, skipped}` |
 //! | `boot` | `{software, last_seen, off_ms, clean}` |
 //! | `clock` | `{from, to, offset_ms}` |
 //! | `registry` | the revision |
 //! | `link` | `{device, up, reason}` |
 //! | `answer` | the answer to a command |
+//! | `source_gap` | `{device, points, from, to, reason}`: values that the source had and that were not received |
 //! | `gap` | `{epoch, stream, from_seq, to_seq, from_t, to_t, count, exact, reason}` |
 //! | `part` | `{no, of, text}`: a record too large for one message; the texts 1..=of together are the record's JSON |
 //! | `unreadable` | `{why}`: the record is stored but can not be told: its revision is gone, it is damaged, or beyond all limits |
@@ -31,7 +33,7 @@ use std::sync::Arc;
 
 use crate::domain::codec;
 use crate::domain::reading::Quality;
-use crate::domain::record::{Body, Boot, ClockChange, Coverage, Entry, Gap, Mode, Samples, Stamp};
+use crate::domain::record::{Body, Boot, ClockChange, Coverage, Entry, Gap, Mode, Samples, SourceGap, Stamp};
 use crate::domain::registry::Registry;
 use crate::domain::time::{ClockTrust, Timestamp};
 
@@ -180,7 +182,7 @@ impl<R: Registries> Writer<R> {
     fn try_record(&mut self, out: &mut Vec<u8>, entry: &Entry, unstored: bool) -> Result<(), String> {
         let revision = self.revision(entry.stamp.rev).ok_or("its registry revision is not kept")?;
         let body = codec::decode(&entry.body, &revision.registry).map_err(|e| e.to_string())?;
-        head(out, entry.seq, Some(entry.stamp.wall));
+        head(out, entry.seq, Some(time_of(&body).unwrap_or(entry.stamp.wall)));
         revision.body(out, &body, entry.stamp.wall)?;
         if unstored {
             out.extend_from_slice(b",\"unstored\":true");
@@ -237,9 +239,15 @@ impl Revision {
                 out.push(b'}');
             }
             Body::Answer { json } => raw(out, "answer", json)?,
+            Body::SourceGap(gap) => source_gap_body(out, gap, self.device(gap.device)?)?,
         }
         Ok(())
     }
+}
+
+/// Returns the time of a record whose source has its own.
+fn time_of(body: &Body) -> Option<Timestamp> {
+    if let Body::Samples(samples) = body { samples.t } else { None }
 }
 
 /// Appends a record that can not be told.
@@ -306,6 +314,30 @@ fn samples_body(out: &mut Vec<u8>, samples: &Samples, device: &DeviceKeys) -> Re
     if samples.mode != Mode::Real {
         text(out, "mode", samples.mode.as_str());
     }
+    if samples.historical {
+        member(out, "historical");
+        json::boolean(out, true);
+    }
+    Ok(())
+}
+
+fn source_gap_body(out: &mut Vec<u8>, gap: &SourceGap, device: &DeviceKeys) -> Result<(), &'static str> {
+    out.extend_from_slice(b",\"source_gap\":{\"device\":");
+    out.extend_from_slice(&device.name);
+    out.extend_from_slice(b",\"points\":[");
+    for (i, ordinal) in gap.points.iter().enumerate() {
+        let point = device.points.get(usize::from(*ordinal)).ok_or("its point is not in the revision")?;
+        if i > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(point.key.strip_suffix(b":").unwrap_or(&point.key));
+    }
+    out.extend_from_slice(b"],\"from\":");
+    json::time_or_null(out, gap.from);
+    member(out, "to");
+    json::time(out, gap.to);
+    text(out, "reason", gap.reason.as_str());
+    out.push(b'}');
     Ok(())
 }
 
@@ -471,10 +503,38 @@ mod tests {
             (1, Reading { value: Some(Value::Single(5.71)), quality: Quality::OverRange }),
             (2, Reading::missing(Quality::Comm)),
         ];
-        let body = Body::Samples(Samples { device: 0, basis: Basis::Poll, mode: Mode::Real, cells });
+        let body = Body::Samples(Samples {
+            device: 0,
+            basis: Basis::Poll,
+            t: None,
+            historical: false,
+            mode: Mode::Real,
+            cells,
+        });
         assert_eq!(
             written(&body),
             r#"{"seq":1001,"t":"2026-11-23T08:00:00.120Z","basis":"poll","device":"plc-tank-1","values":{"TT101":23.4,"LT\"1":5.71,"AT701":null},"quality":{"LT\"1":"over_range","AT701":"comm"}}"#
+        );
+    }
+
+    #[test]
+    fn a_source_tells_its_own_time_and_history_says_that_it_is() {
+        let cells = vec![(0, Reading::good(Value::Number(23.4)))];
+        let t = Some(Timestamp(1_795_420_740_120));
+        let samples = Samples { device: 0, basis: Basis::Source, t, historical: true, mode: Mode::Real, cells };
+        assert_eq!(
+            written(&Body::Samples(samples)),
+            r#"{"seq":1001,"t":"2026-11-23T07:59:00.120Z","basis":"source","device":"plc-tank-1","values":{"TT101":23.4},"historical":true}"#
+        );
+    }
+
+    #[test]
+    fn a_hole_of_the_source_names_its_points() {
+        let reason = crate::domain::record::SourceGapReason::Overflow;
+        let gap = SourceGap { device: 0, points: vec![0, 2], from: None, to: Timestamp(1_795_420_740_120), reason };
+        assert_eq!(
+            written(&Body::SourceGap(gap)),
+            r#"{"seq":1001,"t":"2026-11-23T08:00:00.120Z","source_gap":{"device":"plc-tank-1","points":["TT101","AT701"],"from":null,"to":"2026-11-23T07:59:00.120Z","reason":"overflow"}}"#
         );
     }
 

@@ -388,13 +388,20 @@ pub(crate) fn samples(n: u64) -> Body {
     let mut cells = vec![(0, Reading::good(Value::Number(n as f64)))];
     cells.extend((1..19).map(|i| (i, Reading::good(Value::Number(f64::from(i) + 0.5)))));
     cells.push((19, Reading::missing(Quality::Comm)));
-    Body::Samples(Samples { device: 0, basis: Basis::Poll, mode: Mode::Real, cells })
+    Body::Samples(Samples { device: 0, basis: Basis::Poll, t: None, historical: false, mode: Mode::Real, cells })
 }
 
 /// A record of 100 values, as the largest parks make them.
 pub(crate) fn wide(n: u64) -> Body {
     let cells = (0..100).map(|i| (i, Reading::good(Value::Number(((n * 31 + u64::from(i)) % 10_000) as f64 / 10.0))));
-    Body::Samples(Samples { device: 0, basis: Basis::Poll, mode: Mode::Real, cells: cells.collect() })
+    Body::Samples(Samples {
+        device: 0,
+        basis: Basis::Poll,
+        t: None,
+        historical: false,
+        mode: Mode::Real,
+        cells: cells.collect(),
+    })
 }
 
 /// What the platform does with what it hears.

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::domain::field_event::{FieldEvent, Poll, Sample};
+use crate::domain::field_event::{FieldEvent, Origin, Poll, Sample};
 use crate::domain::id::DeviceSlot;
 use crate::domain::reading::{Quality, Reading};
 use crate::domain::time::Mono;
@@ -363,7 +363,7 @@ impl Class {
 
     fn sample(&self, at: Mono, readings: Vec<(u16, Reading)>, out: &mut Outbox) {
         if !readings.is_empty() {
-            out.events.push(FieldEvent::Sample(Sample { slot: self.slot, at, readings }));
+            out.events.push(FieldEvent::Sample(Sample { slot: self.slot, at, origin: Origin::Polled, readings }));
         }
     }
 

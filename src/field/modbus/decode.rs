@@ -13,41 +13,22 @@
 
 use crate::domain::reading::{Quality, Reading, Value};
 
+use super::super::scaling::Scaling;
 use super::super::settings::{Encoding, Point, WordOrder};
-
-/// Beyond 2^53 a double has no decimals to round.
-const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// How one point's registers become a reading; built once, used at each poll.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decoder {
     encoding: Encoding,
     order: WordOrder,
-    scaled: bool,
-    decimals: Option<u8>,
-    scale: f64,
-    offset: f64,
-    /// Infinite where the point has no range: a hundred thousand of these are held, so they are kept small.
-    low: f64,
-    high: f64,
+    scaling: Scaling,
 }
 
 impl Decoder {
     /// Returns the decoder of a point.
     pub fn new(point: &Point) -> Self {
-        #[expect(clippy::float_cmp, reason = "exactly the default, as written in the point table")]
-        let scaled = point.scale != 1.0 || point.offset != 0.0;
-        let (low, high) = point.range.unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
-        Self {
-            encoding: point.encoding,
-            order: point.order,
-            scaled,
-            decimals: point.decimals,
-            scale: point.scale,
-            offset: point.offset,
-            low,
-            high,
-        }
+        let scaling = Scaling::new(point.scale, point.offset, point.decimals, point.range);
+        Self { encoding: point.encoding, order: point.order, scaling }
     }
 
     /// Reads a coil or a discrete input.
@@ -58,7 +39,7 @@ impl Decoder {
     /// Reads the point's registers, as many as its encoding is wide. A bool in a register is true unless it is 0.
     pub fn registers(&self, words: &[u16]) -> Reading {
         match self.value(self.raw(words)) {
-            Some(value) => self.judged(value),
+            Some(value) => self.scaling.judged(value),
             None => Reading::missing(Quality::Sensor),
         }
     }
@@ -80,23 +61,16 @@ impl Decoder {
             Encoding::I16 => self.number(f64::from(low_16(raw).cast_signed())),
             Encoding::U32 => self.number(f64::from(low_32(raw))),
             Encoding::I32 => self.number(f64::from(low_32(raw).cast_signed())),
-            Encoding::U64 if !self.scaled => Some(Value::Counter(raw)),
+            Encoding::U64 if self.scaling.is_identity() => Some(Value::Counter(raw)),
             Encoding::U64 => self.number(raw as f64),
-            Encoding::I64 if !self.scaled => Some(Value::Integer(raw.cast_signed())),
+            Encoding::I64 if self.scaling.is_identity() => Some(Value::Integer(raw.cast_signed())),
             Encoding::I64 => self.number(raw.cast_signed() as f64),
-            Encoding::F32 => self.single(f32::from_bits(low_32(raw))),
+            Encoding::F32 => self.scaling.single(f32::from_bits(low_32(raw))),
             Encoding::F64 => self.number(f64::from_bits(raw)),
             Encoding::Bcd16 => self.number(f64::from(bcd(low_16(raw).into())?)),
             Encoding::Bcd32 => self.number(f64::from(bcd(low_32(raw))?)),
             Encoding::IntTenths => self.tenths(low_16(raw)),
         }
-    }
-
-    fn single(&self, raw: f32) -> Option<Value> {
-        if self.scaled || self.decimals.is_some() {
-            return self.number(f64::from(raw));
-        }
-        raw.is_finite().then_some(Value::Single(raw + 0.0))
     }
 
     fn tenths(&self, raw: u16) -> Option<Value> {
@@ -106,39 +80,8 @@ impl Decoder {
     }
 
     fn number(&self, raw: f64) -> Option<Value> {
-        let scaled = if self.scaled { raw * self.scale + self.offset } else { raw };
-        let rounded = self.decimals.map_or(scaled, |decimals| rounded(scaled, 10_f64.powi(i32::from(decimals))));
-        // `+ 0.0` turns -0 into 0: a tank is not minus empty.
-        rounded.is_finite().then_some(Value::Number(rounded + 0.0))
+        self.scaling.number(raw)
     }
-
-    fn judged(&self, value: Value) -> Reading {
-        let (above, below) = self.beyond(value);
-        let quality = match (above, below) {
-            (true, _) => Quality::OverRange,
-            (false, true) => Quality::UnderRange,
-            (false, false) => Quality::Good,
-        };
-        Reading { value: Some(value), quality }
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "a single is compared as one: 0.1 as f32 lies above 0.1")]
-    fn beyond(&self, value: Value) -> (bool, bool) {
-        match value {
-            Value::Bool(_) => (false, false),
-            Value::Single(v) => (v > self.high as f32, v < self.low as f32),
-            Value::Number(_) | Value::Integer(_) | Value::Counter(_) => {
-                let v = value.as_f64();
-                (v > self.high, v < self.low)
-            }
-        }
-    }
-}
-
-/// Rounds to the decimals of `factor` (a power of ten); the quotient of two integers prints with no more decimals.
-fn rounded(value: f64, factor: f64) -> f64 {
-    let shifted = value * factor;
-    if shifted.abs() < EXACT { shifted.round() / factor } else { value }
 }
 
 /// Reads up to eight binary-coded decimal digits; `None` when one is above 9.

@@ -1,0 +1,3 @@
+//! The OPC UA client.
+
+pub mod value;
