@@ -75,7 +75,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Run { folder } => with_config(&folder.config, |loaded| run_gateway(loaded, folder.config.clone())),
         Command::Check { folder } => with_config(&folder.config, |loaded| {
-            say(&format!("配置可用 / the configuration is good\n{}", config::disk_need(&loaded.config)))
+            let profiles: String = loaded.config.profiles.iter().map(|became| format!("{became}\n")).collect();
+            say(&format!("配置可用 / the configuration is good\n{profiles}{}", config::disk_need(&loaded.config)))
         }),
         Command::Buffer { folder } => with_config(&folder.config, |loaded| show_store(&loaded)),
         #[cfg(feature = "sim")]

@@ -329,3 +329,123 @@ fn two_devices_of_one_id_are_found_also_when_one_has_another_mistake() {
     let told = load(dir.path()).map(drop).unwrap_err().to_string();
     assert!(told.contains("`host` is missing") && told.contains("`d` is used twice"), "{told}");
 }
+
+/// A folder of one device with a profile and no point table; `keys` are the device's, `rows` those of a table.
+fn profiled(keys: &str, table: Option<&str>) -> tempfile::TempDir {
+    let dir = small("");
+    fs::write(dir.path().join("devices.toml"), format!("[[device]]\nid = \"gas-1\"\nhost = \"h\"\n{keys}")).unwrap();
+    match table {
+        Some(table) => fs::write(dir.path().join("points.csv"), table).unwrap(),
+        None => fs::remove_file(dir.path().join("points.csv")).unwrap(),
+    }
+    dir
+}
+
+fn problems(dir: &tempfile::TempDir) -> Vec<String> {
+    let all = load(dir.path()).map_or_else(|problems| problems.0, |loaded| loaded.warnings);
+    let short = |p: &config::Problem| format!("{}: {}; {}", p.at, p.what.en, p.instead.en);
+    all.iter().map(|p| short(p).replace(&format!("{}/", dir.path().display()), "")).collect()
+}
+
+#[test]
+fn a_device_by_profile_is_three_lines_and_each_channel_has_its_points() {
+    let dir = profiled("profile = \"gas-controller\"\ntags = \"GD-7\"\nchannels = 2\n", None);
+    let config = loaded(dir.path());
+    let points: Vec<_> = config.specs[0].points.iter().map(|p| (p.uid.as_str(), p.tag.as_str())).collect();
+    assert_eq!(
+        points[..4],
+        [
+            ("gas-1.gas1", "GD-701"),
+            ("gas-1.state1", "GD-701.ST"),
+            ("gas-1.alarm1", "GD-701.ALM"),
+            ("gas-1.gas2", "GD-702")
+        ]
+    );
+    assert_eq!((points.len(), config.specs[0].name.as_str()), (6, "气体报警控制器"));
+    let Source::Modbus(device) = &config.devices[0] else { panic!("not Modbus") };
+    assert_eq!((device.points[3].table, device.points[3].address), (Table::Input, 3));
+    assert_eq!((device.timeout, device.max_register_hole), (Duration::from_secs(2), 0), "the profile's own");
+    assert_eq!(config.specs[0].points[0].deadband, Deadband::Off);
+}
+
+#[test]
+fn a_profile_counts_for_itself_whatever_the_site_says_of_its_addresses() {
+    for counting in ["address_base = 1", "address_notation = \"modicon\"", "address_notation = \"plain\""] {
+        let dir = profiled(&format!("profile = \"tank-gauge\"\n{counting}\n"), None);
+        let config = loaded(dir.path());
+        let Source::Modbus(device) = &config.devices[0] else { panic!("not Modbus") };
+        assert_eq!(device.points.iter().map(|p| p.address).take(7).collect::<Vec<_>>(), [0, 2, 4, 6, 8, 10, 12]);
+    }
+}
+
+#[test]
+fn a_device_and_the_point_table_may_change_single_cells_and_add_points() {
+    let keys = "name = \"泵区\"\nprofile = \"gas-controller\"\nchannels = 1\nhazard_source = \"HS-1\"\ntimeout = \"5s\"\n\
+                set.gas1 = { range = [0, 10], unit = \"ppm\", scale = 0.01 }\n";
+    let table = "uid,tag,name,device,table,address,encoding,range_high,deadband\n\
+                 gas-1.gas1,,,,,,,20,\ngas-1.state1,AT701.ST,,gas-1,,,,,\nmore,HL701,声光,gas-1,coil,0,bool,,\n";
+    let dir = profiled(keys, Some(table));
+    assert_eq!(problems(&dir), Vec::<String>::new());
+    let config = loaded(dir.path());
+    let points = &config.specs[0].points;
+    assert_eq!((points[0].range, points[0].unit.as_str(), points[0].decimals), (Some((0.0, 20.0)), "ppm", Some(2)));
+    assert_eq!((points[0].name.as_str(), points[0].tag.as_str()), ("泵区 1通道浓度", "gas-1.01"));
+    assert_eq!((points[1].tag.as_str(), points[3].tag.as_str()), ("AT701.ST", "HL701"));
+    assert_eq!(points[0].platform.hazard_source.as_deref(), Some("HS-1"));
+    let Source::Modbus(device) = &config.devices[0] else { panic!("not Modbus") };
+    assert_eq!(device.timeout, Duration::from_secs(5), "the device's own key goes before the profile's");
+}
+
+#[test]
+fn every_mistake_with_a_profile_has_its_place_and_its_answer() {
+    let wrong = |keys: &str, table: Option<&str>| problems(&profiled(keys, table)).join("\n");
+    let told = wrong("profile = \"gas-controler\"\n", None);
+    assert!(
+        told.contains(
+            "devices.toml:4:11: [[device]] profile: there is no profile `gas-controler`; did you mean `gas-controller`?"
+        ),
+        "{told}"
+    );
+    let told = wrong("profile = \"gas-controller\"\nset.gas9 = { range = [0, 10] }\nset.gas1.rnage = [0, 1]\n", None);
+    assert!(told.contains("profile `gas-controller` has no point `gas9`; did you mean `gas1`?"), "{told}");
+    assert!(told.contains("[device.set.gas1] rnage: unknown key `rnage`; did you mean `range`?"), "{told}");
+    let told = wrong("tags = \"GD\"\n", Some("uid,tag,name,device,table,address,encoding\n"));
+    assert!(told.contains("unknown key `tags`; only beside `profile`"), "{told}");
+    let head = "uid,tag,name,device,table,address,encoding\n";
+    let told =
+        wrong("profile = \"gas-controller\"\n", Some(&format!("{head}gas-1.gas11,,,,,,\ngas-1.gas1,,,other,,,\n")));
+    assert!(told.contains("points.csv:2: column 标识 (uid): device `gas-1` has no point with the uid `gas-1.gas11`; did you mean `gas-1.gas1`?"), "{told}");
+    assert!(
+        told.contains("points.csv:3: column 设备 (device): this uid is a point of the profile of device `gas-1`"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_profile_of_the_site_goes_before_the_shipped_one_and_its_mistakes_are_told_once() {
+    let dir = profiled("profile = \"own\"\n[[device]]\nid = \"gas-2\"\nhost = \"g\"\nprofile = \"own\"\n", None);
+    fs::create_dir(dir.path().join("profiles")).unwrap();
+    let own = "[profile]\nname = \"x\"\n[[block]]\nsource = \"s\"\nbasis = \"site\"\npoints = [\n\
+               { id = \"a\", tag = \"A\", name = \"a\", table = \"holding\", address = 0, encoding = \"u17\" },\n]\n";
+    fs::write(dir.path().join("profiles/own.toml"), own).unwrap();
+    let told = problems(&dir);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("profiles/own.toml:7:"), "{told:?}");
+    fs::write(dir.path().join("profiles/own.toml"), own.replace("u17", "u16")).unwrap();
+    let config = loaded(dir.path());
+    assert_eq!(config.specs[1].points[0].tag.as_str(), "gas-2.A");
+    assert!(config.files.contains(&dir.path().join("profiles/own.toml")));
+    assert_eq!(config.profiles[0].to_string().matches("1 to check against the manual").count(), 1);
+}
+
+#[test]
+fn every_shipped_profile_makes_a_device_without_a_word_of_complaint() {
+    let shipped = fs::read_dir(repo("config/profiles")).unwrap().map(|e| e.unwrap().path());
+    for path in shipped {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let dir = profiled(&format!("profile = \"{name}\"\n"), None);
+        assert_eq!(problems(&dir), Vec::<String>::new(), "{name}");
+        let config = loaded(dir.path());
+        assert!(!config.specs[0].points.is_empty() && config.profiles[0].shipped, "{name} is built in");
+    }
+}

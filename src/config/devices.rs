@@ -8,6 +8,7 @@ use toml::de::DeTable;
 
 use super::address::{Counting, Notation};
 use super::problem::{Findings, Spot, Wrong, say};
+use super::profiles::{self, Library};
 use super::section::{Page, Section};
 use super::value::{Choice, Code, Host, Label, Span, Whole, code, show_duration};
 use crate::domain::id::DeviceId;
@@ -37,6 +38,8 @@ pub(super) struct DeviceRow {
     pub(super) spot: Spot,
     /// Its name as people say it.
     pub(super) name: String,
+    /// Its own name, where it has one, and its profile, where it has one.
+    pub(super) profile: Option<(Option<String>, profiles::Use)>,
     /// How its addresses count.
     pub(super) counting: Counting,
     /// The rest.
@@ -48,12 +51,15 @@ pub(super) const CLASSES: [(&str, Duration); 3] =
     [("fast", Duration::from_millis(200)), ("normal", Duration::from_secs(1)), ("slow", Duration::from_secs(10))];
 
 /// Reads the file.
-pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, out: &mut Findings) -> DevicesFile {
+pub(super) fn read(
+    page: &Page<'_>,
+    table: &Spanned<DeTable<'_>>,
+    library: &Library<'_>,
+    out: &mut Findings,
+) -> DevicesFile {
     let mut root = Section::root(page, table);
     let classes = classes(root.section("classes", out), out);
-    let mut section = root.section("defaults", out);
-    let defaults = common(&mut section, &Common::default(), out);
-    section.finish(&[], out);
+    let defaults = in_common(root.section("defaults", out), &Common::default(), out);
     let sections = root.each("device", out);
     if sections.is_empty() {
         let what = say!("没有设备", "there is no device");
@@ -63,7 +69,8 @@ pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, out: &mut Find
         );
         out.error(root.spot(), Wrong::new(what, instead));
     }
-    let (ids, devices): (Vec<_>, Vec<_>) = sections.into_iter().map(|section| device(section, &defaults, out)).unzip();
+    let (ids, devices): (Vec<_>, Vec<_>) =
+        sections.into_iter().map(|section| device(section, &defaults, library, out)).unzip();
     let devices: Vec<_> = devices.into_iter().flatten().collect();
     check_count(devices.len(), root.spot(), out);
     check_ids(&ids, out);
@@ -161,22 +168,44 @@ fn check_backoff(section: &Section<'_>, read: &Common, out: &mut Findings) {
 fn device(
     mut section: Section<'_>,
     defaults: &Common,
+    library: &Library<'_>,
     out: &mut Findings,
 ) -> (Option<(String, Spot)>, Option<DeviceRow>) {
     let written = section.text_of("id").map(|id| (id, section.spot_of("id")));
     let id = section.need("id", &Code(64), "\"plc-tank-1\"", out);
     let host = section.need("host", &Host, "\"192.168.1.10\"", out);
     let name = section.read("name", &Label(64), out);
-    let common = common(&mut section, defaults, out);
     let spot = section.spot_of("id");
-    section.finish(&[("address", address_hint()), ("points", address_hint())], out);
-    let row = id.zip(host).map(|(id, host)| DeviceRow {
+    let named = section.read("profile", &Code(64), out);
+    let profile = named.as_ref().and_then(|named| library.get(named, out));
+    let defaults = profile.map_or_else(|| defaults.clone(), |profile| in_common(profile.device(out), defaults, out));
+    let used = profile.map(|profile| profiles::Use::read(&mut section, profile, spot.clone(), out));
+    let common = common(&mut section, &defaults, out);
+    let mut hints = vec![("address", address_hint()), ("points", address_hint())];
+    if named.is_none() {
+        hints.extend(profiles::hints());
+    }
+    // What belongs to a profile that is not there can not be judged.
+    if named.is_none() || used.is_some() {
+        section.finish(&hints, out);
+    }
+    let name = name.map(|got| got.value);
+    let shown = name.clone().or_else(|| used.as_ref().map(|used| used.name().to_owned()));
+    let row = id.zip(host).filter(|_| named.is_none() || used.is_some()).map(|(id, host)| DeviceRow {
         spot,
         device: settings(&id.value, host.value, &common),
-        name: name.map_or(id.value, |got| got.value),
+        name: shown.unwrap_or(id.value),
+        profile: used.map(|used| (name, used)),
         counting: Counting { base: u8::from(common.address_base == 1), notation: common.notation },
     });
     (written, row)
+}
+
+/// Reads a whole section of what devices may have in common.
+fn in_common(mut section: Section<'_>, default: &Common, out: &mut Findings) -> Common {
+    let read = common(&mut section, default, out);
+    section.finish(&[], out);
+    read
 }
 
 fn address_hint() -> super::problem::Words {
@@ -253,7 +282,7 @@ mod tests {
         let page = Page::new(Path::new("devices.toml"), text);
         let mut out = Findings::default();
         let table = parse(&page, text, &mut out).unwrap();
-        let file = read(&page, &table, &mut out);
+        let file = read(&page, &table, &Library::default(), &mut out);
         (file, out.sorted(&[]).iter().map(|p| format!("{}: {}", p.at, p.what.en)).collect())
     }
 

@@ -23,6 +23,15 @@ pub(super) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Returns the files of a folder whose names end in `.extension`, by name, at most so many; none when there is no folder.
+pub(super) fn files_in(folder: &Path, extension: &str, most: usize) -> Vec<std::path::PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut files: Vec<_> = paths.filter(|path| path.extension().is_some_and(|e| e == extension)).take(most).collect();
+    files.sort();
+    files
+}
+
 /// The disk under a folder that may not exist yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Disk {

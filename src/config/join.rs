@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::devices::{DeviceRow, DevicesFile};
 use super::points::{Known, KnownDevice, PointRow};
 use super::problem::{Findings, Wrong, say};
+use super::profiles::Became;
+use super::sheet::Made;
 use crate::domain::registry::DeviceSpec;
 use crate::field::settings::{PollClass, Source};
 
@@ -24,6 +26,18 @@ pub(super) fn known(file: &DevicesFile) -> Known {
     let unsound = file.ids.iter().map(|id| (id.clone(), None));
     let devices = unsound.chain(file.devices.iter().enumerate().map(device)).collect();
     Known { devices: Some(devices), classes: Some(file.classes.clone()) }
+}
+
+/// Returns the rows that profiles make of devices.
+pub(super) fn made(file: &DevicesFile) -> Vec<Made> {
+    let rows = file.devices.iter().filter_map(|row| Some((row.device.id.as_str(), row.profile.as_ref()?)));
+    rows.flat_map(|(id, (name, used))| used.expand(id, name.as_deref())).collect()
+}
+
+/// Returns what devices became by their profiles.
+pub(super) fn became(file: &DevicesFile) -> Vec<Became> {
+    let rows = file.devices.iter().filter_map(|row| Some((row.device.id.as_str(), row.profile.as_ref()?)));
+    rows.map(|(id, (_, used))| used.became(id)).collect()
 }
 
 /// Joins both files. Points that were wrong are already gone, so a device may seem empty only where no problem was found.

@@ -5,15 +5,16 @@
 //! |---|---|---|
 //! | `gateway.toml` | `[gateway]` who this is, `[store]` what it keeps, `[web]` its page | yes |
 //! | `devices.toml` | `[classes]` poll intervals, `[defaults]`, `[[device]]` | yes |
-//! | `points.csv` | the point table (点表): UTF-8 with or without BOM, UTF-16, GB18030; comma, semicolon or tab | yes |
+//! | `points.csv` | the point table (点表): UTF-8 with or without BOM, UTF-16, GB18030; comma, semicolon or tab | unless every device has a profile |
+//! | `profiles/*.toml` | the site's own instrument profiles (仪表模板), beside the shipped ones | no |
 //! | `uplink.toml` | `[mqtt]` the way to the platform | no file, no uplink |
 //!
 //! The annotated files in the repository's `config/` are the documentation: every key with unit, range, default and
 //! consequence. Relative paths start at the folder.
 //!
 //! ```text
-//! bytes ──▶ text ──▶ Section / Sheet ──▶ gateway, devices, uplink, points ──▶ join ──▶ disk ──▶ Config
-//!           (text)   (section, sheet)    (value, cell, address)              (join)   (disk)
+//! bytes ──▶ text ──▶ Section / Sheet ──▶ profiles ──▶ gateway, devices, uplink, points ──▶ join ──▶ disk ──▶ Config
+//!           (text)   (section, sheet)                 (value, cell, address)              (join)   (disk)
 //!                           └──────────────── Findings ◀───────────────────────┘        │
 //!                                                 └──▶ Problems or warnings ◀───────────┘
 //! ```
@@ -39,6 +40,7 @@ mod gateway;
 mod join;
 mod points;
 pub mod problem;
+pub mod profiles;
 mod section;
 mod sheet;
 mod text;
@@ -78,7 +80,9 @@ pub struct Config {
     pub devices: Vec<Source>,
     /// The same devices for the registry, same order, same points.
     pub specs: Vec<Arc<DeviceSpec>>,
-    /// Every file read: the folder's own, secrets and certificates.
+    /// What devices became by their profiles, in file order.
+    pub profiles: Vec<profiles::Became>,
+    /// Every file read: the folder's own, profiles, secrets and certificates.
     pub files: Vec<PathBuf>,
 }
 
@@ -139,15 +143,20 @@ struct Whole {
 
 fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
     let gateway = toml_file(&dir.join(GATEWAY), true, out, |page, table, out| gateway::read(page, table, dir, out));
-    let devices = toml_file(&dir.join(DEVICES), true, out, devices::read);
+    let texts = profiles::texts(dir, out);
+    let library = profiles::Library::read(&texts, out);
+    let devices =
+        toml_file(&dir.join(DEVICES), true, out, |page, table, out| devices::read(page, table, &library, out));
     let who = gateway.as_ref().and_then(|file| file.gateway.as_ref());
     let uplink_path = dir.join(UPLINK);
     let uplink = toml_file(&uplink_path, false, out, |page, table, out| uplink_file::read(page, table, dir, who, out));
     let uplink = uplink.flatten();
     let points = points_file(&dir.join(POINTS), devices.as_ref(), out);
     let (mut gateway, devices) = (gateway?, devices?);
+    let profiles = join::became(&devices);
     let (devices, specs) = join::join(devices, points?, out);
     let mut files: Vec<_> = [GATEWAY, DEVICES, POINTS].iter().map(|name| dir.join(name)).collect();
+    files.extend(profiles::files(dir, &texts));
     if let Some(uplink) = &uplink {
         gateway.store.consumers.push("platform".into());
         files.push(uplink_path);
@@ -162,6 +171,7 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
         web: gateway.web,
         devices,
         specs,
+        profiles,
         files,
     };
     Some(Whole { config, quota_spot: gateway.quota_spot })
@@ -184,10 +194,15 @@ fn points_file(
     devices: Option<&devices::DevicesFile>,
     out: &mut Findings,
 ) -> Option<Vec<points::PointRow>> {
+    let made = devices.map(join::made).unwrap_or_default();
+    let needed = devices.is_none_or(|file| file.devices.iter().any(|row| row.profile.is_none()));
+    if !needed && !path.exists() {
+        return Some(points::read(None, made, &devices.map(join::known).unwrap_or_default(), out));
+    }
     let text = text_file(path, true, out, text::decode)?;
     let sheet = sheet::Sheet::read(path, &text, out)?;
     let known = devices.map(join::known).unwrap_or_default();
-    Some(points::read(&sheet, &known, out))
+    Some(points::read(Some(&sheet), made, &known, out))
 }
 
 fn text_file(

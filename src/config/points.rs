@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::address::{Counting, Located, Notation, locate, table_word};
 use super::cell;
 use super::devices::MIN_INTERVAL;
-use super::problem::{Findings, Wrong, say};
-use super::sheet::{Column, Row, Sheet};
-use super::text::suggest;
-use super::value::{code, duration_in, label, show_duration};
+use super::problem::{Findings, Words, Wrong, say};
+use super::sheet::{Column, Made, Row, Sheet, TableRow};
+use super::text::{narrow, suggest};
+use super::value::{clip, code, duration_in, label, show_duration};
 use crate::domain::id::{PointUid, Tag};
 use crate::domain::registry::{Commissioning, Deadband, PlatformCodes, PointSpec};
 use crate::field::settings::{Encoding, Point, Table, WordOrder};
@@ -53,15 +53,17 @@ pub(super) struct PointRow {
     pub(super) spec: PointSpec,
 }
 
-/// Reads all rows.
-pub(super) fn read(sheet: &Sheet, known: &Known, out: &mut Findings) -> Vec<PointRow> {
+/// Reads all rows: first those made from profiles, in the order of their devices, then those of the table.
+pub(super) fn read(sheet: Option<&Sheet>, mut made: Vec<Made>, known: &Known, out: &mut Findings) -> Vec<PointRow> {
+    let own = lay_over(sheet, &mut made, known, out);
+    let rows: Vec<Row<'_>> = made.iter().map(Row::Made).chain(own.into_iter().map(Row::Table)).collect();
     let mut seen = Seen::default();
     let mut points = Vec::new();
-    for row in sheet.rows() {
-        let point = point(row, known, &mut seen, out);
+    for row in &rows {
+        let point = point(*row, known, &mut seen, out);
         points.extend(point);
     }
-    if let (true, Some(last)) = (points.len() > MAX_POINTS, sheet.rows().last()) {
+    if let (true, Some(last)) = (points.len() > MAX_POINTS, rows.last()) {
         let (count, spot) = (points.len(), last.spot(Column::Uid));
         let what = say!("{count} 个测点，超过 {MAX_POINTS}", "{count} points are more than {MAX_POINTS}");
         out.error(spot, Wrong::new(what, say!("请分到多台网关", "spread them over several gateways")));
@@ -69,7 +71,60 @@ pub(super) fn read(sheet: &Sheet, known: &Known, out: &mut Findings) -> Vec<Poin
     points
 }
 
-fn point(row: Row<'_>, known: &Known, seen: &mut Seen, out: &mut Findings) -> Option<PointRow> {
+/// Puts the rows whose uid is that of a profile's point over that point, and returns the others.
+fn lay_over<'s>(sheet: Option<&'s Sheet>, made: &mut [Made], known: &Known, out: &mut Findings) -> Vec<TableRow<'s>> {
+    let uid_of = |made: &Made| made.cells.get(&Column::Uid).map(|(uid, _)| uid.clone());
+    let by_uid: BTreeMap<String, usize> = (0..).zip(&*made).filter_map(|(i, made)| Some((uid_of(made)?, i))).collect();
+    let mut own = Vec::new();
+    for row in sheet.into_iter().flat_map(Sheet::rows) {
+        let uid = row.text(Column::Uid).map(narrow).unwrap_or_default();
+        match by_uid.get(&*uid).and_then(|index| made.get_mut(*index)) {
+            Some(made) => over_one(row, made, out),
+            None if row.text(Column::Device).is_none() && is_of_profile(row, &uid, known, &by_uid, out) => {}
+            None => own.push(row),
+        }
+    }
+    own
+}
+
+/// A point stays on its device: its uid begins with it.
+fn over_one(row: TableRow<'_>, made: &mut Made, out: &mut Findings) {
+    let device = made.cells.get(&Column::Device).map(|(device, _)| device.clone()).unwrap_or_default();
+    if let Some(other) = row.text(Column::Device).filter(|other| narrow(other) != *device) {
+        let other = clip(other);
+        let what = say!(
+            "此标识是设备 `{device}` 的仪表模板测点，不能改到 `{other}`",
+            "this uid is a point of the profile of device `{device}` and cannot move to `{other}`"
+        );
+        let instead = say!("请留空，或另起标识", "leave the cell empty, or give the row a uid of its own");
+        return out.error(row.spot(Column::Device), Wrong::new(what, instead));
+    }
+    made.lay_over(row);
+}
+
+/// Whether a row without a device was meant for a profile's point; if so, and the point is not there, that is told.
+fn is_of_profile(
+    row: TableRow<'_>,
+    uid: &str,
+    known: &Known,
+    made: &BTreeMap<String, usize>,
+    out: &mut Findings,
+) -> bool {
+    let of = |id: &str| uid.strip_prefix(id).is_some_and(|rest| rest.starts_with('.'));
+    let Some((id, device)) = known.devices.iter().flatten().find(|(id, _)| of(id)) else { return false };
+    if device.is_none() {
+        return true; // the device's own mistake was told
+    }
+    let what = say!("设备 `{id}` 没有标识为 `{uid}` 的测点", "device `{id}` has no point with the uid `{uid}`");
+    let instead = match suggest(uid, made.keys().map(String::as_str)) {
+        Some(meant) => say!("是否想写 `{meant}`？", "did you mean `{meant}`?"),
+        None => say!("请写模板中的测点，或填上设备等列", "write a point of its profile, or fill in the device"),
+    };
+    out.error(row.spot(Column::Uid), Wrong::new(what, instead));
+    true
+}
+
+fn point<'r>(row: Row<'r>, known: &Known, seen: &mut Seen<'r>, out: &mut Findings) -> Option<PointRow> {
     let uid = row.need(Column::Uid, |cell| code(cell, 64).map(str::to_owned), out);
     let tag = row.need(Column::Tag, tag, out);
     let name = row.need_text(Column::Name, out);
@@ -331,7 +386,7 @@ fn interval(row: Row<'_>, class: &str, known: &Known, out: &mut Findings) -> Opt
     let found = classes.get(class).copied();
     if found.is_none() {
         let list = classes.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let class = super::value::clip(class);
+        let class = clip(class);
         let what = say!("没有轮询类 `{class}`", "there is no poll class `{class}`");
         let instead = say!(
             "请写 {list} 之一，或在 devices.toml 的 [classes] 加上",
@@ -372,32 +427,34 @@ fn platform(row: Row<'_>, out: &mut Findings) -> Option<PlatformCodes> {
 
 /// Where what must be unique was seen first.
 #[derive(Default)]
-struct Seen {
-    uids: BTreeMap<String, u32>,
-    tags: BTreeMap<String, u32>,
-    registers: BTreeMap<(usize, Table, u16, String), u32>,
+struct Seen<'r> {
+    uids: BTreeMap<String, Row<'r>>,
+    tags: BTreeMap<String, Row<'r>>,
+    registers: BTreeMap<(usize, Table, u16, String), Row<'r>>,
 }
 
-impl Seen {
-    fn check(&mut self, row: Row<'_>, column: Column, value: Option<&str>, out: &mut Findings) {
+impl<'r> Seen<'r> {
+    fn check(&mut self, row: Row<'r>, column: Column, value: Option<&str>, out: &mut Findings) {
         let Some(value) = value else { return };
         let seen = if column == Column::Uid { &mut self.uids } else { &mut self.tags };
-        let Some(first) = seen.get(value).copied() else {
-            seen.insert(value.to_owned(), row.line);
+        let Some(first) = seen.get(value) else {
+            seen.insert(value.to_owned(), row);
             return;
         };
-        let what = say!("`{value}` 重复，第 {first} 行已用", "`{value}` is used twice, first in row {first}");
+        let Words { zh, en } = first.words();
+        let what = say!("`{value}` 重复，{zh}已用", "`{value}` is used twice, first in {en}");
         out.error(row.spot(column), Wrong::new(what, say!("请改成唯一的", "write one of its own")));
     }
 
     /// The same bits read twice in the same form is nearly always a copied row; in another form it may be meant.
-    fn check_register(&mut self, row: Row<'_>, device: usize, place: &Place, out: &mut Findings) {
+    fn check_register(&mut self, row: Row<'r>, device: usize, place: &Place, out: &mut Findings) {
         let Place { table, address, encoding, order } = place;
         let form = format!("{encoding:?} {order:?}");
-        if let Some(first) = self.registers.insert((device, *table, *address, form), row.line) {
+        if let Some(first) = self.registers.insert((device, *table, *address, form), row) {
+            let Words { zh, en } = first.words();
             let what = say!(
-                "与第 {first} 行读的是同一设备的同一地址和编码",
-                "row {first} reads the same address of the same device in the same encoding"
+                "与{zh}读的是同一设备的同一地址和编码",
+                "{en} reads the same address of the same device in the same encoding"
             );
             let instead =
                 say!("请检查地址；若确需两个位号则不必改", "check the address; nothing to do if two tags are meant");

@@ -186,6 +186,8 @@ impl Findings {
     pub(super) fn sorted(mut self, files: &[PathBuf]) -> Vec<Problem> {
         let rank = |p: &Problem| files.iter().position(|f| *f == p.at.file).unwrap_or(files.len());
         self.found.sort_by_cached_key(|p| (rank(p), p.at.line, column_of(&p.at.place), p.severity));
+        // A mistake in a profile is found once for each device that uses it.
+        self.found.dedup();
         if let (true, Some(last)) = (self.beyond > 0, self.found.last()) {
             let (at, more) = (Spot::file(last.at.file.clone()), self.beyond);
             let what = say!("另有 {more} 个问题未列出", "{more} more problems are not listed");
@@ -232,9 +234,17 @@ mod tests {
     }
 
     #[test]
+    fn the_same_problem_found_twice_is_told_once() {
+        let mut out = Findings::default();
+        (0..3).for_each(|_| out.error(Spot::file("gas.toml"), wrong()));
+        assert_eq!(out.sorted(&[]).len(), 1);
+    }
+
+    #[test]
     fn problems_beyond_the_limit_are_counted_not_kept() {
         let mut out = Findings::default();
-        (0..MAX_PROBLEMS + 7).for_each(|_| out.error(Spot::file("points.csv"), wrong()));
+        let spot = |line| Spot { line: Some(line), ..Spot::file("points.csv") };
+        (0..MAX_PROBLEMS + 7).zip(1..).for_each(|(_, line)| out.error(spot(line), wrong()));
         let problems = out.sorted(&[]);
         assert_eq!(problems.len(), MAX_PROBLEMS + 1);
         assert!(problems[MAX_PROBLEMS].what.en.starts_with("7 more"));

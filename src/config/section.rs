@@ -181,6 +181,27 @@ impl<'a> Section<'a> {
         all
     }
 
+    /// Goes into every key of a free table of sections, such as `[device.set]`; what is no section is recorded.
+    pub(super) fn tables(self, out: &mut Findings) -> Vec<(String, Spot, Section<'a>)> {
+        let mut all = Vec::new();
+        for (key, value) in self.table.into_iter().flatten() {
+            let (name, spot) = (key.get_ref().to_string(), self.page.spot(key.span().start, self.label(key.get_ref())));
+            match value.get_ref().as_table() {
+                Some(table) => {
+                    let section = Self::of(self.page, self.subname(&name), Some(table), value.span().start);
+                    all.push((name, spot, section));
+                }
+                None => {
+                    let shown = clip(&name);
+                    let what = say!("`{shown}` 应是一组键", "`{shown}` must be a group of keys");
+                    let instead = say!("请写 {shown} = {{ 键 = 值 }}", "write {shown} = {{ key = value }}");
+                    out.error(spot, Wrong::new(what, instead));
+                }
+            }
+        }
+        all
+    }
+
     /// Records the keys nobody asked for. `hints` gives a better answer for some: (key, what to write).
     pub(super) fn finish(self, hints: &[(&str, super::problem::Words)], out: &mut Findings) {
         for key in self.table.into_iter().flatten().map(|(key, _)| key) {

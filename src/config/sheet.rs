@@ -2,13 +2,17 @@
 //!
 //! The separator is comma, semicolon or tab: the one under which the header has the most known names. A row whose first
 //! cell begins with `#` is a remark; rows of empty cells (Excel leaves them at the end) are skipped.
+//!
+//! A [`Row`] is either a row of the table or one [`Made`] from a device's profile: both are read by the same code.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use csv::{ReaderBuilder, StringRecord};
 
-use super::problem::{Findings, Place, Spot, Wrong, say};
+use super::problem::{Findings, Place, Spot, Words, Wrong, say};
 use super::text::{narrow, suggest, trim};
 use super::value::clip;
 
@@ -16,7 +20,7 @@ use super::value::clip;
 const MAX_ROWS: usize = 1_000_000;
 
 /// Columns, in the order of the documentation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Column {
     Uid,
     Tag,
@@ -73,7 +77,8 @@ const NAMES: [(Column, &str, &str); COLUMNS] = [
 const REQUIRED: usize = 7;
 
 impl Column {
-    fn names(self) -> (&'static str, &'static str) {
+    /// Returns its English and Chinese name.
+    pub(super) fn names(self) -> (&'static str, &'static str) {
         NAMES.get(self as usize).map_or(("", ""), |(_, en, zh)| (en, zh))
     }
 
@@ -98,12 +103,57 @@ pub(super) struct Sheet {
 }
 
 /// One row.
-#[derive(Clone, Copy)]
-pub(super) struct Row<'a> {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Row<'a> {
+    /// A row of the table.
+    Table(TableRow<'a>),
+    /// A point of a profile, as one device has it.
+    Made(&'a Made),
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TableRow<'a> {
     sheet: &'a Sheet,
     /// Its number, as Excel shows it.
-    pub(super) line: u32,
+    line: u32,
     record: &'a StringRecord,
+}
+
+/// A row that no table holds: made from a profile for one device.
+#[derive(Clone, Debug)]
+pub(super) struct Made {
+    /// What it is called in a problem that points to it, e.g. `gas-controller.toml:12`.
+    pub(super) origin: Rc<str>,
+    /// Where the device stands.
+    pub(super) device: Rc<Spot>,
+    /// Its cells.
+    pub(super) cells: Cells,
+}
+
+/// Cells by column, each with its place.
+pub(super) type Cells = BTreeMap<Column, (String, Rc<Spot>)>;
+
+impl Made {
+    /// Puts what a row of the table says over the cells; `-` empties one.
+    pub(super) fn lay_over(&mut self, row: TableRow<'_>) {
+        for (column, ..) in NAMES {
+            match row.text(column) {
+                Some("-") => drop(self.cells.remove(&column)),
+                Some(text) => drop(self.cells.insert(column, (text.to_owned(), Rc::new(row.spot(column))))),
+                None => {}
+            }
+        }
+    }
+
+    fn text(&self, column: Column) -> Option<&str> {
+        self.cells.get(&column).map(|(text, _)| trim(text)).filter(|text| !text.is_empty())
+    }
+
+    /// Uid and tag are made from what the device says.
+    fn spot(&self, column: Column) -> Spot {
+        self.cells.get(&column).map_or_else(|| (*self.device).clone(), |(_, spot)| (**spot).clone())
+    }
 }
 
 impl Sheet {
@@ -125,11 +175,11 @@ impl Sheet {
     }
 
     /// Returns the rows whose cells stand under their columns.
-    pub(super) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+    pub(super) fn rows(&self) -> impl Iterator<Item = TableRow<'_>> {
         let width = self.columns.iter().flatten().max().map_or(0, |last| last + 1);
         let fits = move |record: &StringRecord| record.len() >= width && !has_break(record);
         let fitting = self.rows.iter().filter(move |(_, record)| fits(record));
-        fitting.map(|(line, record)| Row { sheet: self, line: *line, record })
+        fitting.map(|(line, record)| TableRow { sheet: self, line: *line, record })
     }
 
     fn check_rows(&self, width: usize, out: &mut Findings) {
@@ -169,23 +219,52 @@ impl Sheet {
 
 impl<'a> Row<'a> {
     /// Returns a cell with full-width letters and digits as ASCII; `None` when empty or without its column.
-    pub(super) fn code(&self, column: Column) -> Option<Cow<'a, str>> {
+    pub(super) fn code(self, column: Column) -> Option<Cow<'a, str>> {
         self.text(column).map(narrow).filter(|cell| !cell.is_empty())
     }
 
     /// Returns a cell as it is, without spaces around; `None` when empty or without its column.
-    pub(super) fn text(&self, column: Column) -> Option<&'a str> {
+    pub(super) fn text(self, column: Column) -> Option<&'a str> {
+        match self {
+            Self::Table(row) => row.text(column),
+            Self::Made(made) => made.text(column),
+        }
+    }
+
+    /// Returns whether it has a cell of this column at all.
+    pub(super) fn has(self, column: Column) -> bool {
+        match self {
+            Self::Table(row) => row.sheet.columns.get(column as usize).is_some_and(Option::is_some),
+            Self::Made(_) => true,
+        }
+    }
+
+    /// Returns the place of a cell.
+    pub(super) fn spot(self, column: Column) -> Spot {
+        match self {
+            Self::Table(row) => row.spot(column),
+            Self::Made(made) => made.spot(column),
+        }
+    }
+
+    /// Returns what it is called in another row's problem.
+    pub(super) fn words(self) -> Words {
+        match self {
+            Self::Table(TableRow { line, .. }) => say!("第 {line} 行", "row {line}"),
+            Self::Made(Made { origin, .. }) => say!("{origin}", "{origin}"),
+        }
+    }
+}
+
+impl<'a> TableRow<'a> {
+    /// Returns a cell as it is, without spaces around; `None` when empty or without its column.
+    pub(super) fn text(self, column: Column) -> Option<&'a str> {
         let index = self.sheet.columns.get(column as usize).copied().flatten()?;
         self.record.get(index).map(trim).filter(|cell| !cell.is_empty())
     }
 
-    /// Returns whether the table has this column.
-    pub(super) fn has(&self, column: Column) -> bool {
-        self.sheet.columns.get(column as usize).is_some_and(Option::is_some)
-    }
-
     /// Returns the place of a cell.
-    pub(super) fn spot(&self, column: Column) -> Spot {
+    pub(super) fn spot(self, column: Column) -> Spot {
         let (en, zh) = column.names();
         Spot { file: self.sheet.path.clone(), line: Some(self.line), place: Place::Cell { zh, en } }
     }
@@ -299,7 +378,7 @@ fn unknown_column(cell: &str) -> Wrong {
     Wrong::new(what, instead)
 }
 
-fn header_wanted() -> super::problem::Words {
+fn header_wanted() -> Words {
     say!(
         "请写表头：标识,位号,名称,设备,寄存器类型,地址,编码（或英文名，以英文逗号分隔）",
         "write a header: uid,tag,name,device,table,address,encoding (or the Chinese names, separated by plain commas)"
@@ -322,7 +401,7 @@ mod tests {
             sheet("地址,UID,位号(tag),名称,Device,寄存器类型,encoding\n7,u1,TT１,一号,d,holding,u16\n");
         assert_eq!(problems, Vec::<String>::new());
         let sheet = sheet.unwrap();
-        let row = sheet.rows().next().unwrap();
+        let row = Row::Table(sheet.rows().next().unwrap());
         assert_eq!(row.code(Column::Address).as_deref(), Some("7"));
         assert_eq!(row.code(Column::Tag).as_deref(), Some("TT1"));
         assert_eq!(row.spot(Column::Address).to_string(), "points.csv:2: column 地址 (address)");

@@ -210,6 +210,40 @@ impl Kind for Choice {
     }
 }
 
+/// A text or a number, as text: what would be a cell of the point table.
+pub(super) struct Scalar;
+
+impl Kind for Scalar {
+    type Out = String;
+
+    fn read(&self, value: &DeValue<'_>) -> Result<String, Wrong> {
+        match value {
+            DeValue::String(text) => Ok(text.trim().to_owned()),
+            DeValue::Integer(n) => Ok(n.to_string()),
+            DeValue::Float(n) => Ok(n.as_str().to_owned()),
+            DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
+                Err(wrong_type(value, say!("请写文字或数", "write a text or a number")))
+            }
+        }
+    }
+}
+
+/// Two numbers, as text: `[low, high]`.
+pub(super) struct Pair;
+
+impl Kind for Pair {
+    type Out = (String, String);
+
+    fn read(&self, value: &DeValue<'_>) -> Result<(String, String), Wrong> {
+        let wanted = || say!("请写 [下限, 上限]，例如 [0, 100]", "write [low, high], e.g. [0, 100]");
+        let items: Vec<_> = value.as_array().ok_or_else(|| wrong_type(value, wanted()))?.iter().collect();
+        match items.as_slice() {
+            [low, high] => Ok((Scalar.read(low.get_ref())?, Scalar.read(high.get_ref())?)),
+            _ => Err(Wrong::new(say!("不是两个数", "not two numbers"), wanted())),
+        }
+    }
+}
+
 /// `address:port` to listen on.
 pub(super) struct Listen;
 
