@@ -330,6 +330,15 @@ fn two_devices_of_one_id_are_found_also_when_one_has_another_mistake() {
     assert!(told.contains("`host` is missing") && told.contains("`d` is used twice"), "{told}");
 }
 
+/// The settings of a device polled by Modbus.
+fn modbus(source: &Source) -> &parkgate::field::settings::Device {
+    match source {
+        Source::Modbus(device) => device,
+        #[expect(unreachable_patterns, reason = "one kind of device so far")]
+        _ => panic!("{} is not polled by Modbus", source.id()),
+    }
+}
+
 /// A folder of one device with a profile and no point table; `keys` are the device's, `rows` those of a table.
 fn profiled(keys: &str, table: Option<&str>) -> tempfile::TempDir {
     let dir = small("");
@@ -362,7 +371,7 @@ fn a_device_by_profile_is_three_lines_and_each_channel_has_its_points() {
         ]
     );
     assert_eq!((points.len(), config.specs[0].name.as_str()), (6, "气体报警控制器"));
-    let Source::Modbus(device) = &config.devices[0] else { panic!("not Modbus") };
+    let device = modbus(&config.devices[0]);
     assert_eq!((device.points[3].table, device.points[3].address), (Table::Input, 3));
     assert_eq!((device.timeout, device.max_register_hole), (Duration::from_secs(2), 0), "the profile's own");
     assert_eq!(config.specs[0].points[0].deadband, Deadband::Off);
@@ -373,7 +382,7 @@ fn a_profile_counts_for_itself_whatever_the_site_says_of_its_addresses() {
     for counting in ["address_base = 1", "address_notation = \"modicon\"", "address_notation = \"plain\""] {
         let dir = profiled(&format!("profile = \"tank-gauge\"\n{counting}\n"), None);
         let config = loaded(dir.path());
-        let Source::Modbus(device) = &config.devices[0] else { panic!("not Modbus") };
+        let device = modbus(&config.devices[0]);
         assert_eq!(device.points.iter().map(|p| p.address).take(7).collect::<Vec<_>>(), [0, 2, 4, 6, 8, 10, 12]);
     }
 }
@@ -392,7 +401,7 @@ fn a_device_and_the_point_table_may_change_single_cells_and_add_points() {
     assert_eq!((points[0].name.as_str(), points[0].tag.as_str()), ("泵区 1通道浓度", "gas-1.01"));
     assert_eq!((points[1].tag.as_str(), points[3].tag.as_str()), ("AT701.ST", "HL701"));
     assert_eq!(points[0].platform.hazard_source.as_deref(), Some("HS-1"));
-    let Source::Modbus(device) = &config.devices[0] else { panic!("not Modbus") };
+    let device = modbus(&config.devices[0]);
     assert_eq!(device.timeout, Duration::from_secs(5), "the device's own key goes before the profile's");
 }
 
