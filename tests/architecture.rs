@@ -26,7 +26,7 @@ const MAX_LINES: usize = 600;
 const MAY_WAIT: &[&str] = &["session", "task", "routes"];
 
 /// In an adapter, the files that declare what others implement for it: their traits may be async and name tokio's channels.
-const DOORS: &[&str] = &["mod", "source"];
+const DOORS: &[&str] = &["mod", "source", "tap"];
 
 /// What a door may not do all the same.
 const NOT_IN_A_DOOR: &[&str] = &["tokio::net", "tokio::fs", "tokio::time", "tokio::process", "tokio::select"];
@@ -77,6 +77,7 @@ const CRATE_ROOMS: &[(&str, &[&str])] = &[
     ("sled", &["buffer"]),
     ("rumqttc", &["uplink", "sim"]),
     ("tokio_modbus", &["field", "sim"]),
+    ("tokio_serial", &["field"]),
     ("warp", &["web"]),
     ("plotters", &["web"]),
     ("csv", &["config", "sim"]),

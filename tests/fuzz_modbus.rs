@@ -12,12 +12,13 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use parkgate::clock::Clock;
 use parkgate::domain::reading::{Quality, Reading};
 use parkgate::field::modbus::Answer;
 use parkgate::field::modbus::class::Ask;
 use parkgate::field::modbus::plan::items;
 use parkgate::field::modbus::request::Request;
-use parkgate::field::modbus::session::{Fault, ModbusLink};
+use parkgate::field::modbus::session::{Call, Fault, ModbusLink};
 use parkgate::field::settings::{Encoding, Endpoint, Point, Table, WordOrder};
 use proptest::prelude::*;
 
@@ -55,8 +56,8 @@ impl Server {
         self.replies.send(reply).unwrap();
         let patience = Duration::from_secs(30);
         self.runtime.block_on(async {
-            let link = ModbusLink::connect(&self.endpoint, patience).await?;
-            link.read(UNIT, ask, patience).await.map(|(_, answer)| answer)
+            let link = ModbusLink::connect(&self.endpoint, patience, &Clock::system()).await?;
+            link.read(Call { unit: UNIT, ask, within: patience, tap: None }).await.outcome
         })
     }
 }

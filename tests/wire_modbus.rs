@@ -14,6 +14,7 @@ use parkgate::domain::field_event::{FieldEvent, LinkState, Poll, Sample};
 use parkgate::domain::id::DeviceSlot;
 use parkgate::domain::reading::{Quality, Reading, Value};
 use parkgate::field::settings::{Device, Encoding, Link, Point, Table};
+use parkgate::field::tap::{Direction, Tap};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use wire_modbus_rig::{DEADLINE, Reader, device, link, point};
@@ -213,6 +214,28 @@ async fn an_answer_in_single_bytes_is_an_answer() {
     let server = Server::start(|asked| Reply::Bytewise(asked.honest())).await;
     let mut reader = one(&server, holding(20));
     assert_eq!(reader.until(sample).await.readings, (0..20).map(|a| (a, number(a))).collect::<Vec<_>>());
+    reader.stop().await;
+}
+
+#[tokio::test]
+async fn the_bytes_of_the_device_looked_at_are_copied_and_of_no_other() {
+    let server = Server::start(|asked| Reply::Send(asked.honest())).await;
+    let (a, b) = (device("a", server.port, 1, holding(2)), device("b", server.port, 2, holding(2)));
+    let mut reader = Reader::start(link(vec![a, b]));
+    let (to, mut frames) = tokio::sync::mpsc::channel(64);
+    let tapped = parkgate::domain::id::DeviceId::new("b");
+    let tap = Tap::new(tapped.clone(), to);
+    reader.taps.send_modify(|taps| *taps = Arc::new(taps.with(tap)));
+    for (direction, rest) in
+        [(Direction::Out, vec![0, 6, 2, 3, 0, 0, 0, 2]), (Direction::In, vec![0, 7, 2, 3, 4, 0, 0, 0, 1])]
+    {
+        let frame = tokio::time::timeout(DEADLINE, frames.recv()).await.unwrap().unwrap();
+        assert_eq!((frame.device, frame.direction, &frame.bytes[4..]), (tapped.clone(), direction, rest.as_slice()));
+    }
+    reader.taps.send_modify(|taps| *taps = Arc::new(taps.without(&tapped)));
+    // The link lets go of it: the channel closes.
+    tokio::time::timeout(DEADLINE, async { while frames.recv().await.is_some() {} }).await.unwrap();
+    reader.until(sample).await;
     reader.stop().await;
 }
 

@@ -14,8 +14,9 @@ use nix::time::{ClockId, clock_gettime};
 use parkgate::clock::Clock;
 use parkgate::domain::field_event::FieldEvent;
 use parkgate::domain::id::{DeviceId, DeviceSlot};
-use parkgate::field::run_link;
 use parkgate::field::settings::{Device, Encoding, Endpoint, Link, Point, PollClass, Table, WordOrder};
+use parkgate::field::tap::Taps;
+use parkgate::field::{Joints, run_link};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -74,6 +75,7 @@ fn device(n: usize, port: u16, registers: u16) -> Device {
         unit: 1,
         timeout: Duration::from_secs(1),
         request_gap: Duration::ZERO,
+        turnaround: Duration::ZERO,
         max_registers: 125,
         max_bits: 2000,
         max_register_hole: 8,
@@ -96,7 +98,8 @@ async fn readers(devices: usize, registers: u16) {
         let link =
             Link { endpoint: device.endpoint.clone(), devices: vec![(DeviceSlot(u32::try_from(n).unwrap()), device)] };
         let (link_tx, link_rx) = watch::channel(Arc::new(link));
-        tokio::spawn(run_link(link_rx, events_tx.clone(), clock.clone(), stop.clone()));
+        let (_, taps) = watch::channel(Arc::new(Taps::default()));
+        tokio::spawn(run_link(link_rx, Joints { events: events_tx.clone(), taps }, clock.clone(), stop.clone()));
         links.push(link_tx);
     }
     let warm = Instant::now() + Duration::from_secs(3);

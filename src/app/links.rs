@@ -11,8 +11,9 @@ use crate::domain::engine::{Plan, PlanDevice};
 use crate::domain::field_event::FieldEvent;
 use crate::domain::id::{DeviceId, DeviceSlot};
 use crate::domain::registry::DeviceSpec;
-use crate::field;
 use crate::field::settings::{Endpoint, Link, Source};
+use crate::field::tap::Taps;
+use crate::field::{self, Joints};
 use crate::state::registry::Revision;
 use crate::supervise::Supervisor;
 
@@ -21,6 +22,8 @@ use crate::supervise::Supervisor;
 pub(super) struct Links {
     next_slot: u32,
     devices: Vec<Slotted>,
+    /// The devices whose bytes are looked at.
+    taps: watch::Sender<Arc<Taps>>,
     running: BTreeMap<Endpoint, Running>,
 }
 
@@ -87,9 +90,10 @@ impl Links {
         for (endpoint, link) in wanted {
             let stop = stop.child_token();
             let (link_tx, link_rx) = watch::channel(Arc::new(link));
-            let (events, clock) = (events.clone(), clock.clone());
+            let joints = Joints { events: events.clone(), taps: self.taps.subscribe() };
+            let clock = clock.clone();
             supervisor.restartable(format!("link {endpoint}"), stop.clone(), move |stop| {
-                field::run_link(link_rx.clone(), events.clone(), clock.clone(), stop)
+                field::run_link(link_rx.clone(), joints.clone(), clock.clone(), stop)
             });
             self.running.insert(endpoint, Running { link: link_tx, stop });
         }
@@ -160,6 +164,7 @@ mod tests {
             unit: u8::try_from(n).unwrap(),
             timeout: Duration::from_secs(1),
             request_gap: Duration::ZERO,
+            turnaround: Duration::ZERO,
             max_registers: 125,
             max_bits: 2000,
             max_register_hole: 8,
@@ -243,7 +248,7 @@ mod tests {
     fn running(links: &Links) -> Vec<(u16, Vec<u32>)> {
         let devices = |r: &Running| r.link.borrow().devices.iter().map(|(slot, _)| slot.0).collect();
         let port = |endpoint: &Endpoint| {
-            let Endpoint::Tcp { port, .. } = endpoint;
+            let Endpoint::Tcp { port, .. } = endpoint else { panic!("all over TCP") };
             *port
         };
         links.running.iter().map(|(endpoint, r)| (port(endpoint), devices(r))).collect()

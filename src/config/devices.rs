@@ -1,4 +1,5 @@
-//! `devices.toml`: poll classes (`[classes]`), what devices have in common (`[defaults]`), and each `[[device]]`.
+//! `devices.toml`: poll classes (`[classes]`), what devices have in common (`[defaults]`), buses (`[[bus]]`), and each
+//! `[[device]]`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,10 +8,11 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::address::{Counting, Notation};
+use super::buses::{self, Buses};
 use super::problem::{Findings, Spot, Wrong, say};
 use super::profiles::{self, Library};
 use super::section::{Page, Section};
-use super::value::{Choice, Code, Host, Label, Span, Whole, code, show_duration};
+use super::value::{Choice, Code, Label, Span, Whole, code, show_duration};
 use crate::domain::id::DeviceId;
 use crate::field::settings::{Device, Endpoint, PollClass};
 
@@ -60,6 +62,7 @@ pub(super) fn read(
     let mut root = Section::root(page, table);
     let classes = classes(root.section("classes", out), out);
     let defaults = in_common(root.section("defaults", out), &Common::default(), out);
+    let buses = Buses::read(root.each("bus", out), out);
     let sections = root.each("device", out);
     if sections.is_empty() {
         let what = say!("没有设备", "there is no device");
@@ -69,9 +72,11 @@ pub(super) fn read(
         );
         out.error(root.spot(), Wrong::new(what, instead));
     }
-    let (ids, devices): (Vec<_>, Vec<_>) =
-        sections.into_iter().map(|section| device(section, &defaults, library, out)).unzip();
+    let wanted: Vec<String> = sections.iter().filter_map(|section| section.text_of("bus")).collect();
+    let each = sections.into_iter().map(|section| device(section, &defaults, library, &buses, out));
+    let (ids, devices): (Vec<_>, Vec<_>) = each.unzip();
     let devices: Vec<_> = devices.into_iter().flatten().collect();
+    buses.check_use(&devices, &wanted, out);
     check_count(devices.len(), root.spot(), out);
     check_ids(&ids, out);
     check_units(&devices, out);
@@ -99,6 +104,7 @@ struct Common {
     unit: i64,
     timeout: Duration,
     request_gap: Duration,
+    turnaround: Duration,
     max_registers: i64,
     max_bits: i64,
     max_register_hole: i64,
@@ -116,6 +122,7 @@ impl Default for Common {
             unit: 1,
             timeout: Duration::from_secs(1),
             request_gap: Duration::ZERO,
+            turnaround: Duration::from_millis(10),
             max_registers: 125,
             max_bits: 2000,
             max_register_hole: 8,
@@ -136,6 +143,7 @@ fn common(section: &mut Section<'_>, default: &Common, out: &mut Findings) -> Co
         unit: section.or("unit", &Whole(0, 255), default.unit, out),
         timeout: section.or("timeout", &Span(millis(50), millis(60_000)), default.timeout, out),
         request_gap: section.or("request_gap", &Span(Duration::ZERO, millis(10_000)), default.request_gap, out),
+        turnaround: section.or("turnaround", &Span(Duration::ZERO, millis(10_000)), default.turnaround, out),
         max_registers: section.or("max_registers", &Whole(1, 125), default.max_registers, out),
         max_bits: section.or("max_bits", &Whole(1, 2000), default.max_bits, out),
         max_register_hole: section.or("max_register_hole", &Whole(0, 120), default.max_register_hole, out),
@@ -169,11 +177,11 @@ fn device(
     mut section: Section<'_>,
     defaults: &Common,
     library: &Library<'_>,
+    buses: &Buses,
     out: &mut Findings,
 ) -> (Option<(String, Spot)>, Option<DeviceRow>) {
     let written = section.text_of("id").map(|id| (id, section.spot_of("id")));
     let id = section.need("id", &Code(64), "\"plc-tank-1\"", out);
-    let host = section.need("host", &Host, "\"192.168.1.10\"", out);
     let name = section.read("name", &Label(64), out);
     let spot = section.spot_of("id");
     let named = section.read("profile", &Code(64), out);
@@ -181,6 +189,7 @@ fn device(
     let defaults = profile.map_or_else(|| defaults.clone(), |profile| in_common(profile.device(out), defaults, out));
     let used = profile.map(|profile| profiles::Use::read(&mut section, profile, spot.clone(), out));
     let common = common(&mut section, &defaults, out);
+    let endpoint = buses::endpoint(&mut section, common.port, common.unit, buses, out);
     let mut hints = vec![("address", address_hint()), ("points", address_hint())];
     if named.is_none() {
         hints.extend(profiles::hints());
@@ -191,9 +200,9 @@ fn device(
     }
     let name = name.map(|got| got.value);
     let shown = name.clone().or_else(|| used.as_ref().map(|used| used.name().to_owned()));
-    let row = id.zip(host).filter(|_| named.is_none() || used.is_some()).map(|(id, host)| DeviceRow {
+    let row = id.zip(endpoint).filter(|_| named.is_none() || used.is_some()).map(|(id, endpoint)| DeviceRow {
         spot,
-        device: settings(&id.value, host.value, &common),
+        device: settings(&id.value, endpoint, &common),
         name: shown.unwrap_or(id.value),
         profile: used.map(|used| (name, used)),
         counting: Counting { base: u8::from(common.address_base == 1), notation: common.notation },
@@ -212,14 +221,15 @@ fn address_hint() -> super::problem::Words {
     say!("测点及其地址请写在 points.csv", "points and their addresses go into points.csv")
 }
 
-fn settings(id: &str, host: String, common: &Common) -> Device {
+fn settings(id: &str, endpoint: Endpoint, common: &Common) -> Device {
     let small = |n: i64| u16::try_from(n).unwrap_or(u16::MAX); // bounds were checked when read
     Device {
         id: DeviceId::new(id),
-        endpoint: Endpoint::tcp(host, small(common.port)),
+        endpoint,
         unit: u8::try_from(common.unit).unwrap_or(u8::MAX),
         timeout: common.timeout,
         request_gap: common.request_gap,
+        turnaround: common.turnaround,
         max_registers: small(common.max_registers),
         max_bits: small(common.max_bits),
         max_register_hole: small(common.max_register_hole),
@@ -262,9 +272,10 @@ fn check_units(devices: &[DeviceRow], out: &mut Findings) {
                 "`{id}` 与 `{first}` 是同一地址 {endpoint} 的同一单元号 {unit}",
                 "`{id}` and `{first}` are the same unit {unit} at {endpoint}"
             );
+            let place = if matches!(endpoint, Endpoint::Bus(_)) { "bus" } else { "host" };
             let instead = say!(
-                "请改正 unit 或 host；若确是同一设备，请合并为一个",
-                "correct `unit` or `host`; if it is one device, keep one section"
+                "请改正 unit 或 {place}；若确是同一设备，请合并为一个",
+                "correct `unit` or `{place}`; if it is one device, keep one section"
             );
             out.error(row.spot.clone(), Wrong::new(what, instead));
         }

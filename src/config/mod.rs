@@ -4,7 +4,7 @@
 //! | file | what | needed |
 //! |---|---|---|
 //! | `gateway.toml` | `[gateway]` who this is, `[store]` what it keeps, `[web]` its page | yes |
-//! | `devices.toml` | `[classes]` poll intervals, `[defaults]`, `[[device]]` | yes |
+//! | `devices.toml` | `[classes]` poll intervals, `[defaults]`, `[[bus]]`, `[[device]]` | yes |
 //! | `points.csv` | the point table (点表): UTF-8 with or without BOM, UTF-16, GB18030; comma, semicolon or tab | unless every device has a profile |
 //! | `profiles/*.toml` | the site's own instrument profiles (仪表模板), beside the shipped ones | no |
 //! | `uplink.toml` | `[mqtt]` the way to the platform | no file, no uplink |
@@ -32,6 +32,7 @@ use crate::uplink::settings as uplink;
 use crate::web::settings as web;
 
 mod address;
+mod buses;
 mod cell;
 mod devices;
 pub mod disk;

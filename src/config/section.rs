@@ -102,6 +102,16 @@ impl<'a> Section<'a> {
         self.find(key)?.get_ref().as_str().map(str::to_owned)
     }
 
+    /// Returns whether a key is written, whatever its value.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// Notes that a key is known here, though nothing is made of it.
+    pub(super) fn ignore(&mut self, key: &'static str) {
+        self.asked.insert(key);
+    }
+
     /// Reads a key that may be absent. A wrong value is recorded and counts as absent.
     pub(super) fn read<K: Kind>(&mut self, key: &'static str, kind: &K, out: &mut Findings) -> Option<Got<K::Out>> {
         self.asked.insert(key);

@@ -198,6 +198,22 @@ impl Kind for Located<'_> {
     }
 }
 
+/// The device file of a serial port: an absolute path.
+pub(super) struct DeviceFile;
+
+impl Kind for DeviceFile {
+    type Out = String;
+
+    fn read(&self, value: &DeValue<'_>) -> Result<String, Wrong> {
+        let wanted = || {
+            say!("请写串口的设备文件，例如 \"/dev/ttyS1\"", "write the device file of the port, e.g. \"/dev/ttyS1\"")
+        };
+        let text = string(value, wanted)?;
+        let fits = text.len() > 1 && text.starts_with('/') && !text.chars().any(char::is_control);
+        fits.then(|| text.to_owned()).ok_or_else(|| not_allowed(text, wanted()))
+    }
+}
+
 /// One of a few words.
 pub(super) struct Choice(pub(super) &'static [&'static str]);
 

@@ -1,7 +1,7 @@
 //! Southbound: the readers of field devices. They only read; nothing in this room can write to a device.
 //!
-//! One connection owner per address ([`settings::Link`]): it may serve several devices (unit ids). What it reads goes as
-//! [`crate::domain::field_event::FieldEvent`] to the engine. `session.rs` and `task.rs` do I/O; all else is pure.
+//! One connection owner per address or bus ([`settings::Link`]): it may serve several devices (unit ids). What it reads goes
+//! as [`crate::domain::field_event::FieldEvent`] to the engine. `session/` and `task.rs` do I/O; all else is pure.
 //!
 //! ```text
 //!            settings::Link (watch)                              FieldEvent (mpsc)
@@ -9,19 +9,37 @@
 //!                   ▼                                                  │
 //!  task::run_link ── picks ──▶ unit ──▶ class ──▶ plan ─▶ request ─ decode
 //!        │                      │ backoff  │ schedule (what is due when)
-//!        └── session::ModbusLink ◀── Ask ──┘
+//!        └── session::ModbusLink ◀── Call ─┘
 //! ```
 //!
 //! What each outcome of a request means is specified in [`modbus`]; the states of a device in [`unit`].
 
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::domain::field_event::FieldEvent;
+use tap::Taps;
+
 pub mod backoff;
+pub mod lateness;
 pub mod modbus;
 pub mod opcua;
 pub mod outbox;
 pub mod scaling;
 pub mod schedule;
 pub mod settings;
+pub mod tap;
 pub mod task;
 pub mod unit;
 
 pub use task::run_link;
+
+/// What a link is joined to. Cheap to clone: a link that is restarted is joined to the same.
+#[derive(Clone, Debug)]
+pub struct Joints {
+    /// Where its readings go.
+    pub events: mpsc::Sender<FieldEvent>,
+    /// The devices whose bytes are looked at.
+    pub taps: watch::Receiver<Arc<Taps>>,
+}

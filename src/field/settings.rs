@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use crate::domain::id::{DeviceId, DeviceSlot};
 
+mod bus;
 pub mod opcua;
 
+pub use self::bus::{Bus, Line, Parity, Port, Rs485};
 use self::opcua::OpcUaDevice;
 
 /// A device, by the way in which it is read.
@@ -45,7 +47,7 @@ impl Source {
     }
 }
 
-/// One address with all devices (unit ids) behind it: one connection, one queue.
+/// One address or bus with all devices (unit ids) behind it: one connection, one queue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Link {
     /// Where.
@@ -64,6 +66,8 @@ pub enum Endpoint {
         /// TCP port, 502 by custom.
         port: u16,
     },
+    /// A bus of Modbus RTU slaves.
+    Bus(Arc<Bus>),
 }
 
 impl Endpoint {
@@ -77,6 +81,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Bus(bus) => bus.fmt(f),
         }
     }
 }
@@ -88,12 +93,14 @@ pub struct Device {
     pub id: DeviceId,
     /// Where.
     pub endpoint: Endpoint,
-    /// Modbus unit id, 0..=255.
+    /// Modbus unit id: 0..=255 over TCP, 1..=247 on a bus.
     pub unit: u8,
     /// Time allowed for connecting, and for each answer: 50 ms..=60 s.
     pub timeout: Duration,
     /// Pause between two requests to this device, 0..=10 s; some converters need one.
     pub request_gap: Duration,
+    /// Time that the device is expected to take before it begins to answer, 0..=10 s; for the plan of a bus only.
+    pub turnaround: Duration,
     /// Largest number of registers per request, 1..=125.
     pub max_registers: u16,
     /// Largest number of coils or discrete inputs per request, 1..=2000.

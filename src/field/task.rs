@@ -1,4 +1,4 @@
-//! The task of a link: one owner of one connection, serving all devices behind one address.
+//! The task of a link: one owner of one connection or bus, serving all devices behind it.
 //!
 //! ```text
 //!  ┌─▶ take over a new configuration ─▶ what is ready, most urgent first ──nothing──▶ sleep until it is ─┐
@@ -10,9 +10,10 @@
 //!
 //! - One request is under way at a time; between two requests the most urgent class of any device goes on, so a long
 //!   slow poll does not hold up a fast one.
-//! - After any fault the connection is dropped and the next request opens another at once; only the device that
+//! - After any fault a TCP connection is dropped and the next request opens another at once; only the device that
 //!   failed rests. If connecting itself fails, all devices of the link are down and the next try waits the link's own
-//!   back-off.
+//!   back-off. A bus stays open as long as it carries anything (`modbus/session/rtu.rs`); on it a device that failed rests
+//!   until a late answer can no longer come ([`Lateness`]).
 //! - When the engine does not keep up, sending waits; polls are then late, and skipped ones counted.
 //! - `stop` abandons the request under way. So does a reload that takes its device away, after a short grace in which
 //!   the answer is awaited (and thrown away), so that the devices that stay keep their connection.
@@ -23,21 +24,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::domain::field_event::FieldEvent;
 use crate::domain::id::DeviceSlot;
 use crate::domain::time::Mono;
 
+use super::Joints;
 use super::backoff::Backoff;
+use super::lateness::Lateness;
 use super::modbus::Answer;
 use super::modbus::class::Ask;
-use super::modbus::session::{Fault, ModbusLink};
+use super::modbus::session::{Call, Exchange, Fault, ModbusLink, Noted};
 use super::outbox::Outbox;
 use super::schedule::fnv1a;
 use super::settings::{Device, Endpoint, Link};
+use super::tap::Taps;
 use super::unit::{Ready, Unit, first};
 
 /// Runs one link until `stop`. `link` is a watch: at a reload new devices appear, changed ones have a new slot; devices
@@ -48,11 +51,11 @@ use super::unit::{Ready, Unit, first};
 /// When nobody takes the events any more.
 pub async fn run_link(
     link: watch::Receiver<Arc<Link>>,
-    events: mpsc::Sender<FieldEvent>,
+    joints: Joints,
     clock: Clock,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    match Runner::new(link, events, clock, stop).run().await {
+    match Runner::new(link, joints, clock, stop).run().await {
         End::Stopped => Ok(()),
         End::NobodyListens => Err("the engine takes no more readings".to_owned()),
     }
@@ -81,37 +84,40 @@ enum Outcome {
 
 struct Runner {
     signals: Signals,
-    events: mpsc::Sender<FieldEvent>,
+    joints: Joints,
     clock: Clock,
     rng: fastrand::Rng,
     endpoint: Endpoint,
     units: Vec<Unit>,
     connection: Option<ModbusLink>,
     backoff: Backoff,
+    lateness: Lateness,
+    /// Units found to be late in the exchange just over.
+    late: Vec<u8>,
+    taps: Arc<Taps>,
     out: Outbox,
 }
 
 impl Runner {
-    fn new(
-        link: watch::Receiver<Arc<Link>>,
-        events: mpsc::Sender<FieldEvent>,
-        clock: Clock,
-        stop: CancellationToken,
-    ) -> Self {
+    fn new(link: watch::Receiver<Arc<Link>>, joints: Joints, clock: Clock, stop: CancellationToken) -> Self {
         let endpoint = link.borrow().endpoint.clone();
         let started_ms = u64::try_from(clock.mono().0.as_millis()).unwrap_or_default();
         let rng = fastrand::Rng::with_seed(u64::from(fnv1a(&endpoint.to_string())) << 32 ^ started_ms);
         let signals = Signals { link, stop, watching: true, fresh: true };
         let backoff = link_backoff(&[]);
+        let taps = Arc::clone(&joints.taps.borrow());
         Self {
             signals,
-            events,
+            joints,
             clock,
             rng,
             endpoint,
             units: Vec::new(),
             connection: None,
             backoff,
+            lateness: Lateness::default(),
+            late: Vec::new(),
+            taps,
             out: Outbox::default(),
         }
     }
@@ -166,12 +172,29 @@ impl Runner {
             Outcome::Failed(Fault::Unreachable(reason)) => self.link_down(&reason, now),
             Outcome::Failed(fault) => {
                 let reason = fault.to_string();
+                let rest = match self.endpoint {
+                    Endpoint::Tcp { .. } => Duration::ZERO,
+                    Endpoint::Bus(_) => self.lateness.rest(device.unit),
+                };
                 log_down(unit, &reason);
-                unit.failed(&reason, now, &mut self.rng, &mut self.out);
+                unit.failed_for(&reason, rest, now, &mut self.rng, &mut self.out);
             }
             Outcome::Vanished => {}
         }
+        self.distrust(now);
         Ok(())
+    }
+
+    /// Sends to rest whoever answered and then turned out to be late: what it answered may have been an older answer.
+    fn distrust(&mut self, now: Mono) {
+        for unit_id in std::mem::take(&mut self.late) {
+            let Some(unit) = self.units.iter_mut().find(|unit| unit.device().unit == unit_id && unit.is_up()) else {
+                continue;
+            };
+            let rest = self.lateness.rest(unit_id);
+            tracing::warn!(device = %unit.device().id, ?rest, "Device answers later than its timeout.");
+            unit.failed_for("answers later than its timeout", rest, now, &mut self.rng, &mut self.out);
+        }
     }
 
     /// Asks over the connection, opening one if there is none. A connection that had served and is found closed is
@@ -185,18 +208,41 @@ impl Runner {
             };
             let had_served = connection.has_served();
             let sent = self.clock.mono();
-            let read = connection.read(device.unit, ask, device.timeout);
-            match self.signals.guard(slot, &self.endpoint, read).await? {
-                Some(Ok((connection, answer))) => {
-                    self.connection = Some(connection);
-                    let there = self.signals.has(slot);
-                    return Ok(if there { Outcome::Answered { answer, sent } } else { Outcome::Vanished });
-                }
-                Some(Err(_)) | None if !self.signals.has(slot) => return Ok(Outcome::Vanished),
-                Some(Err(Fault::Closed(_))) if had_served => {}
-                Some(Err(fault)) => return Ok(Outcome::Failed(fault)),
-                None => return Ok(Outcome::Vanished),
+            let taps = self.taps();
+            let call = Call { unit: device.unit, ask, within: device.timeout, tap: taps.of(&device.id) };
+            let read = self.signals.guard(slot, &self.endpoint, connection.read(call)).await?;
+            let there = self.signals.has(slot);
+            let Some(Exchange { link, outcome, noted }) = read else { return Ok(Outcome::Vanished) };
+            self.connection = link;
+            self.note(device.unit, sent, outcome.as_ref().err(), &noted);
+            match outcome {
+                _ if !there => return Ok(Outcome::Vanished),
+                Ok(answer) => return Ok(Outcome::Answered { answer, sent }),
+                Err(Fault::Closed(_)) if had_served => {}
+                Err(fault) => return Ok(Outcome::Failed(fault)),
             }
+        }
+    }
+
+    /// Returns who is looked at now.
+    fn taps(&mut self) -> Arc<Taps> {
+        if self.joints.taps.has_changed().unwrap_or(false) {
+            self.taps = Arc::clone(&self.joints.taps.borrow_and_update());
+        }
+        Arc::clone(&self.taps)
+    }
+
+    /// Learns from what an exchange showed of the bus.
+    fn note(&mut self, unit: u8, sent: Mono, fault: Option<&Fault>, noted: &Noted) {
+        let now = self.clock.mono();
+        for stray in &noted.strays {
+            if self.lateness.stray(*stray, now) {
+                self.late.push(*stray);
+            }
+        }
+        match fault {
+            Some(Fault::Silent(_) | Fault::Garbled(_)) => drop(self.lateness.in_vain(unit, sent)),
+            Some(Fault::Closed(_) | Fault::Unreachable(_)) | None => {}
         }
     }
 
@@ -205,7 +251,7 @@ impl Runner {
         if let Some(connection) = self.connection.take() {
             return Ok(Some(Ok(connection)));
         }
-        let connect = ModbusLink::connect(&self.endpoint, device.timeout);
+        let connect = ModbusLink::connect(&self.endpoint, device.timeout, &self.clock);
         let connected = self.signals.guard(slot, &self.endpoint, connect).await?;
         if let Some(Ok(_)) = connected {
             self.backoff.reset();
@@ -235,6 +281,7 @@ impl Runner {
             self.units.push(kept.unwrap_or_else(|| Unit::new(*slot, Arc::clone(device), now, &mut self.out)));
         }
         self.backoff = link_backoff(&link.devices);
+        self.lateness = Lateness::of(&link.devices);
         tracing::info!(
             link = %self.endpoint, devices = self.units.len(), dropped = old.len(), "Link configured."
         );
@@ -249,13 +296,13 @@ impl Runner {
             );
         }
         for event in self.out.events.drain(..) {
-            let event = match self.events.try_send(event) {
+            let event = match self.joints.events.try_send(event) {
                 Ok(()) => continue,
                 Err(TrySendError::Closed(_)) => return Err(End::NobodyListens),
                 Err(TrySendError::Full(event)) => event,
             };
             tokio::select! {
-                sent = self.events.send(event) => sent.map_err(|_| End::NobodyListens)?,
+                sent = self.joints.events.send(event) => sent.map_err(|_| End::NobodyListens)?,
                 () = self.signals.stop.cancelled() => return Err(End::Stopped),
             }
         }

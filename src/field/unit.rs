@@ -13,6 +13,7 @@
 //! of the device that are under way, so a silent device costs the link one timeout per back-off step.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::field_event::{FieldEvent, LinkChange, LinkState};
 use crate::domain::id::DeviceSlot;
@@ -130,7 +131,19 @@ impl Unit {
 
     /// Notes that the device did not answer: back-off, and all its polls under way end.
     pub fn failed(&mut self, reason: &str, now: Mono, rng: &mut fastrand::Rng, out: &mut Outbox) {
-        let until = now + self.backoff.fail(rng);
+        self.failed_for(reason, Duration::ZERO, now, rng, out);
+    }
+
+    /// As [`Unit::failed`], but it rests for `at_least` this long.
+    pub fn failed_for(
+        &mut self,
+        reason: &str,
+        at_least: Duration,
+        now: Mono,
+        rng: &mut fastrand::Rng,
+        out: &mut Outbox,
+    ) {
+        let until = now + self.backoff.fail(rng).max(at_least);
         self.down(reason, until, now, out);
     }
 
@@ -180,7 +193,6 @@ pub fn first<T>(a: (T, Ready), b: (T, Ready), now: Mono) -> (T, Ready) {
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
-    use std::time::Duration;
 
     use super::super::settings::{Encoding, Endpoint, Point, PollClass, Table, WordOrder};
     use super::*;
@@ -208,6 +220,7 @@ mod tests {
             unit: 1,
             timeout: Duration::from_secs(1),
             request_gap: Duration::ZERO,
+            turnaround: Duration::ZERO,
             max_registers: 125,
             max_bits: 2000,
             max_register_hole: 8,

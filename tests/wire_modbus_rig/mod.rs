@@ -1,4 +1,5 @@
 //! What the wire tests of the Modbus reader share: a device to configure, and a link's task to listen to.
+#![allow(dead_code, reason = "every test program compiles this module and uses a part of it")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,8 +7,9 @@ use std::time::Duration;
 use parkgate::clock::Clock;
 use parkgate::domain::field_event::FieldEvent;
 use parkgate::domain::id::{DeviceId, DeviceSlot};
-use parkgate::field::run_link;
 use parkgate::field::settings::{Device, Encoding, Endpoint, Link, Point, PollClass, Table, WordOrder};
+use parkgate::field::tap::Taps;
+use parkgate::field::{Joints, run_link};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +30,7 @@ pub(crate) fn device(id: &str, port: u16, unit: u8, points: Vec<Point>) -> Devic
         unit,
         timeout: Duration::from_millis(300),
         request_gap: Duration::ZERO,
+        turnaround: Duration::ZERO,
         max_registers: 125,
         max_bits: 2000,
         max_register_hole: 8,
@@ -50,6 +53,7 @@ pub(crate) fn link(devices: Vec<Device>) -> Link {
 pub(crate) struct Reader {
     pub(crate) events: mpsc::Receiver<FieldEvent>,
     pub(crate) link: watch::Sender<Arc<Link>>,
+    pub(crate) taps: watch::Sender<Arc<Taps>>,
     pub(crate) stop: CancellationToken,
     pub(crate) task: JoinHandle<Result<(), String>>,
 }
@@ -60,8 +64,9 @@ impl Reader {
         let (events_tx, events) = mpsc::channel(1024);
         let (link_tx, link_rx) = watch::channel(Arc::new(link));
         let stop = CancellationToken::new();
-        let task = tokio::spawn(run_link(link_rx, events_tx, Clock::system(), stop.clone()));
-        Self { events, link: link_tx, stop, task }
+        let (taps_tx, taps) = watch::channel(Arc::new(Taps::default()));
+        let task = tokio::spawn(run_link(link_rx, Joints { events: events_tx, taps }, Clock::system(), stop.clone()));
+        Self { events, link: link_tx, taps: taps_tx, stop, task }
     }
 
     /// Waits for the first event of which `wanted` makes something.

@@ -1,4 +1,4 @@
-//! Modbus TCP, reading side: function codes 1 to 4, and no other.
+//! Modbus over TCP and on a bus (RTU), reading side: function codes 1 to 4, and no other.
 //!
 //! # What each outcome of a request means
 //!
@@ -9,8 +9,9 @@
 //! | exception 02 illegal address, 03 illegal value (a quantity the device does not take) | the block is split until the refused points are found; these `sensor` and remembered, the others good | up | stays |
 //! | exception 04 device failure, 05 acknowledge, 06 busy, 07, 08 parity, any other | `sensor`, asked again by the next poll | up | stays |
 //! | exception 0A no path, 0B target silent | `comm`: what answers is the gateway before the device | down, back-off | stays |
-//! | no answer in time | `comm` | down, back-off | dropped: a late answer must never be taken for the next one |
-//! | another unit, function, transaction or length; garbage | `comm` | down, back-off | dropped |
+//! | no answer in time | `comm` | down, back-off | TCP: dropped, a late answer must never be taken for the next one; on a bus the device rests instead ([`super::lateness`]) |
+//! | another unit, function, transaction or length; garbage | `comm` | down, back-off | the same |
+//! | on a bus: an answer damaged, or half of one | asked once more at once; then as garbage | | stays |
 //! | closed by the peer on first use | `comm` | down, back-off | dropped |
 //! | closed by the peer after it had served | asked once more on a new connection (gateways close idle ones) | | reopened |
 //! | connecting failed | `comm` | all devices behind the address down, back-off of the link | none |
@@ -23,8 +24,10 @@ pub mod class;
 pub mod decode;
 pub mod plan;
 pub mod request;
+pub mod rtu;
 pub mod session;
 
+use super::settings::Table;
 use crate::domain::reading::Quality;
 
 /// What a device answered.
@@ -36,6 +39,16 @@ pub enum Answer {
     Bits(Vec<bool>),
     /// A Modbus exception with this code.
     Exception(u8),
+}
+
+/// The function code that reads a table.
+pub fn function_of(table: Table) -> u8 {
+    match table {
+        Table::Coil => 1,
+        Table::Discrete => 2,
+        Table::Holding => 3,
+        Table::Input => 4,
+    }
 }
 
 /// What an exception code means for the reader; the table stands in the module head.

@@ -1,71 +1,62 @@
 //! One TCP connection to a Modbus address, through tokio-modbus.
 //!
-//! **Invariants.** Only function codes 1 to 4 can be sent: the client stands behind [`ModbusLink::read`], which builds
-//! no other request. A link that failed is gone: `read` consumes it and gives it back only with an answer, so a
-//! late reply can never be taken for the next one (tokio-modbus is off by one for ever after a timeout, `crates.md` §4).
-//! An answer has the unit, function and transaction of its request and exactly the length asked for.
+//! A link that failed is gone: [`TcpLink::read`] consumes it and gives it back only with an answer (tokio-modbus is off by
+//! one for ever after a timeout, `crates.md` §4). An answer has the unit, function and transaction of its request and
+//! exactly the length asked for.
 
 use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_modbus::client::{Client, Context, tcp};
 use tokio_modbus::slave::SlaveContext;
 use tokio_modbus::{Error, Request, Response, Slave};
 
-use super::super::settings::{Endpoint, Table};
-use super::Answer;
-use super::class::Ask;
+use super::super::super::settings::Table;
+use super::super::super::tap::{Direction, Tap};
+use super::super::Answer;
+use super::super::class::Ask;
+use super::{Call, Fault, words_of_connect};
+use crate::clock::Clock;
 
 /// Idle time before the kernel asks whether the peer still lives: below the usual 60 s after which firewalls forget.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 /// Pause between the kernel's questions.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Why there is no answer. After any of these the connection is closed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// Nothing complete came in time.
-    #[error("no answer within {0:?}")]
-    Silent(Duration),
-    /// The connection was closed or broke.
-    #[error("{0}")]
-    Closed(String),
-    /// What came was not the answer to the request.
-    #[error("{0}")]
-    Garbled(String),
-    /// There was no connection to be had.
-    #[error("{0}")]
-    Unreachable(String),
-}
-
 /// An open connection. Cannot write to a device.
-pub struct ModbusLink {
+pub(super) struct TcpLink {
     context: Context,
+    looked_at: Arc<LookedAt>,
     served: bool,
 }
 
-impl ModbusLink {
+impl TcpLink {
     /// Connects.
     ///
     /// # Errors
     ///
     /// [`Fault::Unreachable`] when the name is unknown, the connection is refused, or neither happens in time.
-    pub async fn connect(endpoint: &Endpoint, within: Duration) -> Result<Self, Fault> {
-        let Endpoint::Tcp { host, port } = endpoint;
-        let stream = match timeout(within, TcpStream::connect((host.as_str(), *port))).await {
+    pub(super) async fn connect(host: &str, port: u16, within: Duration, clock: &Clock) -> Result<Self, Fault> {
+        let stream = match timeout(within, TcpStream::connect((host, port))).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(Fault::Unreachable(words_of_connect(&error))),
             Err(_) => return Err(Fault::Unreachable(format!("no connection within {within:?}"))),
         };
         prepare(&stream).map_err(|error| Fault::Unreachable(error.to_string()))?;
-        Ok(Self { context: tcp::attach(stream), served: false })
+        let looked_at = Arc::new(LookedAt { clock: clock.clone(), tap: Mutex::new(None) });
+        let context = tcp::attach(Tapped { stream, looked_at: Arc::clone(&looked_at) });
+        Ok(Self { context, looked_at, served: false })
     }
 
-    /// Returns whether it has answered before: a peer may close an idle connection without any fault.
-    pub fn has_served(&self) -> bool {
+    /// Returns whether it has answered before.
+    pub(super) fn has_served(&self) -> bool {
         self.served
     }
 
@@ -74,7 +65,9 @@ impl ModbusLink {
     /// # Errors
     ///
     /// Whatever was not an answer in time; the connection is closed by then.
-    pub async fn read(mut self, unit: u8, ask: Ask, within: Duration) -> Result<(Self, Answer), Fault> {
+    pub(super) async fn read(mut self, call: Call<'_>) -> Result<(Self, Answer), Fault> {
+        let Call { unit, ask, within, tap } = call;
+        self.looked_at.by(tap);
         self.context.set_slave(Slave(unit));
         let request = match ask.table {
             Table::Coil => Request::ReadCoils(ask.start, ask.count),
@@ -96,7 +89,58 @@ impl ModbusLink {
     }
 }
 
-fn prepare(stream: &TcpStream) -> io::Result<()> {
+/// Who looks at the bytes of the request under way. The client owns the stream, so they share it; never contended.
+#[derive(Debug)]
+struct LookedAt {
+    clock: Clock,
+    tap: Mutex<Option<Tap>>,
+}
+
+impl LookedAt {
+    fn by(&self, tap: Option<&Tap>) {
+        *self.tap.lock().unwrap_or_else(PoisonError::into_inner) = tap.cloned();
+    }
+
+    fn copy(&self, direction: Direction, bytes: &[u8]) {
+        if let Some(tap) = &*self.tap.lock().unwrap_or_else(PoisonError::into_inner) {
+            tap.take(self.clock.mono(), direction, bytes);
+        }
+    }
+}
+
+/// The stream under the client, copied to whoever looks.
+#[derive(Debug)]
+struct Tapped {
+    stream: TcpStream,
+    looked_at: Arc<LookedAt>,
+}
+
+impl AsyncRead for Tapped {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        self.looked_at.copy(Direction::In, buf.filled().get(before..).unwrap_or_default());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Tapped {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.looked_at.copy(Direction::Out, bytes.get(..written).unwrap_or_default());
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
@@ -148,11 +192,4 @@ fn fault_of_transport(error: &io::Error) -> Fault {
         return Fault::Closed("connection reset by the device".to_owned());
     }
     Fault::Closed("connection closed by the device".to_owned())
-}
-
-fn words_of_connect(error: &io::Error) -> String {
-    if error.kind() == io::ErrorKind::ConnectionRefused {
-        return "connection refused".to_owned();
-    }
-    format!("no connection: {error}")
 }

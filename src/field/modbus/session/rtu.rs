@@ -1,0 +1,229 @@
+//! One open bus: a request at a time, in the rhythm of the line.
+//!
+//! ```text
+//!  … last byte ─▶ silence kept, what comes meanwhile is read and thrown away ─▶ request ─▶ first byte ≤ `within` ─▶
+//!     answer, by its length ─▶ done              half an answer, then silence of FRAME_PATIENCE ─▶ asked once more
+//! ```
+//!
+//! **Late answers.** A connection on which nothing came twice in a row is opened anew; one timeout does not close it,
+//! because that would cost the other slaves of a serial server their connection, and many servers take one at a time.
+//! What keeps a late answer from becoming the next reading is this instead:
+//! - a frame is an answer only with the unit, function and byte count of the request (`modbus/rtu.rs`), so the late
+//!   answer of one slave never is that of another;
+//! - a slave that was silent is not asked again before the slowest answer known of the bus has had its time (the
+//!   runner's rest, `task.rs`); whole frames that nobody waited for are told ([`Noted::strays`]) and lengthen it;
+//! - before each request the line must have been silent for the gap between frames; what came until then is thrown away.
+//!
+//! **Noise** before an answer is skipped. A damaged or half answer ends after [`FRAME_PATIENCE`] of silence, and is asked for
+//! once more: the slave had answered, so no answer to the first request can still be on its way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::super::settings::Bus;
+use super::super::super::tap::Direction;
+use super::super::Answer;
+use super::super::rtu::{Found, MAX_FRAME, REQUEST_LEN, Receiver, answer_len, request, strays_in};
+use super::port::Way;
+use super::{Call, Fault, Noted};
+use crate::clock::Clock;
+use crate::domain::time::Mono;
+
+/// Silence within an answer that ends it: longer than USB adapters and serial servers hold bytes back.
+const FRAME_PATIENCE: Duration = Duration::from_millis(200);
+/// Requests in a row on which not one byte came, after which the port or connection is opened anew.
+const MAX_SILENT: u32 = 2;
+
+/// An open bus. Cannot write to a device.
+pub(super) struct RtuLink {
+    way: Way,
+    bus: Arc<Bus>,
+    clock: Clock,
+    /// When the last byte went over the line, as far as is known.
+    last_byte: Mono,
+    silent: u32,
+    broken: bool,
+    served: bool,
+}
+
+/// Why a request was not answered.
+enum Miss {
+    /// The answer came, but damaged.
+    Damaged(String),
+    Fault(Fault),
+}
+
+/// Everything that came in one exchange.
+struct Heard {
+    receiver: Receiver,
+    /// A copy for whoever looks.
+    raw: Vec<u8>,
+    first: Option<Mono>,
+    begun: bool,
+}
+
+impl RtuLink {
+    /// Opens the bus.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Unreachable`].
+    pub(super) async fn open(bus: &Arc<Bus>, within: Duration, clock: &Clock) -> Result<Self, Fault> {
+        let way = Way::open(bus, within).await?;
+        let (bus, clock) = (Arc::clone(bus), clock.clone());
+        let last_byte = clock.mono();
+        Ok(Self { way, bus, clock, last_byte, silent: 0, broken: false, served: false })
+    }
+
+    /// Returns whether anything was answered on it.
+    pub(super) fn has_served(&self) -> bool {
+        self.served
+    }
+
+    /// Returns whether it may be used again.
+    pub(super) fn is_fit(&self) -> bool {
+        !self.broken && self.silent < MAX_SILENT
+    }
+
+    /// Asks; once more when the answer came damaged.
+    ///
+    /// # Errors
+    ///
+    /// Whatever was not an answer in time.
+    pub(super) async fn read(&mut self, call: Call<'_>, noted: &mut Noted) -> Result<Answer, Fault> {
+        match self.once(call, noted).await {
+            Ok(answer) => Ok(answer),
+            Err(Miss::Fault(fault)) => Err(fault),
+            Err(Miss::Damaged(_)) => {
+                noted.again = true;
+                self.once(call, noted).await.map_err(|miss| match miss {
+                    Miss::Damaged(words) => Fault::Garbled(words),
+                    Miss::Fault(fault) => fault,
+                })
+            }
+        }
+    }
+
+    async fn once(&mut self, call: Call<'_>, noted: &mut Noted) -> Result<Answer, Miss> {
+        self.settle(call, noted).await?;
+        let frame = request(call.unit, call.ask);
+        let sent = self.clock.mono();
+        self.way.write(&frame).await.map_err(|error| self.broke(Some(&error)))?;
+        if let Some(tap) = call.tap {
+            tap.take(sent, Direction::Out, &frame);
+        }
+        let asked = sent + self.bus.line.chars(REQUEST_LEN);
+        self.last_byte = asked;
+        let mut heard =
+            Heard { receiver: Receiver::new(call.unit, call.ask), raw: Vec::new(), first: None, begun: false };
+        let outcome = self.listen(call, asked, &mut heard).await;
+        self.account(call, asked, heard, outcome, noted)
+    }
+
+    /// Waits until the line has been silent for the gap between frames; what comes meanwhile is nobody's.
+    async fn settle(&mut self, call: Call<'_>, noted: &mut Noted) -> Result<(), Miss> {
+        let give_up = self.clock.mono() + call.within.max(self.bus.frame_gap);
+        let mut nobodys = Vec::new();
+        let mut buffer = [0; MAX_FRAME];
+        let settled = loop {
+            let silent_at = self.last_byte + self.bus.frame_gap;
+            tokio::select! {
+                biased;
+                n = self.way.read(&mut buffer) => match n {
+                    Ok(0) => break Err(self.broke(None)),
+                    Err(error) => break Err(self.broke(Some(&error))),
+                    Ok(n) => {
+                        self.last_byte = self.clock.mono();
+                        if nobodys.len() < 2 * MAX_FRAME {
+                            nobodys.extend(buffer.iter().take(n));
+                        }
+                        if self.last_byte > give_up {
+                            break Err(Miss::Fault(Fault::Garbled("the line is never silent".to_owned())));
+                        }
+                    }
+                },
+                () = self.clock.sleep_until(silent_at) => break Ok(()),
+            }
+        };
+        if let Some(tap) = call.tap {
+            tap.take(self.last_byte, Direction::In, &nobodys);
+        }
+        let (strays, noise) = strays_in(&nobodys);
+        noted.strays.extend(strays);
+        noted.noise += noise;
+        settled?;
+        self.way.flush_input().map_err(|error| self.broke(Some(&error)))
+    }
+
+    /// Reads until the answer is whole, or until there will be none: `None`.
+    async fn listen(&mut self, call: Call<'_>, asked: Mono, heard: &mut Heard) -> Result<Option<Answer>, Miss> {
+        let first_by = asked + call.within;
+        let whole_by = first_by + self.bus.line.chars(answer_len(call.ask)) + FRAME_PATIENCE;
+        let mut buffer = [0; MAX_FRAME];
+        loop {
+            let until = match heard.first {
+                None => first_by,
+                Some(_) if heard.begun => (self.last_byte + FRAME_PATIENCE).min(whole_by),
+                // Noise: the answer may still begin in time.
+                Some(_) => first_by.max(self.last_byte + self.bus.frame_gap).min(whole_by),
+            };
+            tokio::select! {
+                biased;
+                n = self.way.read(&mut buffer) => {
+                    let n = match n {
+                        Ok(0) => return Err(self.broke(None)),
+                        Err(error) => return Err(self.broke(Some(&error))),
+                        Ok(n) => n,
+                    };
+                    self.last_byte = self.clock.mono();
+                    let bytes = buffer.get(..n).unwrap_or_default();
+                    heard.first.get_or_insert(self.last_byte);
+                    if call.tap.is_some() && heard.raw.len() < 4 * MAX_FRAME {
+                        heard.raw.extend(bytes);
+                    }
+                    match heard.receiver.take(bytes) {
+                        Found::Answer(answer) => return Ok(Some(answer)),
+                        Found::Begun => heard.begun = true,
+                        Found::Nothing => heard.begun = false,
+                    }
+                }
+                () = self.clock.sleep_until(until) => return Ok(None),
+            }
+        }
+    }
+
+    /// Notes what was heard, and gives the outcome its name.
+    fn account(
+        &mut self,
+        call: Call<'_>,
+        asked: Mono,
+        heard: Heard,
+        outcome: Result<Option<Answer>, Miss>,
+        noted: &mut Noted,
+    ) -> Result<Answer, Miss> {
+        if let Some(tap) = call.tap {
+            tap.take(self.last_byte, Direction::In, &heard.raw);
+        }
+        self.silent = if heard.first.is_some() { 0 } else { self.silent + 1 };
+        let (strays, noise) = heard.receiver.leave();
+        let miss = match (heard.begun, strays.first()) {
+            (true, _) => Miss::Damaged("the answer came damaged, twice".to_owned()),
+            (false, Some(unit)) if *unit == call.unit => {
+                Miss::Fault(Fault::Garbled("an answer to another request".to_owned()))
+            }
+            (false, Some(unit)) => Miss::Fault(Fault::Garbled(format!("unit {unit} answered instead"))),
+            (false, None) => Miss::Fault(Fault::Silent(call.within)),
+        };
+        noted.strays.extend(strays);
+        noted.noise += noise;
+        let answer = outcome?.ok_or(miss)?;
+        self.served = true;
+        noted.turnaround = heard.first.map(|first| first.since(asked));
+        Ok(answer)
+    }
+
+    fn broke(&mut self, error: Option<&std::io::Error>) -> Miss {
+        self.broken = true;
+        Miss::Fault(Fault::Closed(self.way.broken(error)))
+    }
+}
