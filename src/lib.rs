@@ -5,8 +5,8 @@
 //! 1. [`domain`]: the pure core. What a reading, a point, a record, a gap is; the engine that turns what the field says
 //!    into what is recorded.
 //! 2. [`config`]: the folder that an integrator writes, checked as a whole.
-//! 3. [`field`]: reads the devices. [`buffer`]: keeps every record. [`uplink`]: delivers them and keeps account.
-//!    [`web`]: shows how it stands. [`state`]: what survives a restart beside the records.
+//! 3. [`field`]: reads the devices. [`output`]: writes to the few that are allowed. [`buffer`]: keeps every record. [`uplink`]: delivers them and keeps account.
+//!    [`web`]: shows how it stands. [`control`]: how a command on the machine reaches it. [`state`]: what survives a restart beside the records.
 //! 4. [`app`]: joins all of these, and nothing else does. [`cli`]: the commands.
 //! 5. [`clock`], [`supervise`], [`sys`]: time, tasks and Linux. `sim`: the simulated park of the demo and the tests.
 //!
@@ -17,8 +17,10 @@ pub mod buffer;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod domain;
 pub mod field;
+pub mod output;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod state;

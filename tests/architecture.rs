@@ -32,10 +32,10 @@ const DOORS: &[&str] = &["mod", "source", "tap"];
 const NOT_IN_A_DOOR: &[&str] = &["tokio::net", "tokio::fs", "tokio::time", "tokio::process", "tokio::select"];
 
 /// Rooms that face the outside. They never import one another.
-const ADAPTERS: &[&str] = &["field", "buffer", "uplink", "web", "lane", "state"];
+const ADAPTERS: &[&str] = &["field", "output", "control", "buffer", "uplink", "web", "lane", "state"];
 
 /// Adapters that are split in a pure half and a waiting one. (The buffer is I/O by nature.)
-const HALVED: &[&str] = &["field", "uplink", "web", "lane"];
+const HALVED: &[&str] = &["field", "output", "control", "uplink", "web", "lane"];
 
 /// Words that mean waiting, sockets, files or a clock.
 const IMPURE: &[&str] = &[
@@ -76,8 +76,8 @@ const MODBUS_WRITES: &[&str] = &[
 const CRATE_ROOMS: &[(&str, &[&str])] = &[
     ("sled", &["buffer"]),
     ("rumqttc", &["uplink", "sim"]),
-    ("tokio_modbus", &["field", "sim"]),
     ("tokio_serial", &["field"]),
+    ("tokio_modbus", &["field", "output", "sim"]),
     ("warp", &["web"]),
     ("plotters", &["web"]),
     ("csv", &["config", "sim"]),
@@ -238,17 +238,21 @@ fn crates_stay_in_their_rooms(source: &Source) -> Vec<Finding> {
     strangers.flat_map(|(name, _)| source.words("crate-room", &[&format!("{name}::")], reason)).collect()
 }
 
+/// Rooms that may write to a device: the driver of the outputs, and the simulated devices' other side.
+const WRITERS: &[&str] = &["output", "sim"];
+
 fn field_cannot_write(source: &Source) -> Vec<Finding> {
-    if source.room() != "field" {
-        return Vec::new();
-    }
-    let reason = "the field reads: it must have no way to change anything in a device";
+    let (rule, reason) = match source.room() {
+        "field" => ("field-reads-only", "the field reads: it must have no way to change anything in a device"),
+        room if WRITERS.contains(&room) => return Vec::new(),
+        _ => ("writes-in-one-room", "a request that changes something in a device stands in src/output/ only"),
+    };
     let lines = source.code.lines().enumerate();
     let hits = lines.flat_map(|(n, line)| {
         let words = MODBUS_WRITES.iter().filter(move |word| line.contains(**word));
         words.map(move |word| (n + 1, *word))
     });
-    hits.map(|(line, word)| source.at(line, word, "field-reads-only", reason)).collect()
+    hits.map(|(line, word)| source.at(line, word, rule, reason)).collect()
 }
 
 /// What stands in one file or room only.
@@ -351,6 +355,8 @@ fn planted_violations_are_found() {
             "async fn f(c: &mut Context) { c.write_single_register(1, 2).await; }",
             &["field-reads-only"],
         ),
+        ("src/app/links.rs", "let request = Request::WriteSingleCoil(3, true);", &["writes-in-one-room"]),
+        ("src/cli/probe.rs", "let request = Request::Custom(0x06, bytes);", &["writes-in-one-room"]),
         ("src/field/task.rs", "fn f() { tokio::spawn(g()); }", &["spawn"]),
         ("src/uplink/envelope.rs", "use tokio::net::TcpStream;", &["pure-half"]),
         ("src/uplink/source.rs", "use tokio::time::sleep;", &["pure-half"]),
@@ -388,6 +394,7 @@ fn innocent_files_are_left_alone() {
         ("src/domain/engine.rs", "#[cfg(test)]\nmod tests {\n use std::fs;\n fn f() { if a { b() } }\n}"),
         ("src/domain/engine.rs", "fn asynchronous() {} struct Tokio; fn unsafely() {}"),
         ("src/field/session.rs", "async fn f(stream: TcpStream) { stream.read().await; }"),
+        ("src/output/session.rs", "async fn f() { call(Request::WriteSingleRegister(1, 2)).await; }"),
         ("src/uplink/session/tls.rs", "async fn f() {}"),
         ("src/uplink/mod.rs", "use tokio::sync::watch; pub trait Source { async fn read(&self); }"),
         (

@@ -10,6 +10,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use parkgate::domain::output::{LoopTest, OutputWrite, WriteResult};
 use parkgate::domain::reading::{Quality, Reading, Value};
 use parkgate::domain::record::{Basis, Body, Boot, ClockChange, Coverage, Gap, GapReason, Mode, Samples, Stream};
 use parkgate::domain::time::ClockTrust;
@@ -83,6 +84,34 @@ fn every_kind(gateway: &Gateway) {
     gateway.make(Stream::Event, &Body::Clock(step));
     gateway.make(Stream::Event, &Body::Link { device: 0, up: false, reason: "no answer within 1 s".into() });
     gateway.make(Stream::Event, &Body::Answer { json: "not json".into() });
+    let asked = OutputWrite {
+        output: "gate-1-open".into(),
+        device: "io-gate-1".into(),
+        value: "open".into(),
+        raw: Some(1),
+        seen: None,
+        issuer: "duty".into(),
+        key: "k-1".into(),
+        result: WriteResult::NotConfirmed,
+        detail: "no answer within 1 s".into(),
+        elapsed_ms: 1_000,
+        mode: Mode::Real,
+    };
+    gateway.make(Stream::Event, &Body::Write(OutputWrite { mode: Mode::Commissioning, ..asked.clone() }));
+    gateway.make(Stream::Event, &Body::Write(asked));
+    gateway.make(
+        Stream::Event,
+        &Body::LoopTest(LoopTest {
+            tag: "TT101".into(),
+            device: "plc-1".into(),
+            issuer: "张工".into(),
+            expected: "50".into(),
+            read: "49.9".into(),
+            quality: "good".into(),
+            passed: true,
+            detail: String::new(),
+        }),
+    );
     gateway.make(Stream::Registry, &Body::Registry { json: "{\"rev\":1,\"devices\":[]}".into() });
     let large = format!("{{\"rev\":2,\"text\":\"{}\"}}", "罐\\n".repeat(20_000));
     gateway.make(Stream::Registry, &Body::Registry { json: large });
@@ -112,7 +141,7 @@ async fn every_message_on_the_wire_fits_its_published_schema() {
     platform
         .until("every kind", |h| {
             let n = |s| h.seqs(s).len();
-            (n("telemetry"), n("event"), n("registry"), n("alarm"), n("gap")) == (3, 4, 2, 1, 1)
+            (n("telemetry"), n("event"), n("registry"), n("alarm"), n("gap")) == (3, 7, 2, 1, 1)
         })
         .await;
     gateway.task.abort();

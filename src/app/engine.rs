@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::domain::codec;
 use crate::domain::engine::{Engine, Plan};
 use crate::domain::field_event::FieldEvent;
+use crate::domain::output::{LoopTest, OutputWrite};
 use crate::domain::record::{Body, Entry, Record};
 use crate::domain::snapshot::Snapshot;
 use crate::supervise::Pulse;
@@ -33,6 +34,10 @@ pub(super) enum Request {
     Refresh,
     /// An answer to a command, to be recorded.
     Answer(String),
+    /// What became of a write to an output, to be recorded.
+    Write(OutputWrite),
+    /// An engineer's loop test, to be recorded.
+    LoopTest(LoopTest),
     /// The wire form of a kept revision, to be recorded once more.
     Registry(String),
 }
@@ -108,6 +113,8 @@ impl EngineTask {
             Request::Live(live) => self.live = live,
             Request::Refresh => self.engine.handle_refresh(now),
             Request::Answer(json) => self.engine.handle_answer(json, now),
+            Request::Write(write) => self.engine.handle_write(write, now),
+            Request::LoopTest(test) => self.engine.handle_loop_test(test, now),
             Request::Registry(json) => self.engine.handle_registry_again(json, now),
         }
     }

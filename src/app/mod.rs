@@ -10,21 +10,25 @@
 //! |---|---|---|
 //! | `engine` | core | its input closes: all links ended and the gateway holds no sender |
 //! | `link <address>` | restartable | stopped, or a reload leaves it without devices |
+//! | `outputs` | core | stopped with the sources, after the writes that were under way |
 //! | `uplink` | restartable | stopped, after the engine, so that the last records still leave |
 //! | `commands` | core | stopped with the sources, after its last answer |
 //! | `refresh` | core | stopped with the sources |
+//! | `control` | restartable | stopped with the page; it answers to the end |
 //! | `page` | restartable | stopped last |
 //! | `housekeeping` | core | stopped: clock trust, watchdog, changed files |
 //!
 //! The store's threads are its own; [`Gateway::run`] closes it after engine and uplink have ended.
 
 mod commands;
+mod control;
 #[cfg(feature = "sim")]
 pub mod demo;
 mod engine;
 mod feed;
 mod housekeeping;
 mod links;
+mod outputs;
 mod refresh;
 mod reload;
 mod trend;
@@ -51,6 +55,7 @@ use crate::domain::field_event::FieldEvent;
 use crate::domain::record::Boot;
 use crate::domain::registry::Registry;
 use crate::domain::snapshot::UplinkStatus;
+use crate::output::settings::Output;
 use crate::state::registry::{RegistryBook, Revision};
 use crate::state::{State, StateError};
 use crate::supervise::{CoreFailed, Pulse, Supervisor};
@@ -136,6 +141,8 @@ pub struct Gateway {
     registry_rev: watch::Sender<u32>,
     registry: watch::Sender<Arc<Registry>>,
     files: watch::Sender<Vec<PathBuf>>,
+    /// The allow-list of the outputs' driver.
+    allowed: watch::Sender<Arc<Vec<Arc<Output>>>>,
     reloads: mpsc::Receiver<()>,
     uplink: UplinkParts,
     views: Views,
@@ -193,28 +200,21 @@ impl Gateway {
         let mut links = Links::new();
         let plan = links.plan(&config.devices, &config.specs, revision);
         let registry = plan.registry.clone();
-        let rev = registry.rev;
         let engine = Engine::new(opened.start.boot, boot_body(&opened.start, &clock), plan, clock.now());
         let (events_tx, events_rx) = mpsc::channel(N_QUEUED_FIELD_EVENTS);
         let (requests_tx, requests_rx) = mpsc::channel(N_QUEUED_REQUESTS);
         let (reloads_tx, reloads_rx) = mpsc::channel(1);
         let (commands_tx, commands_rx) = mpsc::channel(N_QUEUED_COMMANDS);
         let (next_tx, next_rx) = watch::channel(opened.appender.next());
-        let (rev_tx, rev_rx) = watch::channel(rev);
+        let (rev_tx, rev_rx) = watch::channel(registry.rev);
         let status_tx = watch::Sender::new(Arc::new(UplinkStatus::default()));
         let pulses = [Pulse::new("engine", clock.mono()), Pulse::new("housekeeping", clock.mono())];
-        let [engine_pulse, house_pulse] = pulses.clone();
+        let [engine_pulse, _] = pulses.clone();
 
         let stops = Stops::default();
         let mut supervisor = Supervisor::new(clock.clone());
         let task = EngineTask::new(engine, opened.appender, next_tx, clock.clone(), engine_pulse);
         supervisor.core("engine", stops.engine.clone(), task.run(events_rx, requests_rx));
-        let identity = uplink::Identity {
-            epoch: opened.start.epoch.clone(),
-            boot: opened.start.boot,
-            software: VERSION.to_owned(),
-            registry: rev_rx,
-        };
         let views = Views::new(views::Parts {
             clock: clock.clone(),
             config: &config,
@@ -225,21 +225,25 @@ impl Gateway {
             book: book.clone(),
             pulses: pulses.to_vec(),
         });
-        let house =
-            housekeeping::run(clock.clone(), folder, reloads_tx, pulses.to_vec(), house_pulse, stops.page.clone());
-        supervisor.core("housekeeping", stops.page.clone(), house);
-        let answers = commands::Answerer { requests: requests_tx.clone(), book: book.clone() };
-        supervisor.core("commands", stops.engine.clone(), answers.run(commands_rx, stops.engine.clone()));
-        let refresh = refresh::run(clock.clone(), status_tx.subscribe(), requests_tx.clone(), stops.engine.clone());
-        supervisor.core("refresh", stops.engine.clone(), refresh);
-        let memory = Arc::new(uplink::FileMemory::new(config.state_dir.join("commands")));
+        let keepers = Keepers {
+            clock: clock.clone(),
+            folder,
+            reloads: reloads_tx,
+            pulses,
+            book: book.clone(),
+            commands: commands_rx,
+            status: status_tx.subscribe(),
+            requests: requests_tx.clone(),
+        };
+        keepers.start(&mut supervisor, &stops);
+        let allowed = watch::Sender::new(Arc::new(config.outputs.clone()));
         let mut gateway = Self {
             uplink: UplinkParts {
                 next: next_rx,
                 status: status_tx,
-                identity,
+                identity: identity_of(&opened.start, rev_rx),
                 commands: commands_tx,
-                memory,
+                memory: Arc::new(uplink::FileMemory::new(config.state_dir.join("commands"))),
                 stop: stops.uplink.child_token(),
                 ended: cancelled(),
             },
@@ -256,11 +260,13 @@ impl Gateway {
             registry_rev: rev_tx,
             registry: watch::Sender::new(registry),
             files,
+            allowed,
             reloads: reloads_rx,
             views,
             web_addr,
         };
         gateway.start_page(listener);
+        gateway.start_control();
         gateway.start_uplink().await;
         gateway.start_links();
         Ok(gateway)
@@ -389,6 +395,30 @@ impl Gateway {
         });
     }
 
+    /// Starts the driver of the outputs, and opens the control socket, through which it is reached.
+    fn start_control(&mut self) {
+        let Some(events) = self.events.clone() else { return };
+        let (requests, clock, stop) = (self.requests.clone(), self.clock.clone(), self.stops.field.clone());
+        let parts = outputs::Parts { requests, events, clock, stop };
+        let outputs = outputs::start(&mut self.supervisor, self.allowed.subscribe(), parts);
+        let (views, requests, clock) = (self.views.clone(), self.requests.clone(), self.clock.clone());
+        let desk = control::Desk { views, outputs, requests, clock };
+        let state_dir = self.config.state_dir.clone();
+        self.supervisor.restartable("control", self.stops.page.clone(), move |stop| {
+            let (desk, listener) = (desk.clone(), control::open(&state_dir));
+            async move {
+                match listener {
+                    Some(listener) => control::run(listener, desk, stop).await,
+                    // It would fail again at once; the cause was told.
+                    None => {
+                        stop.cancelled().await;
+                        Ok(())
+                    }
+                }
+            }
+        });
+    }
+
     fn start_page(&mut self, listener: TcpListener) {
         let (settings, views, addr) = (self.config.web.clone(), self.views.clone(), self.web_addr);
         let mut first = Some(listener);
@@ -402,6 +432,36 @@ impl Gateway {
                 web::serve(settings, listener, views, stop).await
             }
         });
+    }
+}
+
+fn identity_of(start: &buffer::Start, registry: watch::Receiver<u32>) -> uplink::Identity {
+    uplink::Identity { epoch: start.epoch.clone(), boot: start.boot, software: VERSION.to_owned(), registry }
+}
+
+/// What keeps the gateway going beside the stream: clockwork, answers to commands, full values at a reconnect.
+struct Keepers {
+    clock: Clock,
+    folder: housekeeping::Folder,
+    reloads: mpsc::Sender<()>,
+    /// Of the engine and of the housekeeping.
+    pulses: [Pulse; 2],
+    book: RegistryBook,
+    commands: mpsc::Receiver<uplink::Command>,
+    status: watch::Receiver<Arc<UplinkStatus>>,
+    requests: mpsc::Sender<Request>,
+}
+
+impl Keepers {
+    fn start(self, supervisor: &mut Supervisor, stops: &Stops) {
+        let [_, own] = self.pulses.clone();
+        let (pulses, stop) = (self.pulses.to_vec(), stops.page.clone());
+        let house = housekeeping::run(self.clock.clone(), self.folder, self.reloads, pulses, own, stop.clone());
+        supervisor.core("housekeeping", stop, house);
+        let answers = commands::Answerer { requests: self.requests.clone(), book: self.book };
+        supervisor.core("commands", stops.engine.clone(), answers.run(self.commands, stops.engine.clone()));
+        let refresh = refresh::run(self.clock, self.status, self.requests, stops.engine.clone());
+        supervisor.core("refresh", stops.engine.clone(), refresh);
     }
 }
 

@@ -1,6 +1,8 @@
 //! Taking over a changed configuration while running: validated first, then device by device. The running one goes on
 //! when the new one has a problem; what can only be changed by a restart is named and left.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
 use super::Gateway;
@@ -33,6 +35,11 @@ impl Gateway {
         keep_names(&self.config, &mut new);
         self.config.files = std::mem::take(&mut new.files);
         self.files.send_replace(self.config.files.clone());
+        if new.outputs != self.config.outputs {
+            tracing::info!(outputs = new.outputs.len(), "New list of outputs is in force.");
+            self.config.outputs = std::mem::take(&mut new.outputs);
+            self.allowed.send_replace(Arc::new(self.config.outputs.clone()));
+        }
         let uplink_changed = new.uplink != self.config.uplink;
         if !uplink_changed && new.devices == self.config.devices && new.specs == self.config.specs {
             tracing::info!("Configuration says the same as before.");

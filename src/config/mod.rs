@@ -1,4 +1,4 @@
-//! The configuration: a folder of four files, read and checked as a whole; every problem at once, each with its place
+//! The configuration: a folder of five files, read and checked as a whole; every problem at once, each with its place
 //! and what to write instead.
 //!
 //! | file | what | needed |
@@ -7,6 +7,7 @@
 //! | `devices.toml` | `[classes]` poll intervals, `[defaults]`, `[[bus]]`, `[[device]]` | yes |
 //! | `points.csv` | the point table (点表): UTF-8 with or without BOM, UTF-16, GB18030; comma, semicolon or tab | unless every device has a profile |
 //! | `profiles/*.toml` | the site's own instrument profiles (仪表模板), beside the shipped ones | no |
+//! | `outputs.toml` | what may be written (`[[output]]`) | no file, no output |
 //! | `uplink.toml` | `[mqtt]` the way to the platform | no file, no uplink |
 //!
 //! The annotated files in the repository's `config/` are the documentation: every key with unit, range, default and
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use crate::buffer::settings as buffer;
 use crate::domain::registry::DeviceSpec;
 use crate::field::settings::Source;
+use crate::output::settings::Output;
 use crate::uplink::settings as uplink;
 use crate::web::settings as web;
 
@@ -39,6 +41,7 @@ pub mod disk;
 mod folder;
 mod gateway;
 mod join;
+mod outputs_file;
 mod points;
 pub mod problem;
 pub mod profiles;
@@ -55,10 +58,11 @@ pub use problem::{Problem, Problems, Severity, report};
 use problem::{Findings, Spot, Wrong, say};
 
 /// The files of the folder, in the order in which their problems are told.
-pub const FILES: [&str; 4] = [GATEWAY, DEVICES, UPLINK, POINTS];
+pub const FILES: [&str; 5] = [GATEWAY, DEVICES, UPLINK, OUTPUTS, POINTS];
 
 const GATEWAY: &str = "gateway.toml";
 const DEVICES: &str = "devices.toml";
+const OUTPUTS: &str = "outputs.toml";
 const UPLINK: &str = "uplink.toml";
 const POINTS: &str = "points.csv";
 
@@ -83,6 +87,8 @@ pub struct Config {
     pub specs: Vec<Arc<DeviceSpec>>,
     /// What devices became by their profiles, in file order.
     pub profiles: Vec<profiles::Became>,
+    /// What may be written, in file order; empty without the file.
+    pub outputs: Vec<Arc<Output>>,
     /// Every file read: the folder's own, profiles, secrets and certificates.
     pub files: Vec<PathBuf>,
 }
@@ -109,7 +115,7 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
 }
 
-/// Loads and checks the folder. Blocking; reads at most the four files, the secrets they name, and the size of the disk.
+/// Loads and checks the folder. Blocking; reads at most the five files, the secrets they name, and the size of the disk.
 ///
 /// # Errors
 /// All problems, warnings among them, by file and line, when at least one of them is an error.
@@ -152,12 +158,20 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
     let uplink_path = dir.join(UPLINK);
     let uplink = toml_file(&uplink_path, false, out, |page, table, out| uplink_file::read(page, table, dir, who, out));
     let uplink = uplink.flatten();
+    let outputs_path = dir.join(OUTPUTS);
+    let allow_list = |page: &section::Page<'_>, table: &toml::Spanned<toml::de::DeTable<'_>>, out: &mut Findings| {
+        outputs_file::read(page, table, devices.as_ref(), out)
+    };
+    let outputs = toml_file(&outputs_path, false, out, allow_list);
     let points = points_file(&dir.join(POINTS), devices.as_ref(), out);
     let (mut gateway, devices) = (gateway?, devices?);
     let profiles = join::became(&devices);
     let (devices, specs) = join::join(devices, points?, out);
     let mut files: Vec<_> = [GATEWAY, DEVICES, POINTS].iter().map(|name| dir.join(name)).collect();
     files.extend(profiles::files(dir, &texts));
+    if outputs.is_some() {
+        files.push(outputs_path);
+    }
     if let Some(uplink) = &uplink {
         gateway.store.consumers.push("platform".into());
         files.push(uplink_path);
@@ -173,6 +187,7 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
         devices,
         specs,
         profiles,
+        outputs: outputs.unwrap_or_default(),
         files,
     };
     Some(Whole { config, quota_spot: gateway.quota_spot })

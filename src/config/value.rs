@@ -117,6 +117,18 @@ impl Kind for Ratio {
     }
 }
 
+/// `true` or `false`.
+pub(super) struct Yes;
+
+impl Kind for Yes {
+    type Out = bool;
+
+    fn read(&self, value: &DeValue<'_>) -> Result<bool, Wrong> {
+        let wanted = || say!("请写 true 或 false，不加引号", "write true or false without quotes");
+        value.as_bool().ok_or_else(|| wrong_type(value, wanted()))
+    }
+}
+
 /// `[a-z0-9-]{1,32}`: what may stand in a topic.
 pub(super) struct Slug;
 

@@ -24,6 +24,10 @@
 //! 7 answer:   json:text
 //! 8 source gap: device flags:u8 (reason | 128 from given) [from:zigzag(ms)] to:zigzag(ms)
 //!            n_runs:varint run*      of the points concerned; none: any
+//! 9 output:   what:u8, then
+//!     0 write:     output device value issuer key detail, all text; result:u8 mode:u8 flags:u8 (1 raw, 2 seen given)
+//!                  [raw:varint] [seen:varint] elapsed_ms:varint
+//!     1 loop test: tag device issuer expected read quality detail, all text; passed:u8
 //! ```
 //!
 //! # Limits
@@ -33,6 +37,7 @@
 
 use bytes::Bytes;
 
+use super::output::{LoopTest, OutputWrite, WriteResult};
 use super::reading::{Quality, Reading, Value};
 use super::record::{Basis, Body, Boot, ClockChange, Coverage, Mode, Samples, SourceGap, SourceGapReason};
 use super::registry::{DeviceSpec, Registry};
@@ -83,6 +88,8 @@ pub fn encode(body: &Body, registry: &Registry) -> Bytes {
         }
         Body::Answer { json } => out.tagged_text(7, json),
         Body::SourceGap(gap) => out.source_gap(gap),
+        Body::Write(write) => out.write(write),
+        Body::LoopTest(test) => out.loop_test(test),
     }
     Bytes::from(out.0)
 }
@@ -103,6 +110,11 @@ pub fn decode(bytes: &[u8], registry: &Registry) -> Result<Body, CodecError> {
         6 => Body::Link { device: input.device()?, up: input.byte()? != 0, reason: input.text()? },
         7 => Body::Answer { json: input.text()? },
         8 => Body::SourceGap(input.source_gap(registry)?),
+        9 => match input.byte()? {
+            0 => Body::Write(input.write()?),
+            1 => Body::LoopTest(input.loop_test()?),
+            _ => return Err(CodecError::Invalid("output record")),
+        },
         _ => return Err(CodecError::Invalid("kind")),
     };
     if input.0.is_empty() { Ok(body) } else { Err(CodecError::Invalid("end")) }
@@ -222,6 +234,29 @@ impl Writer {
         self.0.push(trust_code(change.from));
         self.0.push(trust_code(change.to));
         self.varint(zigzag(change.offset_ms));
+    }
+
+    fn write(&mut self, write: &OutputWrite) {
+        self.0.extend_from_slice(&[9, 0]);
+        for text in [&write.output, &write.device, &write.value, &write.issuer, &write.key, &write.detail] {
+            self.text(text);
+        }
+        self.0.push(index_of(&WriteResult::ALL, &write.result));
+        self.0.push(index_of(&Mode::ALL, &write.mode));
+        self.0.push(u8::from(write.raw.is_some()) | u8::from(write.seen.is_some()) << 1);
+        for n in [write.raw, write.seen].into_iter().flatten() {
+            self.varint(u64::from(n));
+        }
+        self.varint(u64::from(write.elapsed_ms));
+    }
+
+    fn loop_test(&mut self, test: &LoopTest) {
+        self.0.extend_from_slice(&[9, 1]);
+        let texts = [&test.tag, &test.device, &test.issuer, &test.expected, &test.read, &test.quality, &test.detail];
+        for text in texts {
+            self.text(text);
+        }
+        self.0.push(u8::from(test.passed));
     }
 
     fn tagged_text(&mut self, kind: u8, text: &str) {
@@ -354,6 +389,35 @@ impl Reader<'_> {
             to: trust_of(self.byte()?)?,
             offset_ms: unzigzag(self.varint()?),
         })
+    }
+
+    fn write(&mut self) -> Result<OutputWrite, CodecError> {
+        let [output, device, value, issuer, key, detail] = self.texts()?;
+        let result = *WriteResult::ALL.get(usize::from(self.byte()?)).ok_or(CodecError::Invalid("result"))?;
+        let mode = *Mode::ALL.get(usize::from(self.byte()?)).ok_or(CodecError::Invalid("mode"))?;
+        let flags = self.byte()?;
+        let raw = if flags & 1 == 0 { None } else { Some(self.register()?) };
+        let seen = if flags & 2 == 0 { None } else { Some(self.register()?) };
+        let elapsed_ms = self.count()?;
+        Ok(OutputWrite { output, device, value, raw, seen, issuer, key, result, detail, elapsed_ms, mode })
+    }
+
+    fn loop_test(&mut self) -> Result<LoopTest, CodecError> {
+        let [tag, device, issuer, expected, read, quality, detail] = self.texts()?;
+        let passed = self.byte()? != 0;
+        Ok(LoopTest { tag, device, issuer, expected, read, quality, passed, detail })
+    }
+
+    fn texts<const N: usize>(&mut self) -> Result<[String; N], CodecError> {
+        let mut texts = std::array::from_fn(|_| String::new());
+        for text in &mut texts {
+            *text = self.text()?;
+        }
+        Ok(texts)
+    }
+
+    fn register(&mut self) -> Result<u16, CodecError> {
+        u16::try_from(self.varint()?).map_err(|_| CodecError::Invalid("register"))
     }
 
     fn device(&mut self) -> Result<u16, CodecError> {
@@ -550,6 +614,29 @@ mod tests {
             Body::Registry { json: "{\"rev\":1}".into() },
             Body::Link { device: 1, up: false, reason: "无应答".into() },
             Body::Answer { json: "{}".into() },
+            Body::Write(OutputWrite {
+                output: "gate-1-open".into(),
+                device: "io-gate-1".into(),
+                value: "open".into(),
+                raw: Some(u16::MAX),
+                seen: Some(0),
+                issuer: "门卫".into(),
+                key: "k-1".into(),
+                result: WriteResult::NotConfirmed,
+                detail: "the feedback shows 0".into(),
+                elapsed_ms: 1_250,
+                mode: Mode::Commissioning,
+            }),
+            Body::LoopTest(LoopTest {
+                tag: "TT101".into(),
+                device: "plc-1".into(),
+                issuer: "张工".into(),
+                expected: "50".into(),
+                read: "49.9 ℃".into(),
+                quality: "good".into(),
+                passed: true,
+                detail: "± 0.5".into(),
+            }),
         ];
         for body in bodies {
             assert_eq!(round_trip(&body), body);

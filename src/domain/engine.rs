@@ -20,6 +20,7 @@ use std::time::Duration;
 use super::coverage::{ClassAccount, Counts};
 use super::field_event::{FieldEvent, GapNotice, LinkChange, LinkState, Origin, Poll, Sample};
 use super::id::DeviceSlot;
+use super::output::{LoopTest, OutputWrite};
 use super::reading::{Quality, Reading};
 use super::record::{Basis, Body, Boot, ClockChange, Coverage, Mode, Record, Samples, SourceGap, Stamp, Stream};
 use super::registry::{Commissioning, DeviceSpec, Registry};
@@ -176,6 +177,16 @@ impl Engine {
     /// Records the answer to a command.
     pub fn handle_answer(&mut self, json: String, now: Now) {
         self.push(Stream::Event, now, Body::Answer { json });
+    }
+
+    /// Records a write to an output, whatever became of it.
+    pub fn handle_write(&mut self, write: OutputWrite, now: Now) {
+        self.push(Stream::Event, now, Body::Write(write));
+    }
+
+    /// Records an engineer's loop test of a point.
+    pub fn handle_loop_test(&mut self, test: LoopTest, now: Now) {
+        self.push(Stream::Event, now, Body::LoopTest(test));
     }
 
     /// Records a kept revision once more, because the platform asked for it.

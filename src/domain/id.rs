@@ -48,6 +48,11 @@ name! {
     Tag
 }
 
+name! {
+    /// An output as the configuration names it, e.g. `gate-1-open`. Unique in the gateway.
+    OutputId
+}
+
 /// A device in one of its configurations, for the life of the process.
 ///
 /// A device whose configuration is unchanged by a reload keeps its slot (and its connection); a changed one gets a new

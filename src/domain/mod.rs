@@ -6,13 +6,14 @@
 //!
 //! In reading order: [`id`] and [`time`] are the words; [`reading`] is one value with its quality; [`registry`] is what
 //! the points mean; [`field_event`] is what comes in; [`engine`] decides; [`record`] is what goes out, and [`codec`] its
-//! stored form; [`ranges`] keeps account of sequence numbers; [`snapshot`] is what the page shows.
+//! stored form; [`output`] what became of a write; [`ranges`] keeps account of sequence numbers; [`snapshot`] is what the page shows.
 
 pub mod codec;
 pub mod coverage;
 pub mod engine;
 pub mod field_event;
 pub mod id;
+pub mod output;
 pub mod ranges;
 pub mod reading;
 pub mod record;

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
+use super::output::{LoopTest, OutputWrite};
 use super::reading::Reading;
 use super::time::{ClockTrust, Mono, Timestamp};
 
@@ -16,7 +17,7 @@ pub enum Stream {
     Alarm,
     /// Gate passages and the audit.
     Passage,
-    /// Boots, clock changes, answers to commands, device links.
+    /// Boots, clock changes, answers to commands, device links, writes to outputs, loop tests.
     Event,
     /// Registry revisions.
     Registry,
@@ -152,6 +153,10 @@ pub enum Body {
         /// JSON text.
         json: String,
     },
+    /// A write to an output, or one that was refused.
+    Write(OutputWrite),
+    /// An engineer's loop test of a point.
+    LoopTest(LoopTest),
 }
 
 /// Readings of one device at one time.

@@ -18,6 +18,8 @@
 //! | `link` | `{device, up, reason}` |
 //! | `answer` | the answer to a command |
 //! | `source_gap` | `{device, points, from, to, reason}`: values that the source had and that were not received |
+//! | `write` | `{output, device, value, raw, seen, result, detail, issuer, key, elapsed_ms}`; `mode` only when not real |
+//! | `loop_test` | `{point, device, issuer, expected, read, quality, passed, detail}`; `mode` always `commissioning` |
 //! | `gap` | `{epoch, stream, from_seq, to_seq, from_t, to_t, count, exact, reason}` |
 //! | `part` | `{no, of, text}`: a record too large for one message; the texts 1..=of together are the record's JSON |
 //! | `unreadable` | `{why}`: the record is stored but can not be told: its revision is gone, it is damaged, or beyond all limits |
@@ -32,6 +34,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::codec;
+use crate::domain::output::{LoopTest, OutputWrite};
 use crate::domain::reading::Quality;
 use crate::domain::record::{Body, Boot, ClockChange, Coverage, Entry, Gap, Mode, Samples, SourceGap, Stamp};
 use crate::domain::registry::Registry;
@@ -240,6 +243,8 @@ impl Revision {
             }
             Body::Answer { json } => raw(out, "answer", json)?,
             Body::SourceGap(gap) => source_gap_body(out, gap, self.device(gap.device)?)?,
+            Body::Write(write) => write_body(out, write),
+            Body::LoopTest(test) => loop_test_body(out, test),
         }
         Ok(())
     }
@@ -394,6 +399,44 @@ fn clock_body(out: &mut Vec<u8>, change: &ClockChange) {
     member(out, "offset_ms");
     json::signed(out, change.offset_ms);
     out.push(b'}');
+}
+
+fn write_body(out: &mut Vec<u8>, write: &OutputWrite) {
+    out.extend_from_slice(b",\"write\":{\"output\":");
+    json::string(out, &write.output);
+    text(out, "device", &write.device);
+    text(out, "value", &write.value);
+    for (name, n) in [("raw", write.raw), ("seen", write.seen)] {
+        member(out, name);
+        match n {
+            Some(n) => json::unsigned(out, n.into()),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+    text(out, "result", write.result.as_str());
+    text(out, "detail", &write.detail);
+    text(out, "issuer", &write.issuer);
+    text(out, "key", &write.key);
+    number(out, "elapsed_ms", write.elapsed_ms.into());
+    out.push(b'}');
+    if write.mode != Mode::Real {
+        text(out, "mode", write.mode.as_str());
+    }
+}
+
+fn loop_test_body(out: &mut Vec<u8>, test: &LoopTest) {
+    out.extend_from_slice(b",\"loop_test\":{\"point\":");
+    json::string(out, &test.tag);
+    text(out, "device", &test.device);
+    text(out, "issuer", &test.issuer);
+    text(out, "expected", &test.expected);
+    text(out, "read", &test.read);
+    text(out, "quality", &test.quality);
+    member(out, "passed");
+    json::boolean(out, test.passed);
+    text(out, "detail", &test.detail);
+    out.push(b'}');
+    text(out, "mode", Mode::Commissioning.as_str());
 }
 
 /// Appends JSON text made elsewhere, after a look that it is JSON: one bad text must not spoil an envelope.

@@ -1,0 +1,273 @@
+//! Answers what is asked on the control socket: values as they stand and change, writes to outputs, loop tests.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::engine::Request;
+use super::outputs::Outputs;
+use super::views::Views;
+use crate::clock::Clock;
+use crate::control::ask::{PointLine, TestedLine, WroteLine};
+use crate::control::{self, Ask, Asked, Line, MAX_CONNECTIONS, MAX_SPAN, SOCKET};
+use crate::domain::output::LoopTest;
+use crate::domain::reading::{Quality, Reading, Value};
+use crate::domain::record::Mode;
+use crate::domain::registry::{Commissioning, PointSpec};
+use crate::domain::snapshot::Snapshot;
+use crate::output::Order;
+use crate::web::Park;
+
+/// How often a watch looks at the engine's state: as often as the fastest usual class polls.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Part of the range by which a loop test may differ when nothing is said: the accuracy class of a plain transmitter loop.
+const TOLERANCE: f64 = 0.01;
+
+/// What answers.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub(super) views: Views,
+    pub(super) outputs: Outputs,
+    pub(super) requests: mpsc::Sender<Request>,
+    pub(super) clock: Clock,
+}
+
+/// Opens the socket in the state folder. Without it the gateway runs all the same.
+pub(super) fn open(state_dir: &Path) -> Option<UnixListener> {
+    let path = state_dir.join(SOCKET);
+    match control::session::listen(&path) {
+        Ok(listener) => Some(listener),
+        Err(error) => {
+            tracing::error!(path = %path.display(), %error, "No control socket: read, watch, output and looptest cannot reach this gateway.");
+            None
+        }
+    }
+}
+
+/// Serves the socket until `stop`.
+pub(super) async fn run(listener: UnixListener, desk: Desk, stop: CancellationToken) -> Result<(), String> {
+    let (asks_tx, asks) = mpsc::channel(MAX_CONNECTIONS);
+    let (served, ()) = tokio::join!(control::serve(listener, asks_tx, stop.clone()), answer_all(asks, desk, stop));
+    served
+}
+
+async fn answer_all(mut asks: mpsc::Receiver<Asked>, desk: Desk, stop: CancellationToken) {
+    let mut answers = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            Some(_ended) = answers.join_next() => {}
+            asked = asks.recv() => match asked {
+                Some(asked) => drop(answers.spawn(answered(asked, desk.clone()))),
+                None => return,
+            },
+        }
+    }
+}
+
+/// Gives the whole answer and its end. A client that went away ends it at the next line.
+async fn answered(asked: Asked, desk: Desk) {
+    let Asked { ask, lines } = asked;
+    let end = match ask {
+        Ask::Read { tags } => desk.watch(&tags, Duration::ZERO, &lines).await,
+        Ask::Watch { tags, for_ms } => desk.watch(&tags, Duration::from_millis(for_ms), &lines).await,
+        Ask::WireLog { .. } => Err("this gateway keeps no wire log".to_owned()),
+        Ask::Write { .. } => desk.write(ask, &lines).await,
+        Ask::LoopTest { tag, issuer, expected, tolerance, really } => {
+            desk.loop_test(Wanted { tag, issuer, expected, tolerance, really }, &lines).await
+        }
+    };
+    drop(lines.send(Line::End(end.err().unwrap_or_default())).await);
+}
+
+/// A loop test as it was asked for.
+struct Wanted {
+    tag: String,
+    issuer: String,
+    expected: f64,
+    tolerance: Option<f64>,
+    really: bool,
+}
+
+impl Desk {
+    async fn snapshot(&self) -> Result<Arc<Snapshot>, String> {
+        self.views.snapshot().await.ok_or_else(|| "the engine does not answer".to_owned())
+    }
+
+    async fn watch(&self, tags: &[String], span: Duration, lines: &mpsc::Sender<Line>) -> Result<(), String> {
+        let end = self.clock.mono() + span.min(MAX_SPAN);
+        let mut told: BTreeMap<String, PointLine> = BTreeMap::new();
+        loop {
+            let snapshot = self.snapshot().await?;
+            if told.is_empty() {
+                check_tags(tags, &snapshot)?;
+            }
+            for line in points(&snapshot, tags) {
+                let known =
+                    told.get(&line.tag).is_some_and(|old| old.value == line.value && old.quality == line.quality);
+                if !known {
+                    lines.send(Line::Point(line.clone())).await.map_err(|_| "the client went away")?;
+                    told.insert(line.tag.clone(), line);
+                }
+            }
+            let next = self.clock.mono() + LOOK_EVERY;
+            if next > end {
+                return Ok(());
+            }
+            tokio::select! {
+                () = self.clock.sleep_until(next) => {}
+                () = lines.closed() => return Ok(()),
+            }
+        }
+    }
+
+    async fn write(&self, ask: Ask, lines: &mpsc::Sender<Line>) -> Result<(), String> {
+        let Ask::Write { output, value, issuer, key, within_ms, loop_test, really } = ask else { return Ok(()) };
+        let order = Order {
+            output,
+            value,
+            issuer,
+            key,
+            within: within_ms.map(Duration::from_millis),
+            mode: if loop_test { Mode::Commissioning } else { Mode::Real },
+            really,
+            received: self.clock.mono(),
+        };
+        let write = self.outputs.write(order).await.ok_or("the gateway takes no orders now; nothing was sent")?;
+        let line = WroteLine {
+            result: write.result.as_str().to_owned(),
+            zh: write.result.zh().to_owned(),
+            raw: write.raw,
+            seen: write.seen,
+            detail: write.detail,
+            elapsed_ms: write.elapsed_ms,
+        };
+        lines.send(Line::Wrote(line)).await.map_err(|_| "the client went away".to_owned())
+    }
+
+    async fn loop_test(&self, wanted: Wanted, lines: &mpsc::Sender<Line>) -> Result<(), String> {
+        let snapshot = self.snapshot().await?;
+        let tags = [wanted.tag.clone()];
+        check_tags(&tags, &snapshot)?;
+        let found = each(&snapshot).find(|found| found.spec.tag.as_str() == wanted.tag);
+        let Some(found) = found else { return Ok(()) };
+        may_be_tested(found.spec.commissioning, wanted.really)?;
+        let test = judged(&found, &wanted, &snapshot)?;
+        let line = TestedLine {
+            passed: test.passed,
+            read: test.read.clone(),
+            quality: test.quality.clone(),
+            detail: test.detail.clone(),
+        };
+        drop(self.requests.send(Request::LoopTest(test)).await);
+        lines.send(Line::Tested(line)).await.map_err(|_| "the client went away".to_owned())
+    }
+}
+
+/// A point with all that is known of it.
+struct Found<'a> {
+    device: &'a str,
+    spec: &'a PointSpec,
+    reading: Option<Reading>,
+    at: Option<crate::domain::time::Mono>,
+}
+
+fn each(snapshot: &Snapshot) -> impl Iterator<Item = Found<'_>> {
+    snapshot.registry.devices.iter().zip(&snapshot.devices).flat_map(|(device, view)| {
+        let points = device.points.iter().zip(&view.points);
+        points.map(|(spec, point)| Found { device: device.id.as_str(), spec, reading: point.reading, at: point.at })
+    })
+}
+
+fn check_tags(tags: &[String], snapshot: &Snapshot) -> Result<(), String> {
+    let unknown = |tag: &&String| !each(snapshot).any(|found| found.spec.tag.as_str() == tag.as_str());
+    match tags.iter().find(unknown) {
+        Some(tag) => Err(format!("没有位号 `{tag}` / there is no point `{tag}`")),
+        None => Ok(()),
+    }
+}
+
+fn points<'a>(snapshot: &'a Snapshot, tags: &'a [String]) -> impl Iterator<Item = PointLine> + 'a {
+    let wanted = |found: &Found<'_>| tags.is_empty() || tags.iter().any(|tag| tag == found.spec.tag.as_str());
+    each(snapshot).filter(wanted).map(|found| PointLine {
+        tag: found.spec.tag.to_string(),
+        name: found.spec.name.clone(),
+        device: found.device.to_owned(),
+        value: found.reading.and_then(|r| r.value).map_or_else(|| "-".to_owned(), |v| shown(v, found.spec.decimals)),
+        unit: found.spec.unit.clone(),
+        quality: found.reading.map_or(Quality::Stale, |r| r.quality).as_str().to_owned(),
+        t: found.at.map(|at| snapshot.now.wall_at(at).to_string()).unwrap_or_default(),
+    })
+}
+
+fn shown(value: Value, decimals: Option<u8>) -> String {
+    match (value, decimals) {
+        (Value::Number(v), Some(decimals)) => format!("{v:.*}", usize::from(decimals)),
+        (Value::Number(v), None) => v.to_string(),
+        (Value::Single(v), _) => v.to_string(),
+        (Value::Integer(v), _) => v.to_string(),
+        (Value::Counter(v), _) => v.to_string(),
+        (Value::Bool(v), _) => u8::from(v).to_string(),
+    }
+}
+
+/// What is simulated at the instrument of a point in service goes out as real: that must be meant.
+fn may_be_tested(state: Commissioning, really: bool) -> Result<(), String> {
+    match state {
+        Commissioning::Commissioning => Ok(()),
+        Commissioning::InService if really => Ok(()),
+        Commissioning::InService => Err("该点已投用：模拟值会作为真实数据上传；请先在点表改为联调，或加 --really / \
+             the point is in service: what is simulated goes out as real; set it to commissioning, or add --really"
+            .to_owned()),
+        Commissioning::Planned | Commissioning::Stopped => {
+            Err("该点未投用或已停用 / the point is planned or stopped".to_owned())
+        }
+    }
+}
+
+fn judged(found: &Found<'_>, wanted: &Wanted, snapshot: &Snapshot) -> Result<LoopTest, String> {
+    if !wanted.expected.is_finite() {
+        return Err("the expected value is no number".to_owned());
+    }
+    let span = found.spec.range.map_or(0.0, |(low, high)| high - low);
+    let tolerance = wanted.tolerance.unwrap_or(span * TOLERANCE).max(0.0);
+    let reading = found.reading.unwrap_or(Reading::missing(Quality::Stale));
+    // What was read long ago says nothing of what the instrument shows now.
+    let age = found.at.map_or(Duration::MAX, |at| snapshot.now.mono.since(at));
+    let fresh = age <= found.spec.interval * 3 + Duration::from_secs(1);
+    let difference = reading.value.map(|v| (v.as_f64() - wanted.expected).abs());
+    let close = difference.is_some_and(|d| d <= tolerance);
+    let mut detail = format!("tolerance ±{tolerance}");
+    if let Some(difference) = difference {
+        detail.push_str(&format!(", off by {}", rounded(difference)));
+    }
+    if !fresh {
+        detail.push_str(", not read lately");
+    }
+    if found.spec.commissioning == Commissioning::InService {
+        detail.push_str(", in service");
+    }
+    let value = reading.value.map(|v| format!("{} {}", shown(v, found.spec.decimals), found.spec.unit));
+    Ok(LoopTest {
+        tag: found.spec.tag.to_string(),
+        device: found.device.to_owned(),
+        issuer: wanted.issuer.chars().take(crate::output::MAX_TEXT).collect(),
+        expected: wanted.expected.to_string(),
+        read: value.map(|v| v.trim_end().to_owned()).unwrap_or_default(),
+        quality: reading.quality.as_str().to_owned(),
+        passed: close && fresh && reading.quality == Quality::Good,
+        detail,
+    })
+}
+
+/// For people: no more digits than a display has.
+fn rounded(v: f64) -> f64 {
+    (v * 1e6).round() / 1e6
+}

@@ -1,0 +1,187 @@
+//! What is asked and answered, as JSON lines.
+
+use serde::{Deserialize, Serialize};
+
+/// A request.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Ask {
+    /// What stands of these points, or of all; once.
+    Read {
+        /// Tags; empty means all.
+        #[serde(default)]
+        tags: Vec<String>,
+    },
+    /// The same, and then each change.
+    Watch {
+        /// Tags; empty means all.
+        #[serde(default)]
+        tags: Vec<String>,
+        /// For so long; at most [`super::MAX_SPAN`].
+        for_ms: u64,
+    },
+    /// The raw bytes between the gateway and a device.
+    WireLog {
+        /// The device's id.
+        device: String,
+        /// For so long; at most [`super::MAX_SPAN`].
+        for_ms: u64,
+    },
+    /// Write to an output.
+    Write {
+        /// The output's id.
+        output: String,
+        /// Name of a value in its list.
+        value: String,
+        /// Who asks.
+        issuer: String,
+        /// Idempotency key.
+        key: String,
+        /// The asker's own patience.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        within_ms: Option<u64>,
+        /// Whether this is a loop test, not meant by the world.
+        #[serde(default)]
+        loop_test: bool,
+        /// For a loop test: also on an output in service.
+        #[serde(default)]
+        really: bool,
+    },
+    /// Compare what a point reads with what the instrument was made to show, and record it.
+    LoopTest {
+        /// The point's tag.
+        tag: String,
+        /// Who tests.
+        issuer: String,
+        /// What the instrument shows.
+        expected: f64,
+        /// Difference that still passes, in the point's unit; 1 % of the range where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tolerance: Option<f64>,
+        /// Also on a point in service.
+        #[serde(default)]
+        really: bool,
+    },
+}
+
+/// One line of an answer.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Line {
+    /// A point as it stands.
+    Point(PointLine),
+    /// Bytes on the wire.
+    Frame(FrameLine),
+    /// What became of a write.
+    Wrote(WroteLine),
+    /// What a loop test found.
+    Tested(TestedLine),
+    /// The last line: empty when all went well, else why not.
+    End(String),
+}
+
+/// A point as it stands.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct PointLine {
+    /// Tag.
+    pub tag: String,
+    /// Name for people.
+    pub name: String,
+    /// Device id.
+    pub device: String,
+    /// Value as people read it, `-` when there is none.
+    pub value: String,
+    /// Unit.
+    pub unit: String,
+    /// Quality.
+    pub quality: String,
+    /// Wall time of the reading, UTC; empty before the first.
+    pub t: String,
+}
+
+/// Bytes on the wire.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct FrameLine {
+    /// Wall time, UTC.
+    pub t: String,
+    /// Whether they went to the device.
+    pub out: bool,
+    /// The bytes in hexadecimal.
+    pub hex: String,
+    /// Whether they are in the form of Modbus TCP; else of RTU.
+    pub tcp: bool,
+    /// Chunks that were dropped before this one.
+    pub dropped: u64,
+}
+
+/// What became of a write.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct WroteLine {
+    /// `done`, `refused`, `expired`, `not_confirmed`, `failed`.
+    pub result: String,
+    /// The same for people, Chinese.
+    pub zh: String,
+    /// What was written.
+    pub raw: Option<u16>,
+    /// What the feedback showed.
+    pub seen: Option<u16>,
+    /// Why.
+    pub detail: String,
+    /// How long it took.
+    pub elapsed_ms: u32,
+}
+
+/// What a loop test found.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct TestedLine {
+    /// Whether both agree.
+    pub passed: bool,
+    /// What was read, with unit.
+    pub read: String,
+    /// Its quality.
+    pub quality: String,
+    /// Tolerance and difference.
+    pub detail: String,
+}
+
+/// Reads a request line.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn parse(line: &[u8]) -> Result<Ask, String> {
+    serde_json::from_slice(line).map_err(|error| format!("this is no request: {error}"))
+}
+
+/// Returns a line with its line break.
+pub fn written(line: &impl Serialize) -> Vec<u8> {
+    // A line of these types is always JSON: no map keys but strings, no NaN but in `expected`, which becomes null.
+    let mut bytes = serde_json::to_vec(line).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_survive_the_way() {
+        for ask in [
+            Ask::Read { tags: vec!["TT101".into()] },
+            Ask::Watch { tags: Vec::new(), for_ms: 5 },
+            Ask::WireLog { device: "plc-1".into(), for_ms: 60_000 },
+            Ask::LoopTest {
+                tag: "TT101".into(),
+                issuer: "张工".into(),
+                expected: 50.0,
+                tolerance: None,
+                really: false,
+            },
+        ] {
+            assert_eq!(parse(&written(&ask)), Ok(ask));
+        }
+        assert!(parse(b"{\"ask\":\"open\"}").is_err());
+        assert!(parse(b"{\"ask\":\"read\",\"tag\":\"x\"}").is_err(), "a misspelt member is not ignored");
+    }
+}

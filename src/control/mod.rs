@@ -1,0 +1,50 @@
+//! The control socket: how an engineer's command on the machine reaches the gateway that runs there.
+//!
+//! A device often admits one connection and a bus has one owner, so what has to do with a device goes through the running
+//! gateway: values as they come, the wire log, loop tests, writes to outputs.
+//!
+//! # Protocol
+//!
+//! A Unix stream socket, `control.sock` in the state folder, mode 0600; a peer must have the gateway's own user id or be
+//! root (`SO_PEERCRED`). One request for each connection: one line of JSON ([`Ask`]); then lines of JSON ([`Line`]) until
+//! the last one, `{"end":…}`. A connection that closes without it was cut.
+//!
+//! ```text
+//!  client ──connect──▶ session ──Asked──▶ app: engine, outputs, taps
+//!         ◀──lines────         ◀──lines──
+//! ```
+//!
+//! # Limits
+//!
+//! | what | limit | beyond it |
+//! |---|---|---|
+//! | connections at a time | [`MAX_CONNECTIONS`] | told `busy` and closed |
+//! | a request | [`MAX_ASK_BYTES`], within [`ASK_WITHIN`] | told what is wrong and closed |
+//! | lines waiting for a slow client | [`N_QUEUED_LINES`] | the source waits (watch), or drops and counts (wire log) |
+//! | a client that takes nothing | [`STALL`] | closed |
+//! | length of a watch or wire log | [`MAX_SPAN`] | cut to it |
+//!
+//! `session.rs` does I/O; all else is pure.
+
+pub mod ask;
+pub mod session;
+
+pub use ask::{Ask, Line};
+pub use session::{Asked, serve};
+
+use std::time::Duration;
+
+/// Engineers at one machine: a watch, a wire log and a few commands.
+pub const MAX_CONNECTIONS: usize = 8;
+/// A request names at most a few hundred tags.
+pub const MAX_ASK_BYTES: usize = 64 << 10;
+/// Time for a request to arrive whole.
+pub const ASK_WITHIN: Duration = Duration::from_secs(5);
+/// Lines on their way to a client.
+pub const N_QUEUED_LINES: usize = 256;
+/// A client that takes no line for so long is gone.
+pub const STALL: Duration = Duration::from_secs(30);
+/// Longest watch or wire log: nobody looks longer, and a forgotten one must not copy bytes for ever.
+pub const MAX_SPAN: Duration = Duration::from_secs(4 * 3600);
+/// Name of the socket in the state folder.
+pub const SOCKET: &str = "control.sock";

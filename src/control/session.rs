@@ -1,0 +1,231 @@
+//! The socket itself: listens, checks who is there, reads one request, writes lines until they end.
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use nix::unistd::geteuid;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::UCred;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::ask::{parse, written};
+use super::{ASK_WITHIN, Ask, Line, MAX_ASK_BYTES, MAX_CONNECTIONS, N_QUEUED_LINES, STALL};
+
+/// Longest path of a Unix socket: `sun_path` has 108 bytes with its end.
+const MAX_PATH: usize = 107;
+/// Pause after a failed accept (out of descriptors): it would fail again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// A request, and where its lines go. Dropping `lines` ends the answer; a closed one means that the client has gone.
+#[derive(Debug)]
+pub struct Asked {
+    /// What.
+    pub ask: Ask,
+    /// The answer.
+    pub lines: mpsc::Sender<Line>,
+}
+
+/// Makes the socket, in place of one that an earlier run left behind. The caller owns the folder (its store is open).
+///
+/// # Errors
+///
+/// When the path is too long for a socket, something else is there, or the system refuses.
+pub fn listen(path: &Path) -> io::Result<UnixListener> {
+    if path.as_os_str().len() > MAX_PATH {
+        return Err(io::Error::other(format!("the path is longer than {MAX_PATH} bytes; use a shorter state_dir")));
+    }
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if meta.file_type().is_socket() => std::fs::remove_file(path)?,
+        Ok(_) => return Err(io::Error::other("something that is no socket is in its place")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let listener = UnixListener::bind(path)?;
+    // Until here the umask guards it, and the check of the peer's user always.
+    std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves until `stop`; each request goes to `asks`.
+///
+/// # Errors
+///
+/// Never: a failed accept is waited out.
+pub async fn serve(listener: UnixListener, asks: mpsc::Sender<Asked>, stop: CancellationToken) -> Result<(), String> {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            Some(_ended) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let busy = connections.len() >= MAX_CONNECTIONS;
+                connections.spawn(connection(stream, busy, asks.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "A connection to the control socket could not be accepted.");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(mut stream: UnixStream, busy: bool, asks: mpsc::Sender<Asked>) {
+    let lines = match greet(&mut stream, busy, &asks).await {
+        Ok(lines) => lines,
+        Err(why) => {
+            let _told = send(&mut stream, &Line::End(why)).await;
+            return;
+        }
+    };
+    // A client that went away ends the answer: its receiver is dropped with this task.
+    let (mut from, mut to) = stream.split();
+    let gone = async {
+        let mut byte = [0];
+        // Nothing more is expected; the end of the stream is what is waited for.
+        while matches!(from.read(&mut byte).await, Ok(n) if n > 0) {}
+    };
+    tokio::select! {
+        () = gone => {}
+        () = forward(lines, &mut to) => {}
+    }
+}
+
+async fn greet(
+    stream: &mut UnixStream,
+    busy: bool,
+    asks: &mpsc::Sender<Asked>,
+) -> Result<mpsc::Receiver<Line>, String> {
+    if busy {
+        return Err("too many clients".to_owned());
+    }
+    if !stream.peer_cred().is_ok_and(|peer| may_ask(&peer)) {
+        return Err("only the gateway's own user and root may ask".to_owned());
+    }
+    let mut line = Vec::new();
+    let mut limited = BufReader::new(&mut *stream).take(MAX_ASK_BYTES as u64);
+    match timeout(ASK_WITHIN, limited.read_until(b'\n', &mut line)).await {
+        Ok(Ok(_)) if line.ends_with(b"\n") => {}
+        Ok(Ok(_)) => return Err(format!("a request is one line of at most {MAX_ASK_BYTES} bytes")),
+        Ok(Err(error)) => return Err(error.to_string()),
+        Err(_) => return Err(format!("no request within {ASK_WITHIN:?}")),
+    }
+    let ask = parse(&line)?;
+    let (lines, receiver) = mpsc::channel(N_QUEUED_LINES);
+    asks.send(Asked { ask, lines }).await.map_err(|_| "the gateway is stopping".to_owned())?;
+    Ok(receiver)
+}
+
+fn may_ask(peer: &UCred) -> bool {
+    peer.uid() == 0 || peer.uid() == geteuid().as_raw()
+}
+
+async fn forward(mut lines: mpsc::Receiver<Line>, to: &mut (impl AsyncWriteExt + Unpin)) {
+    while let Some(line) = lines.recv().await {
+        if !send(to, &line).await {
+            return;
+        }
+    }
+}
+
+/// Returns whether it was taken in time.
+async fn send(to: &mut (impl AsyncWriteExt + Unpin), line: &Line) -> bool {
+    matches!(timeout(STALL, to.write_all(&written(line))).await, Ok(Ok(())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Rig {
+        path: std::path::PathBuf,
+        asks: mpsc::Receiver<Asked>,
+        _dir: tempfile::TempDir,
+        _task: JoinSet<Result<(), String>>,
+    }
+
+    fn rig() -> Rig {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control.sock");
+        let (asks_tx, asks) = mpsc::channel(16);
+        let mut task = JoinSet::new();
+        task.spawn(serve(listen(&path).unwrap(), asks_tx, CancellationToken::new()));
+        Rig { path, asks, _dir: dir, _task: task }
+    }
+
+    async fn told(path: &Path, request: &[u8]) -> String {
+        let mut stream = UnixStream::connect(path).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn a_request_gets_its_lines_and_the_socket_is_private() {
+        let mut rig = rig();
+        let mode = std::fs::metadata(&rig.path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let path = rig.path.clone();
+        let asking = tokio::task::JoinSet::from_iter([async move { told(&path, b"{\"ask\":\"read\"}\n").await }]);
+        let asked = rig.asks.recv().await.unwrap();
+        assert_eq!(asked.ask, Ask::Read { tags: Vec::new() });
+        asked.lines.send(Line::End(String::new())).await.unwrap();
+        drop(asked);
+        assert_eq!(asking.join_all().await, ["{\"end\":\"\"}\n"]);
+    }
+
+    #[tokio::test]
+    async fn garbage_and_endless_requests_are_answered_and_closed() {
+        let rig = rig();
+        assert!(told(&rig.path, b"open the gate\n").await.contains("no request"));
+        let endless = vec![b'x'; MAX_ASK_BYTES];
+        assert!(told(&rig.path, &endless).await.contains("at most"));
+    }
+
+    #[tokio::test]
+    async fn more_clients_than_places_are_told_so() {
+        let mut rig = rig();
+        let mut held = Vec::new();
+        for _ in 0..MAX_CONNECTIONS {
+            let mut stream = UnixStream::connect(&rig.path).await.unwrap();
+            stream.write_all(b"{\"ask\":\"read\"}\n").await.unwrap();
+            held.push((stream, rig.asks.recv().await.unwrap()));
+        }
+        let mut stream = UnixStream::connect(&rig.path).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert!(text.contains("too many"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_goes_away_ends_its_answer() {
+        let mut rig = rig();
+        let mut stream = UnixStream::connect(&rig.path).await.unwrap();
+        stream.write_all(b"{\"ask\":\"watch\",\"for_ms\":60000}\n").await.unwrap();
+        let asked = rig.asks.recv().await.unwrap();
+        drop(stream);
+        asked.lines.closed().await;
+    }
+
+    #[test]
+    fn a_path_too_long_and_a_file_in_its_place_are_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = dir.path().join("x".repeat(120));
+        assert!(listen(&long).unwrap_err().to_string().contains("longer than"));
+        let file = dir.path().join("control.sock");
+        std::fs::write(&file, "").unwrap();
+        assert!(listen(&file).unwrap_err().to_string().contains("no socket"));
+        assert!(file.exists());
+    }
+}
