@@ -432,13 +432,13 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
     const SECRET: &[u8] = b"sixteen bytes at least";
 
-    fn key() -> CommandKey {
+    pub(in crate::uplink) fn key() -> CommandKey {
         CommandKey { id: "k1".into(), secret: SECRET.to_vec(), issuer: "city".into() }
     }
 
@@ -451,7 +451,7 @@ mod tests {
         Now { mono: Mono::from_secs(1000), wall, trust: ClockTrust::Synced }
     }
 
-    fn at_eight() -> Now {
+    pub(in crate::uplink) fn at_eight() -> Now {
         now("2026-11-23T08:01:00Z")
     }
 
@@ -469,7 +469,7 @@ mod tests {
         .into_bytes()
     }
 
-    fn signed(id: &str, name: &str, args: &str) -> Vec<u8> {
+    pub(in crate::uplink) fn signed(id: &str, name: &str, args: &str) -> Vec<u8> {
         signed_for("demo-park/gw-east", id, name, args)
     }
 

@@ -224,6 +224,11 @@ impl<T> Delivery<T> {
         }
         let limit = self.committed.min(self.settled.max(self.seen));
         let hole = self.taken.first_hole(1..=limit)?;
+        // What is taken back below the records read already goes when these are gone: the lane ascends. Asked for now it
+        // could not be queued, and would be asked for again and again.
+        if self.history.back().is_some_and(|last| last.seq > *hole.start()) {
+            return None;
+        }
         let end = hole.start().saturating_add(READ_SPAN - 1).min(limit).max(*hole.end());
         self.reading = true;
         Some(Read { generation: self.generation, seqs: *hole.start()..=end })

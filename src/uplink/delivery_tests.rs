@@ -188,6 +188,19 @@ fn a_resend_makes_delivered_numbers_history_again() {
     assert_eq!(send(&mut delivery, Lane::History, 9), [3, 4]);
 }
 
+#[test]
+fn what_is_taken_back_below_the_records_read_already_is_read_when_these_are_gone_and_not_over_and_over() {
+    let delivered: RangeSet = [1..=10].into_iter().collect();
+    let mut delivery = Delivery::<()>::new(AckMode::Platform, TIMEOUT, false, delivered, 13, 14);
+    delivery.on_up();
+    read_all(&mut delivery, at(0));
+    assert_eq!(delivery.resend(3..=4), 2);
+    assert_eq!(delivery.wants_read(at(0)), None, "it could not be queued before 11");
+    assert_eq!(send(&mut delivery, Lane::History, 9), [11, 12, 13]);
+    read_all(&mut delivery, at(0));
+    assert_eq!(send(&mut delivery, Lane::History, 9), [3, 4]);
+}
+
 /// What happens to the account from outside.
 #[derive(Clone, Debug)]
 enum Step {

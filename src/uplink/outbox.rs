@@ -72,6 +72,14 @@ struct Batch {
     left: usize,
 }
 
+/// The next record as it was written; it counts as told only when it stays in the envelope.
+struct Head {
+    seq: u64,
+    /// `None` for an entry of the ledger.
+    stamp: Option<Stamp>,
+    unreadable: bool,
+}
+
 /// The accounts of all feeds.
 #[derive(Debug)]
 pub struct Outbox<R> {
@@ -238,7 +246,7 @@ impl<R: Registries> Outbox<R> {
             if at > opened {
                 out.push(b',');
             }
-            let (seq, stamp) = self.write_head(feed, lane, &mut out)?;
+            let Head { seq, stamp, unreadable } = self.write_head(feed, lane, &mut out)?;
             if out.len() + CLOSE.len() > limit {
                 if at > opened {
                     out.truncate(at);
@@ -251,6 +259,7 @@ impl<R: Registries> Outbox<R> {
                 }
             }
             self.feed(feed).pop(lane);
+            self.unreadable += u64::from(unreadable);
             self.seqs.insert(seq..=seq);
             youngest = stamp.map(|s| now.mono.since(s.mono));
         }
@@ -278,22 +287,21 @@ impl<R: Registries> Outbox<R> {
         head.is_some_and(|(seq, at)| !delivery.is_stored(seq) && now < at + UNSTORED_AFTER)
     }
 
-    /// Appends the next record. Returns its number and stamp.
-    fn write_head(&mut self, feed: Feed, lane: Lane, out: &mut Vec<u8>) -> Option<(u64, Option<Stamp>)> {
-        let Self { feeds, writer, unreadable, .. } = self;
+    /// Appends the next record.
+    fn write_head(&mut self, feed: Feed, lane: Lane, out: &mut Vec<u8>) -> Option<Head> {
+        let Self { feeds, writer, .. } = self;
         let delivery = feeds.get_mut(feed.index())?;
         let seq = delivery.head(lane)?.seq;
         let unstored = lane == Lane::Live && feed.stored_first() && !delivery.is_stored(seq);
         let queued = delivery.head(lane)?;
         match &queued.item {
             Item::Entry(entry) => {
-                let written = writer.record(out, entry, unstored);
-                *unreadable += u64::from(written == payload::Written::Unreadable);
-                Some((queued.seq, Some(entry.stamp)))
+                let unreadable = writer.record(out, entry, unstored) == payload::Written::Unreadable;
+                Some(Head { seq: queued.seq, stamp: Some(entry.stamp), unreadable })
             }
             Item::Gap(gap) => {
                 writer.gap(out, gap);
-                Some((queued.seq, None))
+                Some(Head { seq: queued.seq, stamp: None, unreadable: false })
             }
         }
     }

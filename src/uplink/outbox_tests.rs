@@ -22,7 +22,22 @@ impl Registries for Empty {
     }
 }
 
+/// Keeps no revision, and counts how often it is asked.
+#[derive(Clone, Default)]
+struct Forgetful(Arc<std::sync::atomic::AtomicUsize>);
+
+impl Registries for Forgetful {
+    fn get(&self, _rev: u32) -> Option<Arc<Registry>> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        None
+    }
+}
+
 fn outbox(max_message: usize) -> Outbox<Empty> {
+    outbox_over(Empty, max_message)
+}
+
+fn outbox_over<R: Registries>(registries: R, max_message: usize) -> Outbox<R> {
     let limits = Limits { max_message, max_batch_age: Duration::from_millis(10) };
     let ledger = Group { boot: 1, rev: 1, trust: ClockTrust::Synced };
     let feeds = Feed::ALL.map(|feed| {
@@ -30,7 +45,7 @@ fn outbox(max_message: usize) -> Outbox<Empty> {
             Delivery::new(AckMode::Broker, Duration::from_secs(60), feed.stored_first(), RangeSet::new(), 0, 1);
         if feed == Feed::Gap { delivery.history_only() } else { delivery }
     });
-    let mut outbox = Outbox::new(limits, Writer::new(Empty, "gw-east", "01K"), ledger, feeds);
+    let mut outbox = Outbox::new(limits, Writer::new(registries, "gw-east", "01K"), ledger, feeds);
     outbox.on_session(Session::Urgent, true);
     outbox.on_session(Session::Bulk, true);
     outbox
@@ -47,7 +62,7 @@ fn entry(seq: u64, boot: u32, text: &str) -> Entry {
     Entry { seq, stamp, body: codec::encode(&body, &registry) }
 }
 
-fn live(outbox: &mut Outbox<Empty>, feed: Feed, entry: Entry, at: u64) {
+fn live<R: Registries>(outbox: &mut Outbox<R>, feed: Feed, entry: Entry, at: u64) {
     let bytes = entry.body.len();
     outbox.feed(feed).on_live(entry.seq, Item::Entry(entry), bytes, Mono::from_millis(at));
 }
@@ -99,6 +114,21 @@ fn no_message_is_larger_than_configured() {
     let messages: Vec<_> = std::iter::from_fn(|| outbox.next(Session::Bulk, &flight, now(10))).collect();
     assert!(messages.iter().all(|m| m.payload.len() <= 4096));
     assert_eq!(messages.iter().flat_map(seqs).collect::<Vec<_>>(), (1..=100).collect::<Vec<_>>());
+}
+
+#[test]
+fn records_of_a_revision_that_is_not_kept_are_each_told_and_counted_once_and_it_is_looked_for_once() {
+    let registries = Forgetful::default();
+    let mut outbox = outbox_over(registries.clone(), 4096);
+    let flight = empty_flight();
+    for seq in 1..=100 {
+        live(&mut outbox, TELEMETRY, entry(seq, 1, "a"), 0);
+    }
+    let messages: Vec<_> = std::iter::from_fn(|| outbox.next(Session::Bulk, &flight, now(10))).collect();
+    assert!(messages.len() > 1, "some record was written twice: it did not fit");
+    assert_eq!(messages.iter().flat_map(seqs).collect::<Vec<_>>(), (1..=100).collect::<Vec<_>>());
+    assert_eq!(outbox.unreadable(), 100);
+    assert_eq!(registries.0.load(std::sync::atomic::Ordering::Relaxed), 1);
 }
 
 #[test]

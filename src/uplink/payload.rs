@@ -100,7 +100,8 @@ pub struct Writer<R> {
     registries: R,
     gateway: String,
     epoch: String,
-    revisions: BTreeMap<u32, Revision>,
+    /// `None` where a revision is not kept: it is not looked for again with each of its records.
+    revisions: BTreeMap<u32, Option<Revision>>,
 }
 
 /// A revision with its names ready to be written.
@@ -196,13 +197,13 @@ impl<R: Registries> Writer<R> {
 
     fn revision(&mut self, rev: u32) -> Option<&Revision> {
         if !self.revisions.contains_key(&rev) {
-            let registry = self.registries.get(rev)?;
+            let found = self.registries.get(rev).map(Revision::new);
             if self.revisions.len() >= REVISIONS {
                 self.revisions.pop_first();
             }
-            self.revisions.insert(rev, Revision::new(registry));
+            self.revisions.insert(rev, found);
         }
-        self.revisions.get(&rev)
+        self.revisions.get(&rev)?.as_ref()
     }
 }
 

@@ -15,7 +15,8 @@
 //! **Memory.** Sessions that subscribe accept packets up to [`MAX_INCOMING`]; anything beyond [`MAX_PAYLOAD`] is
 //! dropped as soon as it is whole and counted as `oversized`. So one stray 10 MB message costs at most about twice its
 //! size for a moment. A larger one ends the connection; the next goes without the subscription for [`MUTED`], so that
-//! a retained monster cannot stop the delivery.
+//! a retained monster cannot stop the delivery. The session of the commands, which the broker keeps with what waits in
+//! it, begins anew then: the monster, and what waited beside it, is thrown away; after [`MUTED`] it connects as before.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use rumqttc::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -98,6 +100,8 @@ pub struct Plan {
 struct Ended {
     why: String,
     oversized: bool,
+    /// Whether the broker had accepted it.
+    was_up: bool,
 }
 
 /// Keeps a session up until `last` is cancelled and the connection, if there is one, has ended.
@@ -106,7 +110,11 @@ pub async fn run(plan: Plan, events: mpsc::Sender<(Session, Event)>, clock: Cloc
     let mut muted = false;
     while !last.is_cancelled() {
         let began = clock.mono();
+        // Listening begins before the attempt: who comes up while this one still waits for an answer must not be missed.
+        let back = plan.broker_is_back.notified();
         let ended = attempt(&plan, &events, &clock, &last, muted).await;
+        // A connection that was up called itself.
+        let back = if ended.was_up { plan.broker_is_back.notified() } else { back };
         muted = ended.oversized;
         if muted && events.send((plan.session, Event::Oversized(MAX_INCOMING))).await.is_err() {
             return;
@@ -119,19 +127,19 @@ pub async fn run(plan: Plan, events: mpsc::Sender<(Session, Event)>, clock: Cloc
         }
         tokio::select! {
             () = last.cancelled() => return,
-            () = pause(&plan, &clock, delay) => {}
+            () = pause(&plan, &clock, delay, back) => {}
         }
         delay = (delay * 2).min(plan.settings.backoff_max);
     }
 }
 
-/// Waits out the back-off, or only its first step when another session comes up meanwhile.
-async fn pause(plan: &Plan, clock: &Clock, delay: Duration) {
+/// Waits out the back-off, or only its first step when another session came up meanwhile.
+async fn pause(plan: &Plan, clock: &Clock, delay: Duration, back: Notified<'_>) {
     let began = clock.mono();
     let (first, max) = (plan.settings.backoff_initial, plan.settings.backoff_max);
     tokio::select! {
         () = clock.sleep_until(began + jittered(delay, max)) => {}
-        () = plan.broker_is_back.notified() => clock.sleep_until(began + jittered(first.min(delay), max)).await,
+        () = back => clock.sleep_until(began + jittered(first.min(delay), max)).await,
     }
 }
 
@@ -147,11 +155,11 @@ async fn attempt(
     last: &CancellationToken,
     muted: bool,
 ) -> Ended {
-    let ended = |why: String| Ended { why, oversized: false };
+    let ended = |why: String| Ended { why, oversized: false, was_up: false };
     if events.send((plan.session, Event::Attempt)).await.is_err() {
         return ended("the uplink has ended".to_owned());
     }
-    let (client, mut eventloop) = match open(plan).await {
+    let (client, mut eventloop) = match open(plan, muted).await {
         Ok(opened) => opened,
         Err(why) => return ended(why),
     };
@@ -175,17 +183,21 @@ async fn attempt(
         return ended("the uplink has ended".to_owned());
     }
     plan.broker_is_back.notify_waiters();
+    let ended = |why: String| Ended { why, oversized: false, was_up: true };
     tokio::select! {
         ended = drive(plan.session, eventloop, client.clone(), events) => ended,
         () = cut.cancelled() => ended("the broker did not answer".to_owned()),
-        () = subscribe_later(plan, &client, clock, muted) => ended("the uplink has ended".to_owned()),
+        () = subscribe_later(plan, &client, clock, muted) => ended("the session is made one that is kept".to_owned()),
     }
 }
 
-/// Never ends.
+/// Ends only where a connection must be made anew to be kept by the broker.
 async fn subscribe_later(plan: &Plan, client: &AsyncClient, clock: &Clock, muted: bool) {
     if muted {
         clock.sleep_until(clock.mono() + MUTED).await;
+        if plan.session == Session::Commands {
+            return;
+        }
         subscribe(plan, client);
     }
     std::future::pending().await
@@ -212,20 +224,20 @@ async fn drive(
     loop {
         let event = match eventloop.poll().await {
             Ok(event) => event,
-            Err(error) => return Ended { why: words_of(&error), oversized: is_oversized(&error) },
+            Err(error) => return Ended { why: words_of(&error), oversized: is_oversized(&error), was_up: true },
         };
         if event == MqttEvent::Outgoing(Outgoing::Disconnect) {
-            return Ended { why: "disconnected".to_owned(), oversized: false };
+            return Ended { why: "disconnected".to_owned(), oversized: false, was_up: true };
         }
-        let Some(event) = heard(event, &client) else { continue };
+        let Some(event) = heard(session, event, &client) else { continue };
         if events.send((session, event)).await.is_err() {
-            return Ended { why: "the uplink has ended".to_owned(), oversized: false };
+            return Ended { why: "the uplink has ended".to_owned(), oversized: false, was_up: true };
         }
     }
 }
 
 /// Of rumqttc's packets only these say more than a sign of life.
-fn heard(event: MqttEvent, client: &AsyncClient) -> Option<Event> {
+fn heard(session: Session, event: MqttEvent, client: &AsyncClient) -> Option<Event> {
     match event {
         MqttEvent::Outgoing(Outgoing::Publish(pkid)) => Some(Event::Published(pkid)),
         MqttEvent::Outgoing(_) => None,
@@ -235,7 +247,7 @@ fn heard(event: MqttEvent, client: &AsyncClient) -> Option<Event> {
         }
         MqttEvent::Incoming(Packet::Publish(publish)) if publish.payload.len() > MAX_PAYLOAD => {
             // Where acknowledgements are by hand it would come again at each connect.
-            if publish.qos != QoS::AtMostOnce && is_manual(&publish) && client.try_ack(&publish).is_err() {
+            if acknowledges_by_hand(session) && client.try_ack(&publish).is_err() {
                 tracing::warn!("Could not acknowledge a message that is too large.");
             }
             Some(Event::Oversized(publish.payload.len()))
@@ -245,13 +257,12 @@ fn heard(event: MqttEvent, client: &AsyncClient) -> Option<Event> {
     }
 }
 
-/// Only the commands session acknowledges by hand, and only its topics are below `cmd/`.
-fn is_manual(publish: &Publish) -> bool {
-    publish.topic.contains("/cmd/")
+fn acknowledges_by_hand(session: Session) -> bool {
+    session == Session::Commands
 }
 
-async fn open(plan: &Plan) -> Result<(AsyncClient, EventLoop), String> {
-    let options = options(plan).await?;
+async fn open(plan: &Plan, muted: bool) -> Result<(AsyncClient, EventLoop), String> {
+    let options = options(plan, muted).await?;
     let requests = options.inflight();
     let (client, mut eventloop) = AsyncClient::new(options, requests.into());
     let mut network = eventloop.network_options();
@@ -263,15 +274,15 @@ async fn open(plan: &Plan) -> Result<(AsyncClient, EventLoop), String> {
     Ok((client, eventloop))
 }
 
-async fn options(plan: &Plan) -> Result<MqttOptions, String> {
+async fn options(plan: &Plan, muted: bool) -> Result<MqttOptions, String> {
     let settings = &plan.settings;
     let id = format!("{}{}", settings.client_id, plan.session.suffix());
     let mut options = MqttOptions::new(id, settings.host.as_str(), settings.port);
     let incoming = if plan.session == Session::Urgent { MAX_UNASKED } else { MAX_INCOMING };
     options
         .set_keep_alive(settings.keep_alive)
-        .set_clean_session(plan.session != Session::Commands)
-        .set_manual_acks(plan.session == Session::Commands)
+        .set_clean_session(plan.session != Session::Commands || muted)
+        .set_manual_acks(acknowledges_by_hand(plan.session))
         .set_max_packet_size(incoming, settings.max_message_bytes + PACKET_FRAME)
         .set_inflight(settings.max_in_flight.saturating_add(EXTRA_REQUESTS));
     if let Some(login) = &settings.login {
@@ -357,6 +368,7 @@ fn tls_words(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::uplink::settings::testing;
 
     #[test]
     fn faults_of_tls_say_what_to_look_at() {
@@ -371,6 +383,54 @@ mod tests {
             "the broker refuses our TLS (CertificateRequired): check cert_file and key_file"
         );
         assert_eq!(tls_words("Connection closed by peer"), "Connection closed by peer");
+    }
+
+    fn plan(session: Session, port: u16) -> Plan {
+        let settings = testing::settings(port);
+        Plan {
+            session,
+            topics: Arc::new(Topics::new(&settings.park, &settings.gateway)),
+            settings: Arc::new(settings),
+            will: Vec::new(),
+            broker_is_back: Arc::new(Notify::new()),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_monster_that_waits_in_the_session_of_the_commands_is_thrown_away_with_it() {
+        let clean = async |session, muted| options(&plan(session, 1), muted).await.unwrap().clean_session();
+        assert!(!clean(Session::Commands, false).await);
+        assert!(clean(Session::Commands, true).await);
+        assert!(clean(Session::Bulk, false).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_comes_up_while_another_still_tries_shortens_that_ones_wait_too() {
+        // Nobody listens there: each attempt fails at once.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let plan = plan(Session::Urgent, port);
+        let (back, clock, last) = (Arc::clone(&plan.broker_is_back), Clock::system(), CancellationToken::new());
+        let (events, mut heard) = mpsc::channel(1);
+        let story = async {
+            for _ in 0..7 {
+                assert!(matches!(heard.recv().await, Some((_, Event::Attempt))));
+                assert!(matches!(heard.recv().await, Some((_, Event::Down(_)))));
+            }
+            // Back-off is at 64 s. The next attempt begins and can not tell its end: the channel is full.
+            while heard.is_empty() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            back.notify_waiters();
+            let began = clock.mono();
+            assert!(matches!(heard.recv().await, Some((_, Event::Attempt))));
+            assert!(matches!(heard.recv().await, Some((_, Event::Down(_)))));
+            assert!(matches!(heard.recv().await, Some((_, Event::Attempt))));
+            let waited = clock.mono().since(began);
+            assert!(waited < Duration::from_secs(10), "{waited:?}");
+            last.cancel();
+            drop(heard);
+        };
+        tokio::join!(run(plan, events, clock.clone(), last.clone()), story);
     }
 
     #[test]

@@ -91,3 +91,31 @@ impl std::fmt::Debug for CommandKey {
         f.debug_struct("CommandKey").field("id", &self.id).field("issuer", &self.issuer).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+
+    /// Settings of a gateway whose broker is at `port` of this machine.
+    pub(in crate::uplink) fn settings(port: u16) -> Settings {
+        Settings {
+            park: "demo-park".into(),
+            gateway: "gw-east".into(),
+            host: "127.0.0.1".into(),
+            port,
+            tls: None,
+            login: None,
+            client_id: "gw-east".into(),
+            keep_alive: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
+            backoff_initial: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(600),
+            ack: AckMode::Platform,
+            ack_timeout: Duration::from_secs(60),
+            max_message_bytes: 16 << 10,
+            max_batch_age: Duration::from_millis(10),
+            max_in_flight: 50,
+            command_keys: Vec::new(),
+        }
+    }
+}

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use rumqttc::Publish;
 
-use super::Hub;
-use super::jobs::Done;
+use super::jobs::{Done, Unsaved};
+use super::{Hub, Phase};
 use crate::domain::time::{Mono, Now};
 use crate::uplink::ack;
 use crate::uplink::command::{Accepted, Action, Command, Judgement, answer};
@@ -33,18 +33,19 @@ impl<S: Source, R: Registries> Hub<S, R> {
         }
     }
 
-    /// A message of a `cmd` topic.
+    /// A message of a `cmd` topic. At the end, when nobody records answers any more, it is left at the broker, which gives
+    /// it again to the next start: an id must not be spent on a command that is neither done nor answered.
     pub(super) fn on_command(&mut self, publish: Publish, now: Now) {
+        if self.phase != Phase::Running || self.commands.is_closed() {
+            return;
+        }
         let rev = *self.identity.registry.borrow();
         let generation = self.connection(Session::Commands).generation;
         let name = self.topics.command_name(&publish.topic).unwrap_or_default();
         match self.gate.judge(name, &publish.payload, publish.retain, rev, now) {
             Judgement::Accept(accepted) => {
-                let (memory, blob) = (Arc::clone(&self.memory), self.gate.save());
-                self.jobs.start(async move {
-                    let saved = memory.save(blob).await;
-                    Done::Remembered(accepted, publish, generation, saved)
-                });
+                self.unsaved.push(Unsaved { accepted, publish, generation });
+                self.save_ids();
             }
             Judgement::Refuse { counter, answer } => {
                 self.refuse(counter);
@@ -56,8 +57,39 @@ impl<S: Source, R: Registries> Hub<S, R> {
         }
     }
 
+    /// Saves the ids of what was accepted, one save at a time: of two at once the older could be the last to reach the
+    /// disk, and an id be forgotten whose command is done.
+    fn save_ids(&mut self) {
+        if self.saving || self.unsaved.is_empty() {
+            return;
+        }
+        self.saving = true;
+        let (memory, blob, commands) = (Arc::clone(&self.memory), self.gate.save(), std::mem::take(&mut self.unsaved));
+        self.jobs.start(async move {
+            let saved = memory.save(blob).await;
+            Done::Remembered(commands, saved)
+        });
+    }
+
+    /// The ids of these commands are saved, or could not be.
+    pub(super) fn on_saved(&mut self, commands: Vec<Unsaved>, saved: &Result<(), String>) {
+        self.saving = false;
+        for Unsaved { accepted, publish, generation } in commands {
+            match saved {
+                Ok(()) => self.perform(accepted),
+                Err(error) => {
+                    tracing::error!(id = %accepted.id, %error, "A command's id could not be saved; it is not done.");
+                    let failed = answer(&accepted.id, &accepted.name, "failed", "not_saved", Some(error));
+                    self.give(Command::Answer { json: failed });
+                }
+            }
+            self.acknowledge(&publish, generation);
+        }
+        self.save_ids();
+    }
+
     /// The command's id is saved: it is done now.
-    pub(super) fn perform(&mut self, accepted: Accepted) {
+    fn perform(&mut self, accepted: Accepted) {
         let Accepted { id, name, action } = accepted;
         tracing::info!(%id, %name, "Command is done.");
         let reply =
@@ -83,7 +115,7 @@ impl<S: Source, R: Registries> Hub<S, R> {
     }
 
     /// Hands something to the application.
-    pub(super) fn give(&mut self, command: Command) {
+    fn give(&mut self, command: Command) {
         if self.commands.try_send(command).is_err() {
             tracing::warn!("The application does not take a command or its answer.");
             self.refuse("command_unanswered");
@@ -91,7 +123,7 @@ impl<S: Source, R: Registries> Hub<S, R> {
     }
 
     /// Tells the broker that a command need not come again, over the connection it came by.
-    pub(super) fn acknowledge(&mut self, publish: &Publish, generation: u64) {
+    fn acknowledge(&mut self, publish: &Publish, generation: u64) {
         let connection = self.connection(Session::Commands);
         let Some(link) = connection.link.as_ref().filter(|_| connection.generation == generation) else { return };
         if link.client.try_ack(publish).is_err() {

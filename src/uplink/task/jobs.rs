@@ -25,7 +25,14 @@ pub(super) enum Done {
     Page(Feed, Read, Result<PageOf, ReadError>),
     Told(Feed),
     Gaps(Vec<Gap>),
-    Remembered(Accepted, Publish, u64, Result<(), String>),
+    Remembered(Vec<Unsaved>, Result<(), String>),
+}
+
+/// A command that is to be done once its id is saved, and the connection it came by.
+pub(super) struct Unsaved {
+    pub(super) accepted: Accepted,
+    pub(super) publish: Publish,
+    pub(super) generation: u64,
 }
 
 /// A page of any feed: number, size and record, and what is missing.
@@ -34,7 +41,7 @@ pub(super) struct PageOf {
     pub(super) missing: Vec<RangeInclusive<u64>>,
 }
 
-/// Reads and notes under way: at most one of each kind per feed, one look at the ledger, and the commands accepted.
+/// Reads and notes under way: at most one of each kind per feed, one look at the ledger, one save of command ids.
 #[derive(Default)]
 pub(super) struct Jobs(Vec<Boxed<'static, Done>>);
 
@@ -104,8 +111,25 @@ pub(super) async fn read_page<S: Source>(source: &S, feed: Feed, read: &Read) ->
         }
         Feed::Gap => {
             let gaps = source.gaps(*read.seqs.start(), PAGE_GAPS).await;
+            // Entries that every consumer had have left the ledger: asked for once more (a resend, a lost account of what
+            // was delivered) they are not there, and must not be waited for.
+            let looked_at = if gaps.len() < PAGE_GAPS { None } else { gaps.last().map(|g| g.no) };
+            let end = looked_at.map_or(*read.seqs.end(), |last| last.min(*read.seqs.end()));
+            let missing = holes(*read.seqs.start()..=end, gaps.iter().map(|g| g.no));
             let items = gaps.into_iter().map(|g| (g.no, size_of::<Gap>(), Item::Gap(g))).collect();
-            Ok(PageOf { items, missing: Vec::new() })
+            Ok(PageOf { items, missing })
         }
     }
+}
+
+/// Returns the parts of `span` that are not in `there`.
+fn holes(span: RangeInclusive<u64>, there: impl Iterator<Item = u64>) -> Vec<RangeInclusive<u64>> {
+    let there: RangeSet = there.map(|no| no..=no).collect();
+    let (mut from, to) = span.into_inner();
+    let mut holes = Vec::new();
+    while let Some(hole) = (from <= to).then(|| there.first_hole(from..=to)).flatten() {
+        from = hole.end().saturating_add(1);
+        holes.push(hole);
+    }
+    holes
 }

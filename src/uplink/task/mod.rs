@@ -21,8 +21,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::connection::Connection;
-use self::jobs::{Done, Jobs, PAGE_GAPS, feeds, read_page};
-use super::command::{Command, Gate, answer};
+use self::jobs::{Done, Jobs, PAGE_GAPS, Unsaved, feeds, read_page};
+use super::command::{Command, Gate};
 use super::delivery::{RECHECK, SETTLE};
 use super::feed::{FEEDS, Feed, Session};
 use super::flight::{Cargo, Flight};
@@ -103,6 +103,9 @@ struct Hub<S, R> {
     connections: [Connection; Session::ALL.len()],
     gate: Gate,
     memory: Arc<dyn CommandMemory>,
+    /// Commands accepted since the save of ids under way began; at most as many as there are ids.
+    unsaved: Vec<Unsaved>,
+    saving: bool,
     commands: mpsc::Sender<Command>,
     next: watch::Receiver<[u64; 6]>,
     committed: watch::Receiver<[u64; 6]>,
@@ -153,6 +156,8 @@ impl<S: Source, R: Registries> Hub<S, R> {
             connections: Session::ALL.map(|_| Connection::new(now.mono)),
             gate: Gate::new(&settings.park, &settings.gateway, settings.command_keys.clone(), &saved),
             memory: inputs.memory,
+            unsaved: Vec::new(),
+            saving: false,
             commands: inputs.commands,
             next: inputs.next,
             committed,
@@ -400,16 +405,7 @@ impl<S: Source, R: Registries> Hub<S, R> {
                     self.outbox.feed(Feed::Gap).on_committed(known, known + 1);
                 }
             }
-            Done::Remembered(accepted, publish, generation, Ok(())) => {
-                self.perform(accepted);
-                self.acknowledge(&publish, generation);
-            }
-            Done::Remembered(accepted, publish, generation, Err(error)) => {
-                tracing::error!(id = %accepted.id, %error, "A command's id could not be saved; it is not done.");
-                let failed = answer(&accepted.id, &accepted.name, "failed", "not_saved", Some(&error));
-                self.give(Command::Answer { json: failed });
-                self.acknowledge(&publish, generation);
-            }
+            Done::Remembered(commands, saved) => self.on_saved(commands, &saved),
         }
     }
 
@@ -568,3 +564,7 @@ impl<S: Source, R: Registries> Hub<S, R> {
 fn ledger_group(identity: &Identity, now: Now) -> Group {
     Group { boot: identity.boot, rev: *identity.registry.borrow(), trust: now.trust }
 }
+
+#[cfg(test)]
+#[path = "../task_tests.rs"]
+mod tests;
