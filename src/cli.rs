@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 use crate::app::Gateway;
 use crate::buffer;
 use crate::config::{self, Loaded};
+use crate::field::settings::planned_buses;
 
 /// `EX_USAGE` of `sysexits.h`.
 pub const WRONG_USAGE: u8 = 64;
@@ -76,7 +77,10 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Run { folder } => with_config(&folder.config, |loaded| run_gateway(loaded, folder.config.clone())),
         Command::Check { folder } => with_config(&folder.config, |loaded| {
             let profiles: String = loaded.config.profiles.iter().map(|became| format!("{became}\n")).collect();
-            say(&format!("配置可用 / the configuration is good\n{profiles}{}", config::disk_need(&loaded.config)))
+            let buses: String =
+                planned_buses(&loaded.config.devices).iter().map(|planned| format!("\n\n{planned}")).collect();
+            let need = config::disk_need(&loaded.config);
+            say(&format!("配置可用 / the configuration is good\n{profiles}{need}{buses}"))
         }),
         Command::Buffer { folder } => with_config(&folder.config, |loaded| show_store(&loaded)),
         #[cfg(feature = "sim")]

@@ -76,7 +76,7 @@ const MODBUS_WRITES: &[&str] = &[
 const CRATE_ROOMS: &[(&str, &[&str])] = &[
     ("sled", &["buffer"]),
     ("rumqttc", &["uplink", "sim"]),
-    ("tokio_serial", &["field"]),
+    ("tokio_serial", &["field", "sim"]),
     ("tokio_modbus", &["field", "output", "sim"]),
     ("warp", &["web"]),
     ("plotters", &["web"]),

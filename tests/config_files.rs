@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parkgate::config::{self, Config, Loaded, Problems, Severity, disk_need, load, report};
 use parkgate::domain::registry::{Commissioning, Deadband};
-use parkgate::field::settings::{Encoding, Source, Table};
+use parkgate::field::settings::{Encoding, Source, Table, planned_buses};
 use proptest::prelude::*;
 
 fn repo(path: &str) -> PathBuf {
@@ -102,7 +102,7 @@ fn the_shipped_table_means_what_it_says() {
 
 #[test]
 fn a_folder_of_mistakes_gives_exactly_its_list() {
-    for name in ["mistakes", "syntax"] {
+    for name in ["mistakes", "syntax", "buses"] {
         let dir = copy(&format!("tests/fixtures/config/{name}"));
         let problems = load(dir.path()).unwrap_err();
         let text = problems.to_string().replace(&dir.path().display().to_string(), "config");
@@ -112,6 +112,30 @@ fn a_folder_of_mistakes_gives_exactly_its_list() {
         }
         assert_eq!(text, fs::read_to_string(&golden).unwrap(), "{name}: PARKGATE_BLESS=1 writes the list anew");
     }
+}
+
+#[test]
+fn a_bus_whose_plan_cannot_fit_is_refused_with_the_sum_or_accepted_by_word() {
+    let dir = small("[store.streams.telemetry]\nretention = \"1d\"\n");
+    let write = |bus: &str| {
+        let devices =
+            format!("[[bus]]\nid = \"b\"\nport = \"/dev/ttyS1\"\n{bus}\n[[device]]\nid = \"d\"\nbus = \"b\"\n");
+        fs::write(dir.path().join("devices.toml"), format!("[defaults]\nturnaround = \"0ms\"\n{devices}")).unwrap();
+    };
+    let head = "uid,tag,name,device,table,address,encoding,class\n";
+    let rows: String = (0..125).map(|a| format!("u{a},T{a},one,d,holding,{a},u16,fast\n")).collect();
+    fs::write(dir.path().join("points.csv"), format!("{head}{rows}")).unwrap();
+    write("");
+    let told = load(dir.path()).map(drop).unwrap_err().to_string();
+    // 3.65 + 8.33 + 3.65 + 265.6 ms at 9600 8N1 for 8 and 255 characters, five times a second.
+    assert!(told.contains("d fast 281.2 ms / 200ms = 140.6 % = 140.6 %, more than 100 %"), "{told}");
+    assert!(told.contains("1.5 times as long, or baud = 19200 (70.3 %)"), "{told}");
+    write("overload = \"accept\"");
+    let accepted = loaded(dir.path());
+    let planned = planned_buses(&accepted.devices);
+    assert!(planned[0].to_string().contains("140.6 %，已接受过载 / overload accepted"), "{}", planned[0]);
+    write("baud = 19200");
+    loaded(dir.path());
 }
 
 #[test]

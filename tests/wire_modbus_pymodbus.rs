@@ -1,7 +1,7 @@
 //! The Modbus reader against a stranger: a pymodbus server (`tests/peers/modbus_server.py`) with known values in every
 //! encoding and order, several units, and registers that do not exist.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may")]
 
 mod wire_modbus_rig;
 
@@ -9,12 +9,13 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use parkgate::domain::field_event::FieldEvent;
+use parkgate::domain::field_event::{FieldEvent, LinkState};
 use parkgate::domain::id::DeviceSlot;
 use parkgate::domain::reading::{Quality, Reading, Value};
-use parkgate::field::settings::{Device, Encoding, Point, Table, WordOrder};
+use parkgate::field::settings::{Bus, Device, Encoding, Endpoint, Line, Parity, Point, Port, Table, WordOrder};
 use wire_modbus_rig::{Reader, device, link, point};
 
 const ORDERS: [WordOrder; 4] = [WordOrder::Abcd, WordOrder::Cdab, WordOrder::Badc, WordOrder::Dcba];
@@ -32,17 +33,24 @@ impl Drop for Peer {
     }
 }
 
-/// Starts the server, or says why this test is skipped.
+/// Starts the server of Modbus TCP, or says why this test is skipped.
 fn peer() -> Option<Peer> {
+    peer_with(&[])
+}
+
+/// Starts the server with these arguments.
+fn peer_with(arguments: &[&str]) -> Option<Peer> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = std::env::var_os("PARKGATE_PYTHON").map_or_else(|| root.join(".venv/bin/python"), PathBuf::from);
-    let has_pymodbus = Command::new(&python).args(["-c", "import pymodbus.simulator"]).stderr(Stdio::null()).status();
+    let has_pymodbus =
+        Command::new(&python).args(["-c", "import pymodbus.simulator, serial"]).stderr(Stdio::null()).status();
     if !has_pymodbus.is_ok_and(|status| status.success()) {
-        skip(&format!("no pymodbus for `{}`", python.display()));
+        skip(&format!("no pymodbus or pyserial for `{}`", python.display()));
         return None;
     }
     let mut process = Command::new(python)
         .arg(root.join("tests/peers/modbus_server.py"))
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -123,16 +131,86 @@ async fn every_encoding_in_every_order_is_read_back_exactly() {
 #[tokio::test]
 async fn all_four_tables_of_two_units_behind_one_address_are_told_apart() {
     let Some(peer) = peer() else { return };
+    all_four_tables(&Endpoint::tcp("127.0.0.1", peer.port)).await;
+}
+
+#[tokio::test]
+async fn rtu_over_tcp_reads_all_four_tables_of_two_units() {
+    let Some(peer) = peer_with(&["rtu-tcp"]) else { return };
+    all_four_tables(&bus(Port::Server { host: "127.0.0.1".to_owned(), port: peer.port })).await;
+}
+
+/// The adapter is two pseudo-terminals that socat joins.
+#[tokio::test]
+async fn rtu_on_a_serial_pair_reads_all_four_tables_and_again_after_the_adapter_was_pulled() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ours, theirs) = (dir.path().join("ours"), dir.path().join("theirs"));
+    let Some(adapter) = adapter(&ours, &theirs) else { return };
+    let Some(peer) = peer_with(&["serial", theirs.to_str().unwrap()]) else { return };
+    let endpoint = bus(Port::Serial { path: ours.to_str().unwrap().to_owned(), rs485: None });
+    all_four_tables(&endpoint).await;
+    let points: Vec<Point> = (0..40).map(|address| point(Table::Input, address, Encoding::U16)).collect();
+    let mut reader = Reader::start(link(vec![at(&endpoint, patient("plc", 0, 1, points))]));
+    one_poll(&mut reader, DeviceSlot(0)).await;
+    drop((adapter, peer));
+    reader
+        .until(|event| match event {
+            FieldEvent::Link(change) => matches!(change.state, LinkState::Down { .. }).then_some(()),
+            FieldEvent::Sample(_) | FieldEvent::Poll(_) | FieldEvent::Gap(_) => None,
+        })
+        .await;
+    let _adapter = crate::adapter(&ours, &theirs).expect("socat is still there");
+    let _peer = peer_with(&["serial", theirs.to_str().unwrap()]).expect("and the server");
+    assert_eq!(one_poll(&mut reader, DeviceSlot(0)).await.len(), 40);
+    reader.stop().await;
+}
+
+fn bus(port: Port) -> Endpoint {
+    let line = Line { baud: 115_200, parity: Parity::None, stop_bits: 1 };
+    let frame_gap = line.silence();
+    Endpoint::Bus(Arc::new(Bus { id: "bus-1".to_owned(), port, line, frame_gap, accepts_overload: false }))
+}
+
+fn at(endpoint: &Endpoint, device: Device) -> Device {
+    Device { endpoint: endpoint.clone(), ..device }
+}
+
+/// socat between two terminals; killed when dropped, which takes both away.
+struct Adapter(Child);
+
+impl Drop for Adapter {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn adapter(ours: &Path, theirs: &Path) -> Option<Adapter> {
+    for end in [ours, theirs] {
+        drop(std::fs::remove_file(end));
+    }
+    let end = |path: &Path| format!("pty,raw,echo=0,link={}", path.display());
+    let Ok(socat) = Command::new("socat").args([end(ours), end(theirs)]).spawn() else {
+        skip("no socat (tests/setup installs it)");
+        return None;
+    };
+    let adapter = Adapter(socat);
+    while !(ours.exists() && theirs.exists()) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Some(adapter)
+}
+
+async fn all_four_tables(endpoint: &Endpoint) {
     let mut points: Vec<Point> = Vec::new();
     for address in 0..40 {
         points.push(point(Table::Coil, address, Encoding::Bool));
         points.push(point(Table::Discrete, address, Encoding::Bool));
     }
     points.extend((0..130).map(|address| point(Table::Input, address, Encoding::U16)));
-    let silent = Device { timeout: Duration::from_millis(200), ..device("silent", peer.port, 2, points.clone()) };
-    let devices =
-        vec![patient("one", peer.port, 1, points.clone()), silent, patient("three", peer.port, 3, points.clone())];
-    let mut reader = Reader::start(link(devices));
+    let silent = Device { timeout: Duration::from_millis(200), ..device("silent", 0, 2, points.clone()) };
+    let devices = [patient("one", 0, 1, points.clone()), silent, patient("three", 0, 3, points.clone())];
+    let mut reader = Reader::start(link(devices.map(|device| at(endpoint, device)).into()));
     for (slot, unit) in [(0, 1_u16), (2, 3)] {
         let readings = one_poll(&mut reader, DeviceSlot(slot)).await;
         for (point, ordinal) in points.iter().zip(0_u16..) {

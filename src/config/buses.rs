@@ -9,7 +9,9 @@ use super::problem::{Findings, Spot, Wrong, say};
 use super::section::Section;
 use super::text::suggest;
 use super::value::{Choice, Code, DeviceFile, Host, Span, Whole, clip, show_duration};
-use crate::field::settings::{Bus, Endpoint, Line, Parity, Port, Rs485};
+use crate::field::settings::{
+    Bus, BusPlan, Endpoint, Line, Millis, Parity, Percent, PlanRow, PlannedBus, Port, Rs485, Source, planned_buses,
+};
 
 /// Units of a serial line: 0 is broadcast, 248 to 255 are reserved ("MODBUS over Serial Line" V1.02, 2.2).
 pub(super) const UNITS: std::ops::RangeInclusive<i64> = 1..=247;
@@ -22,6 +24,12 @@ const MAX_FRAME_GAP: Duration = Duration::from_secs(1);
 pub(super) struct Buses {
     rows: Vec<BusRow>,
 }
+
+/// Parts of a plan shown when it is refused: the dearest.
+const N_SHOWN: usize = 4;
+
+/// Baud rates that instruments offer.
+const BAUDS: [u32; 6] = [4800, 9600, 19_200, 38_400, 57_600, 115_200];
 
 /// One `[[bus]]`, also one with mistakes.
 #[derive(Debug)]
@@ -110,6 +118,19 @@ impl Buses {
         }
     }
 
+    /// Checks that what is to be read fits on each bus. What does not is refused with the sum, unless the bus accepts it.
+    pub(super) fn check_plans(&self, devices: &[Source], out: &mut Findings) {
+        for planned in planned_buses(devices) {
+            let load = planned.plan.load();
+            if load <= 1.0 || planned.bus.accepts_overload {
+                continue;
+            }
+            if let Some(row) = self.rows.iter().find(|row| row.id == planned.bus.id) {
+                out.error(row.spot.clone(), overloaded(&planned, devices));
+            }
+        }
+    }
+
     fn check(&self, out: &mut Findings) {
         let mut ids: BTreeMap<&str, &Spot> = BTreeMap::new();
         let mut ports: BTreeMap<Port, &str> = BTreeMap::new();
@@ -136,6 +157,56 @@ impl Buses {
             }
         }
     }
+}
+
+/// Says what the parts of the plan cost, and what would fit.
+fn overloaded(planned: &PlannedBus, devices: &[Source]) -> Wrong {
+    let PlannedBus { bus, plan } = planned;
+    let mut rows: Vec<_> = plan.rows.iter().collect();
+    rows.sort_by(|a, b| b.load().total_cmp(&a.load()));
+    let cost = |row: &&PlanRow| {
+        let (time, load) = (Millis(row.time), Percent(row.load()));
+        format!("{} {} {time} / {} = {load}", row.device, row.class, show_duration(row.interval))
+    };
+    let shown = rows.iter().take(N_SHOWN).map(cost).collect::<Vec<_>>().join(" + ");
+    let rest: f64 = rows.iter().skip(N_SHOWN).map(|row| row.load()).sum();
+    let more = rows.len().saturating_sub(N_SHOWN);
+    let (zh, en) = match more {
+        0 => (String::new(), String::new()),
+        n => (format!(" + 其余 {n} 项 {}", Percent(rest)), format!(" + {n} more {}", Percent(rest))),
+    };
+    let (id, load, line) = (&bus.id, Percent(plan.load()), bus.line);
+    let what = say!(
+        "总线 `{id}`（{line}）读不过来：{shown}{zh} = {load}，超过 100 %",
+        "bus `{id}` ({line}) cannot carry the plan: {shown}{en} = {load}, more than 100 %"
+    );
+    let times = (plan.load() * 10.0).ceil() / 10.0;
+    let (zh, en) = faster(planned, devices).map_or_else(Default::default, |(baud, load)| {
+        let load = Percent(load);
+        (format!("，或设备支持时 baud = {baud}（{load}）"), format!(", or baud = {baud} ({load}) if the devices can"))
+    });
+    let instead = say!(
+        "请把轮询间隔放慢到 {times} 倍{zh}，或分到两条总线；确要如此请写 overload = \"accept\"",
+        "make the intervals {times} times as long{en}, or spread the devices over two buses; write overload = \"accept\" to run it all the same"
+    );
+    Wrong::new(what, instead)
+}
+
+/// The lowest usual baud rate at which the plan fits, with its load.
+fn faster(planned: &PlannedBus, devices: &[Source]) -> Option<(u32, f64)> {
+    let bus = &planned.bus;
+    let on_it = |source: &Source| match source {
+        Source::Modbus(device) => (device.endpoint == Endpoint::Bus(Arc::clone(bus))).then(|| Arc::clone(device)),
+        Source::OpcUa(_) => None,
+    };
+    let devices: Vec<_> = devices.iter().filter_map(on_it).collect();
+    let own_gap = (bus.frame_gap > bus.line.silence()).then_some(bus.frame_gap);
+    BAUDS.into_iter().filter(|baud| *baud > bus.line.baud).find_map(|baud| {
+        let line = Line { baud, ..bus.line };
+        let other = Bus { line, frame_gap: own_gap.unwrap_or(line.silence()), ..(**bus).clone() };
+        let load = BusPlan::of(&other, &devices).load();
+        (load <= 1.0).then_some((baud, load))
+    })
 }
 
 /// The place alone, for comparison.

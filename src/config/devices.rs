@@ -29,6 +29,8 @@ pub(super) struct DevicesFile {
     pub(super) classes: BTreeMap<String, Duration>,
     /// Devices in file order; the classes and points of each still empty.
     pub(super) devices: Vec<DeviceRow>,
+    /// Buses.
+    pub(super) buses: Buses,
     /// Every id as written, also of devices that were wrong, so that no point is blamed for its device.
     pub(super) ids: Vec<String>,
 }
@@ -81,7 +83,7 @@ pub(super) fn read(
     check_ids(&ids, out);
     check_units(&devices, out);
     root.finish(&[], out);
-    DevicesFile { classes, devices, ids: ids.into_iter().flatten().map(|(id, _)| id).collect() }
+    DevicesFile { classes, devices, buses, ids: ids.into_iter().flatten().map(|(id, _)| id).collect() }
 }
 
 fn classes(section: Section<'_>, out: &mut Findings) -> BTreeMap<String, Duration> {

@@ -50,7 +50,7 @@ pub(super) fn join(
     for point in points {
         by_device.entry(point.device).or_default().push(point);
     }
-    let DevicesFile { classes, devices, .. } = file;
+    let DevicesFile { classes, devices, buses, .. } = file;
     if let Some(row) = devices.get(MAX_INDEXED) {
         let count = devices.len();
         let what = say!("共有 {count} 台设备", "there are {count} devices");
@@ -62,7 +62,9 @@ pub(super) fn join(
         check(&row, &points, out);
         one(row, points, &classes)
     });
-    joined.unzip()
+    let (sources, specs): (Vec<Source>, Vec<Arc<DeviceSpec>>) = joined.unzip();
+    buses.check_plans(&sources, out);
+    (sources, specs)
 }
 
 fn check(row: &DeviceRow, points: &[PointRow], out: &mut Findings) {

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use crate::domain::id::{DeviceId, DeviceSlot};
 
+mod budget;
 mod bus;
 pub mod opcua;
 
+pub use self::budget::{BusPlan, DeadRow, Millis, Percent, PlanRow, PlannedBus, planned_buses};
 pub use self::bus::{Bus, Line, Parity, Port, Rs485};
 use self::opcua::OpcUaDevice;
 

@@ -1,9 +1,7 @@
-//! Serial ports beyond what the serial library does: the kernel's RS-485 mode, and pseudo-terminals for the simulated bus.
+//! Serial ports beyond what the serial library does: the kernel's RS-485 mode.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::fd::AsRawFd;
 
 use nix::libc;
 
@@ -66,75 +64,16 @@ pub fn set_rs485(port: &impl AsRawFd, mode: Rs485Mode) -> io::Result<()> {
     Ok(())
 }
 
-/// A pseudo-terminal in raw mode: bytes go through as they are.
-#[derive(Debug)]
-pub struct PseudoTerminal {
-    /// The simulator's end.
-    pub master: File,
-    /// Keeps the terminal alive while the other side opens and closes it; never read.
-    pub slave: File,
-    /// What the other side opens as its serial port.
-    pub path: PathBuf,
-}
-
-/// Opens a pseudo-terminal; the master does not block.
-///
-/// # Errors
-///
-/// When the system has none to give.
-#[expect(unsafe_code, reason = "the C library's calls have no safe wrapper among the features we take of nix")]
-pub fn pseudo_terminal() -> io::Result<PseudoTerminal> {
-    let (mut master, mut slave) = (-1, -1);
-    let mut name = [0_u8; 64];
-    // SAFETY: two integers to be filled; neither name, termios nor window size is asked for or given.
-    let opened = unsafe {
-        libc::openpty(&raw mut master, &raw mut slave, std::ptr::null_mut(), std::ptr::null(), std::ptr::null())
-    };
-    if opened != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: both are open descriptors that nothing else owns.
-    let (master, slave) = unsafe { (OwnedFd::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
-    // SAFETY: the buffer is as long as said; `termios` is filled by `tcgetattr` before it is used; descriptors are open.
-    let prepared = unsafe {
-        let mut termios = std::mem::zeroed::<libc::termios>();
-        libc::ptsname_r(master.as_raw_fd(), name.as_mut_ptr().cast(), name.len()) == 0
-            && libc::tcgetattr(slave.as_raw_fd(), &raw mut termios) == 0
-            && {
-                libc::cfmakeraw(&raw mut termios);
-                libc::tcsetattr(slave.as_raw_fd(), libc::TCSANOW, &raw const termios) == 0
-            }
-            && libc::fcntl(master.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) == 0
-    };
-    if !prepared {
-        return Err(io::Error::last_os_error());
-    }
-    let path = name.split(|byte| *byte == 0).next().unwrap_or_default();
-    let path = PathBuf::from(String::from_utf8_lossy(path).into_owned());
-    Ok(PseudoTerminal { master: File::from(master), slave: File::from(slave), path })
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
+    use std::fs::File;
 
     use super::*;
 
     #[test]
-    fn bytes_go_through_a_pseudo_terminal_as_they_are() {
-        let mut terminal = pseudo_terminal().unwrap();
-        let mut port = File::options().read(true).write(true).open(&terminal.path).unwrap();
-        let all: Vec<u8> = (0..=255).collect();
-        terminal.master.write_all(&all).unwrap();
-        let mut got = vec![0; all.len()];
-        port.read_exact(&mut got).unwrap();
-        assert_eq!(got, all, "no line discipline in between");
-    }
-
-    #[test]
-    fn a_port_without_an_rs485_mode_says_so() {
-        let terminal = pseudo_terminal().unwrap();
+    fn what_has_no_rs485_mode_says_so() {
         let mode = Rs485Mode { rts_on_send: true, before_ms: 0, after_ms: 0 };
-        assert!(set_rs485(&terminal.slave, mode).is_err());
+        let no_port = File::open("/dev/null").unwrap();
+        assert!(set_rs485(&no_port, mode).is_err());
     }
 }

@@ -1,6 +1,7 @@
-"""A Modbus TCP server by strangers (pymodbus) with known values in every encoding.
+"""A Modbus server by strangers (pymodbus) with known values in every encoding.
 
-Prints its port, then serves until it is killed or its standard input closes. Units 1 and 3 exist, 2 does not answer.
+Without arguments Modbus TCP; `rtu-tcp`: RTU over TCP; `serial PATH`: RTU on a serial port. Prints its port (0 for a serial
+one), then serves until it is killed or its standard input closes. Units 1 and 3 exist, 2 does not answer.
 Holding registers 0..83 hold the values, 100..119 are valid, 120 is not, 121..140 are; everything else is illegal.
 """
 
@@ -8,7 +9,8 @@ import asyncio
 import struct
 import sys
 
-from pymodbus.server import ModbusTcpServer
+from pymodbus import FramerType
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 
@@ -61,18 +63,38 @@ def device(unit):
     )
 
 
+def silence_rtu(sending, packet):
+    """The same on RTU, where the address comes first."""
+    return b"" if sending and packet[:1] == b"\x02" else packet
+
+
 def silence(sending, packet):
     """Swallows answers of unit 2; pymodbus 3.16 answers for a unit it does not have, `ignore_missing_devices` or not."""
     return b"" if sending and packet[6] == 2 else packet
 
 
+def server(units):
+    """The server that the arguments ask for."""
+    match sys.argv[1:]:
+        case ["serial", path]:
+            return ModbusSerialServer(
+                units, framer=FramerType.RTU, port=path, baudrate=115200, trace_packet=silence_rtu
+            )
+        case ["rtu-tcp"]:
+            return ModbusTcpServer(
+                units, framer=FramerType.RTU, address=("127.0.0.1", 0), trace_packet=silence_rtu
+            )
+        case _:
+            return ModbusTcpServer(units, address=("127.0.0.1", 0), trace_packet=silence)
+
+
 async def main():
-    units = [device(unit) for unit in (1, 2, 3)]
-    server = ModbusTcpServer(units, address=("127.0.0.1", 0), trace_packet=silence)
-    await server.serve_forever(background=True)
-    print(server.transport.sockets[0].getsockname()[1], flush=True)
+    serving = server([device(unit) for unit in (1, 2, 3)])
+    await serving.serve_forever(background=True)
+    sockets = getattr(serving.transport, "sockets", None)
+    print(sockets[0].getsockname()[1] if sockets else 0, flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    await server.shutdown()
+    await serving.shutdown()
 
 
 asyncio.run(main())

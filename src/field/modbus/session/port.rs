@@ -15,8 +15,20 @@ use crate::sys::serial::{Rs485Mode, set_rs485};
 /// An open way to a bus.
 #[derive(Debug)]
 pub(super) enum Way {
-    Serial(SerialStream),
+    Serial(OwnPort),
     Server(TcpStream),
+}
+
+/// A serial port taken for us alone: the library sets TIOCEXCL and a lock, so that a second program is refused and not
+/// mixed in. It does not take the former back, and a terminal that somebody else holds open would stay closed to us.
+#[derive(Debug)]
+pub(super) struct OwnPort(SerialStream);
+
+impl Drop for OwnPort {
+    fn drop(&mut self) {
+        // A port that is gone cannot be given back.
+        drop(self.0.set_exclusive(false));
+    }
 }
 
 impl Way {
@@ -28,7 +40,7 @@ impl Way {
     pub(super) async fn open(bus: &Bus, within: Duration) -> Result<Self, Fault> {
         match &bus.port {
             Port::Serial { path, rs485 } => {
-                serial(path, bus.line, *rs485).map(Self::Serial).map_err(Fault::Unreachable)
+                serial(path, bus.line, *rs485).map(|port| Self::Serial(OwnPort(port))).map_err(Fault::Unreachable)
             }
             Port::Server { host, port } => match timeout(within, TcpStream::connect((host.as_str(), *port))).await {
                 Ok(Ok(stream)) => {
@@ -44,7 +56,7 @@ impl Way {
     /// Reads what has come; 0 bytes are the end. Cancel safe.
     pub(super) async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Serial(port) => port.read(buffer).await,
+            Self::Serial(port) => port.0.read(buffer).await,
             Self::Server(stream) => stream.read(buffer).await,
         }
     }
@@ -52,7 +64,7 @@ impl Way {
     /// Hands all of it over.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Self::Serial(port) => port.write_all(bytes).await,
+            Self::Serial(port) => port.0.write_all(bytes).await,
             Self::Server(stream) => stream.write_all(bytes).await,
         }
     }
@@ -60,7 +72,7 @@ impl Way {
     /// Throws away what the kernel holds unread, where it can be told to.
     pub(super) fn flush_input(&self) -> io::Result<()> {
         match self {
-            Self::Serial(port) => port.clear(ClearBuffer::Input).map_err(io::Error::from),
+            Self::Serial(port) => port.0.clear(ClearBuffer::Input).map_err(io::Error::from),
             Self::Server(_) => Ok(()),
         }
     }
@@ -76,7 +88,6 @@ impl Way {
     }
 }
 
-/// The library takes the port for us alone: TIOCEXCL and a lock, so that a second program is refused and not mixed in.
 fn serial(path: &str, line: Line, rs485: Option<Rs485>) -> Result<SerialStream, String> {
     let parity = match line.parity {
         Parity::None => tokio_serial::Parity::None,
