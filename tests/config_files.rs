@@ -358,7 +358,7 @@ fn two_devices_of_one_id_are_found_also_when_one_has_another_mistake() {
 fn modbus(source: &Source) -> &parkgate::field::settings::Device {
     match source {
         Source::Modbus(device) => device,
-        Source::OpcUa(_) => panic!("{} is not polled by Modbus", source.id()),
+        _ => panic!("{} is not polled by Modbus", source.id()),
     }
 }
 

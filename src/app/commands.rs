@@ -143,7 +143,7 @@ mod tests {
             link: LinkState::Up,
             link_since: None,
             classes: Vec::new(),
-            points: vec![PointView { reading: Some(reading), at: Some(Mono::from_secs(9)) }; n_points],
+            points: vec![PointView { reading: Some(reading), at: Some(Mono::from_secs(9)), state: None }; n_points],
         };
         Snapshot {
             now: Now { mono: Mono::from_secs(10), wall: Timestamp(10_000), trust: ClockTrust::Synced },

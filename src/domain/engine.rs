@@ -10,6 +10,7 @@
 //!   point whose next reading is far off, or does not come, is repeated as it stands, with the time it was read.
 //! - Every device has a coverage record each [`COVERAGE_EVERY`], also when nothing came; a class of which nothing is
 //!   heard turns [`Quality::Stale`].
+//! - What an instrument gives while it is calibrated, tested or faulty is never a measurement ([`super::judge`]).
 //! - No record spans registry revisions: what was counted under the old one is recorded before the new one begins.
 //! - A step of the wall clock, or a change of its trust, is a record of its own; stamps before it are never rewritten.
 
@@ -20,6 +21,7 @@ use std::time::Duration;
 use super::coverage::{ClassAccount, Counts};
 use super::field_event::{FieldEvent, GapNotice, LinkChange, LinkState, Origin, Poll, Sample};
 use super::id::DeviceSlot;
+use super::judge::{Judge, Judged};
 use super::output::{LoopTest, OutputWrite};
 use super::reading::{Quality, Reading};
 use super::record::{Basis, Body, Boot, ClockChange, Coverage, Mode, Record, Samples, SourceGap, Stamp, Stream};
@@ -84,6 +86,7 @@ struct Device {
     link_since: Option<Mono>,
     classes: Vec<Class>,
     points: Vec<Point>,
+    judge: Option<Box<Judge>>,
     coverage_from: Now,
     coverage_due: Mono,
     covered: Counts,
@@ -260,6 +263,8 @@ impl Engine {
             .enumerate()
             .map(|(i, d)| {
                 let mut device = known.remove(&d.slot).unwrap_or_else(|| Device::new(d, now));
+                let spec = self.registry.devices.get(i);
+                device.judge_by(spec.and_then(|spec| Judge::new(spec, &d.class_of)));
                 // Spread over the period, so that two hundred devices do not report in one instant.
                 let phase = COVERAGE_EVERY.mul_f64((i + 1) as f64 / n_devices as f64);
                 device.coverage_due = now.mono + phase;
@@ -289,15 +294,41 @@ impl Engine {
         if let Origin::History(_) = sample.origin {
             // What was is recorded, every value of it, and changes nothing of what is.
             let known = |(ordinal, _): &&(u16, Reading)| usize::from(*ordinal) < device.points.len();
-            let cells = sample.readings.iter().filter(known).copied().collect();
+            let past = |(ordinal, reading): &(u16, Reading)| {
+                (*ordinal, device.judge.as_ref().map_or(*reading, |judge| judge.past(*ordinal, *reading)))
+            };
+            let cells = sample.readings.iter().filter(known).map(past).collect();
             return self.push_samples(index, cells, sample.origin.into(), sample.at, now);
         }
-        let mut cells = Vec::with_capacity(sample.readings.len());
-        for (ordinal, reading) in &sample.readings {
+        let Some(judge) = &mut device.judge else {
+            return self.stand(index, &sample.readings, sample.at, sample.origin, now);
+        };
+        let points = &device.points;
+        let standing = |ordinal: u16| points.get(usize::from(ordinal)).and_then(|point| point.reading);
+        let judged = judge.take(sample, standing);
+        self.totals.states_unknown += judge.take_strange();
+        self.stand_judged(index, judged, now);
+    }
+
+    fn stand_judged(&mut self, index: usize, judged: Vec<Judged>, now: Now) {
+        for Judged { at, fresh, origin, readings } in judged {
+            if fresh {
+                self.stand(index, &readings, at, origin, now);
+            } else {
+                self.restate(index, &readings, at, now);
+            }
+        }
+    }
+
+    /// Lets readings stand: they are counted, and reported if they are worth it.
+    fn stand(&mut self, index: usize, readings: &[(u16, Reading)], time: Mono, origin: Origin, now: Now) {
+        let (Some(device), Some(spec)) = (self.devices.get_mut(index), self.registry.devices.get(index)) else { return };
+        let mut cells = Vec::with_capacity(readings.len());
+        for (ordinal, reading) in readings {
             let at = usize::from(*ordinal);
             let (Some(point), Some(meaning)) = (device.points.get_mut(at), spec.points.get(at)) else { continue };
             point.reading = Some(*reading);
-            point.at = Some(sample.at);
+            point.at = Some(time);
             if let Some(class) = device.classes.get_mut(usize::from(point.class)) {
                 class.last_heard = now.mono;
             }
@@ -305,11 +336,26 @@ impl Engine {
                 Some(_) => self.totals.readings += 1,
                 None => self.totals.readings_bad += 1,
             }
-            if point.reporter.report(*reading, sample.at, meaning) {
+            if point.reporter.report(*reading, time, meaning) {
                 cells.push((*ordinal, *reading));
             }
         }
-        self.push_samples(index, cells, sample.origin.into(), sample.at, now);
+        self.push_samples(index, cells, origin.into(), time, now);
+    }
+
+    /// Lets what stands be understood anew, without having been read again.
+    fn restate(&mut self, index: usize, readings: &[(u16, Reading)], time: Mono, now: Now) {
+        let (Some(device), Some(spec)) = (self.devices.get_mut(index), self.registry.devices.get(index)) else { return };
+        let mut cells = Vec::new();
+        for (ordinal, reading) in readings {
+            let at = usize::from(*ordinal);
+            let (Some(point), Some(meaning)) = (device.points.get_mut(at), spec.points.get(at)) else { continue };
+            point.reading = Some(*reading);
+            if point.reporter.report(*reading, time, meaning) {
+                cells.push((*ordinal, *reading));
+            }
+        }
+        self.push_samples(index, cells, Told::POLLED, time, now);
     }
 
     fn handle_gap(&mut self, gap: GapNotice, now: Now) {
@@ -323,10 +369,11 @@ impl Engine {
     }
 
     fn handle_poll(&mut self, poll: &Poll, now: Now) {
-        let Some((_, device, _)) = find(&self.by_slot, &mut self.devices, &self.registry, poll.slot) else {
+        let Some((index, device, _)) = find(&self.by_slot, &mut self.devices, &self.registry, poll.slot) else {
             self.totals.stale_events += 1;
             return;
         };
+        let judged = device.judge.as_mut().map(|judge| judge.poll_ended(poll.class)).unwrap_or_default();
         let Some(class) = device.classes.get_mut(usize::from(poll.class)) else { return };
         let before = class.account.counts();
         class.account.take(poll);
@@ -336,6 +383,7 @@ impl Engine {
         self.totals.polls_due += new.due();
         self.totals.polls_skipped += new.skipped;
         self.totals.worst_late = self.totals.worst_late.max(class.account.worst_late());
+        self.stand_judged(index, judged, now);
     }
 
     fn handle_link(&mut self, change: LinkChange, now: Now) {
@@ -369,19 +417,16 @@ impl Engine {
         if silent.is_empty() {
             return;
         }
-        let Some(spec) = self.registry.devices.get(index) else { return };
-        let mut cells = Vec::new();
-        for (ordinal, (point, meaning)) in device.points.iter_mut().zip(&spec.points).enumerate() {
-            if !silent.contains(&point.class) {
-                continue;
-            }
-            let stale = Reading { value: point.reading.and_then(|r| r.value), quality: Quality::Stale };
-            point.reading = Some(stale);
-            if point.reporter.report(stale, now.mono, meaning) {
-                cells.push((index_of(ordinal), stale));
-            }
-        }
-        self.push_samples(index, cells, Told::POLLED, now.mono, now);
+        let points = || (0_u16..).zip(&device.points);
+        let stale: Vec<(u16, Reading)> = points()
+            .filter(|(_, point)| silent.contains(&point.class))
+            .map(|(o, p)| (o, Reading { value: p.reading.and_then(|r| r.value), quality: Quality::Stale }))
+            .collect();
+        let silent = stale.iter().map(|(ordinal, _)| *ordinal).collect();
+        let standing = |ordinal: u16| device.points.get(usize::from(ordinal)).and_then(|point| point.reading);
+        let anew = device.judge.as_mut().map(|judge| judge.silent(&silent, now.mono, standing)).unwrap_or_default();
+        self.restate(index, &stale, now.mono, now);
+        self.stand_judged(index, anew, now);
     }
 
     fn record_coverage(&mut self, index: usize, now: Now) {
@@ -469,10 +514,19 @@ impl Device {
             link_since: None,
             classes: plan.classes.iter().map(class).collect(),
             points: plan.class_of.iter().map(point).collect(),
+            judge: None,
             coverage_from: now,
             coverage_due: now.mono + COVERAGE_EVERY,
             covered: Counts::default(),
         }
+    }
+
+    /// Takes over how its readings are judged; what was seen so far stays.
+    fn judge_by(&mut self, mut judge: Option<Box<Judge>>) {
+        if let (Some(new), Some(old)) = (&mut judge, &self.judge) {
+            new.carry(old);
+        }
+        self.judge = judge;
     }
 
     /// Makes the next reading of every point a report. Returns, by time, what stands of the points that would keep the
@@ -525,8 +579,15 @@ impl Device {
             link: self.link.clone(),
             link_since: self.link_since,
             classes: self.classes.iter().map(|c| class_view(&c.account)).collect(),
-            points: self.points.iter().map(|p| PointView { reading: p.reading, at: p.at }).collect(),
+            points: (0_u16..).zip(&self.points).map(|(ordinal, point)| self.view_of(ordinal, point)).collect(),
         }
+    }
+}
+
+impl Device {
+    fn view_of(&self, ordinal: u16, point: &Point) -> PointView {
+        let state = self.judge.as_ref().and_then(|judge| judge.state(ordinal));
+        PointView { reading: point.reading, at: point.at, state }
     }
 }
 
@@ -563,6 +624,7 @@ fn index_of(index: usize) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::instrument::{Instrument, InstrumentState, StateMap};
     use crate::domain::reading::Value;
     use crate::domain::registry::testing::registry_with;
     use crate::domain::time::ClockTrust;
@@ -698,6 +760,55 @@ mod tests {
         let told: Vec<_> = samples_of(&records).iter().map(|s| (s.basis, s.t, s.historical)).collect();
         assert_eq!(told, [(Basis::Source, Some(far), false), (Basis::Received, None, false)]);
         assert_eq!(records[0].stamp.wall, at(10).wall, "a source's wrong clock does not reach the store");
+    }
+
+    /// Device 0: point 0 is gas, point 1 the state word of its detector.
+    fn detector() -> Plan {
+        let mut plan = plan(1, &[0]);
+        let mut registry = (*plan.registry).clone();
+        let mut device = (*registry.devices[0]).clone();
+        let states = StateMap::parse("0=monitoring; 1=calibration; 2=fault").ok();
+        device.points[0].instrument = Some(Arc::new(Instrument { state_of: Some(1), ..Instrument::default() }));
+        device.points[1].instrument = Some(Arc::new(Instrument { states, ..Instrument::default() }));
+        registry.devices[0] = Arc::new(device);
+        plan.registry = Arc::new(registry);
+        plan
+    }
+
+    #[test]
+    fn a_detector_in_calibration_is_reported_at_once_and_never_as_a_measurement() {
+        let mut engine = Engine::new(7, boot(), detector(), at(0));
+        drain(&mut engine);
+        engine.handle_event(sample(0, 1, &[2.0, 0.0]), at(1));
+        engine.handle_event(sample(0, 2, &[50.0, 1.0]), at(2));
+        engine.handle_event(sample(0, 3, &[50.0, 1.0]), at(3));
+        let records = drain(&mut engine);
+        let told: Vec<_> = samples_of(&records).iter().map(|s| s.cells.clone()).collect();
+        let number = |v| Reading::good(Value::Number(v));
+        assert_eq!(told, [
+            vec![(0, number(2.0)), (1, number(0.0))],
+            vec![(0, Reading::missing(Quality::Calibration)), (1, number(1.0))],
+        ]);
+        let view = engine.snapshot(at(3)).devices[0].points[0];
+        assert_eq!(view.state, Some((InstrumentState::Calibration, Mono::from_secs(2))));
+    }
+
+    #[test]
+    fn a_reload_does_not_forget_what_the_instrument_is_doing() {
+        let mut engine = Engine::new(7, boot(), detector(), at(0));
+        engine.handle_event(sample(0, 1, &[50.0, 1.0]), at(1));
+        engine.handle_plan(Plan { registry_json: "{}".into(), ..detector() }, at(2));
+        let view = engine.snapshot(at(2)).devices[0].points[0];
+        assert_eq!(view.reading, Some(Reading::missing(Quality::Calibration)));
+        assert_eq!(view.state, Some((InstrumentState::Calibration, Mono::from_secs(1))));
+    }
+
+    #[test]
+    fn a_strange_state_is_counted() {
+        let mut engine = Engine::new(7, boot(), detector(), at(0));
+        engine.handle_event(sample(0, 1, &[2.0, 9.0]), at(1));
+        assert_eq!(engine.totals().states_unknown, 1);
+        assert_eq!(engine.snapshot(at(1)).devices[0].points[0].reading.map(|r| r.quality), Some(Quality::Suspect));
     }
 
     #[test]

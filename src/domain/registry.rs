@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::id::{DeviceId, PointUid, Tag};
+use super::instrument::Instrument;
 
 /// All devices and points of one revision.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +54,8 @@ pub struct PointSpec {
     pub platform: PlatformCodes,
     /// Commissioning state.
     pub commissioning: Commissioning,
+    /// How its reading is judged beyond its registers; most points have none of it.
+    pub instrument: Option<Arc<Instrument>>,
 }
 
 /// Codes by which the platform knows a point.
@@ -125,6 +128,7 @@ pub(crate) mod testing {
             interval: Duration::from_secs(1),
             platform: PlatformCodes::default(),
             commissioning: Commissioning::InService,
+            instrument: None,
         };
         let device = |d: usize| DeviceSpec {
             id: DeviceId::new(format!("d{d}")),

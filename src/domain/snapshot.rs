@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::field_event::LinkState;
 use super::id::DeviceSlot;
+use super::instrument::InstrumentState;
 use super::reading::Reading;
 use super::record::{GapReason, Stream};
 use super::registry::Registry;
@@ -72,6 +73,8 @@ pub struct PointView {
     pub reading: Option<Reading>,
     /// When it was read.
     pub at: Option<Mono>,
+    /// What the instrument is doing and since when, where a state word tells it.
+    pub state: Option<(InstrumentState, Mono)>,
 }
 
 /// Counters of the engine since the start of the run.
@@ -81,6 +84,8 @@ pub struct Totals {
     pub readings: u64,
     /// Readings that reached it without one.
     pub readings_bad: u64,
+    /// Readings of state words whose code has no name in the configuration.
+    pub states_unknown: u64,
     /// Values put into telemetry records after report by exception.
     pub values_recorded: u64,
     /// Records made, by stream rank.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{State, StateError};
 use crate::domain::id::{DeviceId, PointUid, Tag};
+use crate::domain::instrument::{Below, Frozen, Instrument, StateMap};
 use crate::domain::registry::{Commissioning, Deadband, DeviceSpec, PlatformCodes, PointSpec, Registry};
 
 /// Revisions kept: one a day for a year and a half, longer than any record.
@@ -152,6 +153,21 @@ struct PointWire {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kind: Option<String>,
     commissioning: String,
+    /// Index of the point of the same device that says what the instrument does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    state_of: Option<u16>,
+    /// Of a state word: what its values mean, as in the point table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    states: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    frozen_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    frozen_except: Option<f64>,
+    /// In the point's unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    below: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    below_ms: Option<u64>,
 }
 
 /// Returns the wire form of `registry`.
@@ -189,6 +205,8 @@ impl DeviceWire {
 
 impl From<&PointSpec> for PointWire {
     fn from(p: &PointSpec) -> Self {
+        let instrument = p.instrument.as_deref();
+        let (frozen, below) = (instrument.and_then(|i| i.frozen), instrument.and_then(|i| i.below));
         Self {
             uid: p.uid.as_str().to_owned(),
             tag: p.tag.as_str().to_owned(),
@@ -208,12 +226,19 @@ impl From<&PointSpec> for PointWire {
             equipment: p.platform.equipment.clone(),
             kind: p.platform.kind.clone(),
             commissioning: p.commissioning.as_str().to_owned(),
+            state_of: instrument.and_then(|i| i.state_of),
+            states: instrument.and_then(|i| i.states.as_ref()).map(ToString::to_string),
+            frozen_ms: frozen.map(|f| millis(f.after)),
+            frozen_except: frozen.and_then(|f| f.except),
+            below: below.map(|b| b.limit),
+            below_ms: below.map(|b| millis(b.stays)),
         }
     }
 }
 
 impl PointWire {
     fn into_spec(self) -> Option<PointSpec> {
+        let instrument = self.instrument()?;
         Some(PointSpec {
             uid: PointUid::new(self.uid),
             tag: Tag::new(self.tag),
@@ -232,6 +257,17 @@ impl PointWire {
                 kind: self.kind,
             },
             commissioning: commissioning_of(&self.commissioning)?,
+            instrument: (instrument != Instrument::default()).then(|| Arc::new(instrument)),
+        })
+    }
+
+    fn instrument(&self) -> Option<Instrument> {
+        let millis = |ms: Option<u64>| ms.map(Duration::from_millis);
+        Some(Instrument {
+            state_of: self.state_of,
+            states: self.states.as_deref().map(StateMap::parse).transpose().ok()?,
+            frozen: millis(self.frozen_ms).map(|after| Frozen { after, except: self.frozen_except }),
+            below: self.below.zip(millis(self.below_ms)).map(|(limit, stays)| Below { limit, stays }),
         })
     }
 }
@@ -258,7 +294,18 @@ mod tests {
 
     #[test]
     fn a_revision_survives_the_way_to_the_disk_and_back() {
-        let registry = registry_with(2, 5, |p| u8::try_from(p).ok().filter(|d| *d < 3));
+        let mut registry = registry_with(2, 5, |p| u8::try_from(p).ok().filter(|d| *d < 3));
+        let mut device = (*registry.devices[0]).clone();
+        let after = Duration::from_secs(60);
+        device.points[0].instrument = Some(Arc::new(Instrument {
+            state_of: Some(1),
+            states: None,
+            frozen: Some(Frozen { after, except: Some(0.0) }),
+            below: Some(Below { limit: -5.0, stays: after }),
+        }));
+        let states = StateMap::parse("mask=3; 0=monitoring; 1=fault; bit4=calibration").ok();
+        device.points[1].instrument = Some(Arc::new(Instrument { states, ..Instrument::default() }));
+        registry.devices[0] = Arc::new(device);
         assert_eq!(from_json(to_json(&registry).as_bytes()), Some(registry));
     }
 

@@ -135,6 +135,7 @@ fn field(snapshot: &Snapshot) -> Vec<Family> {
         Family::counter("readings", "Readings that reached the engine with a value", one(totals.readings)),
         Family::counter("readings_without_value", "Readings that reached it without one", one(totals.readings_bad)),
         Family::counter("values_recorded", "Values recorded after report by exception", one(totals.values_recorded)),
+        Family::counter("unknown_states", "State words whose code has no name", one(totals.states_unknown)),
         Family::counter("overtaken_events", "Events refused after a reload", one(totals.stale_events)),
         Family::counter("records", "Records made", per_stream(|s| totals.records.get(s.rank()).copied().unwrap_or(0))),
         Family::gauge(

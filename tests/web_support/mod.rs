@@ -118,9 +118,9 @@ impl FakePark {
             _ => Reading::good(value),
         };
         match (d, p) {
-            (11, 7) => PointView { reading: None, at: None },
-            (1, 5) => PointView { reading: Some(reading), at: Some(now.mono - Duration::from_secs(14)) },
-            _ => PointView { reading: Some(reading), at: Some(at) },
+            (11, 7) => PointView { reading: None, at: None, state: None },
+            (1, 5) => PointView { reading: Some(reading), at: Some(now.mono - Duration::from_secs(14)), state: None },
+            _ => PointView { reading: Some(reading), at: Some(at), state: None },
         }
     }
 }

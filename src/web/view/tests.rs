@@ -60,7 +60,7 @@ fn look(tag: &str, view: PointView) -> Look {
 
 fn read(value: f64, age: u64) -> PointView {
     let reading = Reading::good(Value::Number(value));
-    PointView { reading: Some(reading), at: Some(Mono::from_secs(1000 - age)) }
+    PointView { reading: Some(reading), at: Some(Mono::from_secs(1000 - age)), state: None }
 }
 
 fn viewer(zone: &Zone) -> Viewer<'_> {
@@ -84,7 +84,7 @@ fn row(view: PointView) -> Vec<Cell> {
 
 #[test]
 fn zero_and_no_data_never_look_alike() {
-    let (zero, none) = (row(read(0.0, 0)), row(PointView { reading: None, at: None }));
+    let (zero, none) = (row(read(0.0, 0)), row(PointView { reading: None, at: None, state: None }));
     assert_eq!((zero[2].text.as_str(), zero[2].tone), ("0.0", Tone::Plain));
     assert_eq!((none[2].text.as_str(), none[2].tone), ("◇ 无数据", Tone::None));
     assert_eq!((zero[6].bar, zero[6].tone), (Some(1.5), Tone::Plain));
@@ -101,7 +101,7 @@ fn a_value_older_than_three_polls_is_shown_as_overdue_in_words_and_mark() {
 
 #[test]
 fn a_reading_without_value_says_why() {
-    let view = PointView { reading: Some(Reading::missing(Quality::Comm)), at: Some(NOW.mono) };
+    let view = PointView { reading: Some(Reading::missing(Quality::Comm)), at: Some(NOW.mono), state: None };
     let cells = row(view);
     assert_eq!((cells[2].text.as_str(), cells[4].text.as_str()), ("◇ 无数据", "■ 通信中断"));
 }

@@ -1,0 +1,471 @@
+//! What the instruments of one device make of its readings: the state words are read beside the values, and a value is
+//! believed only under the state that was read with it.
+//!
+//! ```text
+//!                       state word of this poll known
+//!   reading ──────────────────────────────────────────────▶ judged by it
+//!      │ not yet                                     ▲
+//!      └──▶ held ──── the word comes ────────────────┤ by the worse of the word's state before and now
+//!             └────── the poll ends without it ──────┘ by the state as it stands
+//!   the word changes to another state than monitoring ──▶ what stands is judged anew, at once
+//! ```
+//!
+//! - A value read before its word within a poll may be older than the change: going back to monitoring, it may still be
+//!   test gas. So it needs the word before it *and* after it to say monitoring. Values and words in one request, as the
+//!   profiles lay them out, are never held.
+//! - A return to monitoring frees no standing value; the next reading does.
+//! - A word of another poll class is not waited for: its last state holds. A word that is not there (never read, no
+//!   answer, stale) is no state, and a value read under it is suspect.
+//! - What a source sends by itself is not held, and history is suspect: nobody knows the state of then.
+//! - At most one reading per point is held, and not beyond the end of its poll.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::field_event::{Origin, Sample};
+use super::flatline::Flatline;
+use super::instrument::{InstrumentState, StateMap};
+use super::reading::{Quality, Reading};
+use super::registry::DeviceSpec;
+use super::time::Mono;
+
+/// The judge of one device. Devices without instrument states and flat lines have none.
+#[derive(Debug)]
+pub struct Judge {
+    words: Vec<Word>,
+    /// Points judged by a word: the word's index.
+    governed: BTreeMap<u16, usize>,
+    flatlines: BTreeMap<u16, Flatline>,
+    class_of: Vec<u8>,
+    held: Vec<(u16, Reading, Mono)>,
+    /// Readings of state words whose code has no name.
+    strange: u64,
+}
+
+#[derive(Debug)]
+struct Word {
+    ordinal: u16,
+    map: StateMap,
+    /// `None` while the word is not there.
+    state: Option<InstrumentState>,
+    since: Option<Mono>,
+    /// Whether it was read in the poll under way.
+    read: bool,
+}
+
+/// Readings of one time as they are to be understood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    /// When they were read; of what is judged anew, when the state changed.
+    pub at: Mono,
+    /// Whether they were read now; otherwise they stood already and are judged anew.
+    pub fresh: bool,
+    /// Whose time they have.
+    pub origin: Origin,
+    /// Point ordinal, ascending, and reading.
+    pub readings: Vec<(u16, Reading)>,
+}
+
+impl Judge {
+    /// Returns the judge of a device, `None` where there is nothing to judge.
+    pub fn new(spec: &DeviceSpec, class_of: &[u8]) -> Option<Box<Self>> {
+        let instruments = || (0_u16..).zip(&spec.points).filter_map(|(o, p)| Some((o, p.instrument.as_deref()?)));
+        let word = |ordinal, map: &StateMap| Word { ordinal, map: map.clone(), state: None, since: None, read: false };
+        let words: Vec<Word> = instruments().filter_map(|(o, i)| Some(word(o, i.states.as_ref()?))).collect();
+        let index = |word: u16| words.iter().position(|w| w.ordinal == word);
+        let governed = instruments().filter_map(|(o, i)| Some((o, index(i.state_of?)?))).collect();
+        let watched = |i: &super::instrument::Instrument| i.frozen.is_some() || i.below.is_some();
+        let flatlines: BTreeMap<u16, Flatline> = instruments()
+            .filter(|(_, i)| watched(i))
+            .map(|(o, i)| (o, Flatline::new(i.frozen, i.below)))
+            .collect();
+        if words.is_empty() && flatlines.is_empty() {
+            return None;
+        }
+        Some(Box::new(Self { words, governed, flatlines, class_of: class_of.to_vec(), held: Vec::new(), strange: 0 }))
+    }
+
+    /// Takes over what the judge of the same points has seen under an earlier configuration.
+    pub fn carry(&mut self, old: &Self) {
+        for word in &mut self.words {
+            if let Some(old) = old.words.iter().find(|o| o.ordinal == word.ordinal && o.map == word.map) {
+                (word.state, word.since) = (old.state, old.since);
+            }
+        }
+        for (ordinal, flatline) in &mut self.flatlines {
+            if let Some(old) = old.flatlines.get(ordinal) {
+                flatline.carry(old);
+            }
+        }
+    }
+
+    /// Returns the state of the instrument behind a point and since when, where a word tells it.
+    pub fn state(&self, ordinal: u16) -> Option<(InstrumentState, Mono)> {
+        let word = self.words.get(*self.governed.get(&ordinal)?)?;
+        word.state.zip(word.since)
+    }
+
+    /// Takes how many readings of state words had a code without a name since it was last asked.
+    pub fn take_strange(&mut self) -> u64 {
+        std::mem::take(&mut self.strange)
+    }
+
+    /// Judges what was read. `standing` tells what stands of a point.
+    pub fn take(&mut self, sample: &Sample, standing: impl Fn(u16) -> Option<Reading>) -> Vec<Judged> {
+        let changes = self.read_words(sample);
+        let mut judged = self.release(|word| changes.iter().find(|c| c.word == word).map(Change::worse));
+        let mut readings = Vec::with_capacity(sample.readings.len());
+        for (ordinal, reading) in &sample.readings {
+            if self.is_to_be_held(*ordinal, sample) {
+                self.held.push((*ordinal, *reading, sample.at));
+            } else {
+                let state = self.governed.get(ordinal).map(|word| self.state_of(*word));
+                readings.push((*ordinal, self.judge(*ordinal, *reading, state, sample.at)));
+            }
+        }
+        let told: BTreeSet<u16> =
+            judged.iter().flat_map(|j| &j.readings).chain(&readings).map(|(ordinal, _)| *ordinal).collect();
+        judged.push(Judged { at: sample.at, fresh: true, origin: sample.origin, readings });
+        let changed: Vec<usize> = changes.iter().filter(|c| c.before != c.now).map(|c| c.word).collect();
+        judged.extend(self.judge_anew(&changed, sample.at, standing).map(|mut anew| {
+            anew.readings.retain(|(ordinal, _)| !told.contains(ordinal));
+            anew
+        }));
+        judged.retain(|j| !j.readings.is_empty());
+        judged
+    }
+
+    /// Judges what is still held of a class whose poll has ended.
+    pub fn poll_ended(&mut self, class: u8) -> Vec<Judged> {
+        let states: Vec<InstrumentState> = (0..self.words.len()).map(|word| self.state_of(word)).collect();
+        let ended: Vec<bool> = self.words.iter().map(|word| self.class(word.ordinal) == Some(class)).collect();
+        for (word, _) in self.words.iter_mut().zip(&ended).filter(|(_, ended)| **ended) {
+            word.read = false;
+        }
+        self.release(|word| states.get(word).copied().filter(|_| ended.get(word) == Some(&true)))
+    }
+
+    /// Notes that nothing was heard of these points for too long; returns what that makes of others.
+    pub fn silent(&mut self, points: &BTreeSet<u16>, at: Mono, standing: impl Fn(u16) -> Option<Reading>) -> Vec<Judged> {
+        let mut lost = Vec::new();
+        for (index, word) in self.words.iter_mut().enumerate() {
+            if points.contains(&word.ordinal) && word.state.take().is_some() {
+                word.since = Some(at);
+                lost.push(index);
+            }
+        }
+        for (_, flatline) in self.flatlines.iter_mut().filter(|(ordinal, _)| points.contains(ordinal)) {
+            flatline.pause();
+        }
+        let anew = self.judge_anew(&lost, at, standing).map(|mut anew| {
+            anew.readings.retain(|(ordinal, _)| !points.contains(ordinal));
+            anew
+        });
+        anew.into_iter().filter(|anew| !anew.readings.is_empty()).collect()
+    }
+
+    /// Judges a value of the past, of whose time no state is known.
+    pub fn past(&self, ordinal: u16, reading: Reading) -> Reading {
+        if self.governed.contains_key(&ordinal) { InstrumentState::Unknown.judge(reading) } else { reading }
+    }
+
+    fn read_words(&mut self, sample: &Sample) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (index, word) in self.words.iter_mut().enumerate() {
+            let Ok(at) = sample.readings.binary_search_by_key(&word.ordinal, |(ordinal, _)| *ordinal) else { continue };
+            let Some((_, reading)) = sample.readings.get(at) else { continue };
+            let now = state_in(&word.map, *reading);
+            self.strange += u64::from(reading.value.is_some() && now == Some(InstrumentState::Unknown));
+            changes.push(Change { word: index, before: word.state, first: word.since.is_none(), now });
+            if word.since.is_none() || word.state != now {
+                (word.state, word.since) = (now, Some(sample.at));
+            }
+            word.read = true;
+        }
+        changes
+    }
+
+    fn is_to_be_held(&self, ordinal: u16, sample: &Sample) -> bool {
+        let word = self.governed.get(&ordinal).and_then(|word| self.words.get(*word));
+        let is_same_class = |word: &Word| self.class(word.ordinal) == self.class(ordinal);
+        sample.origin == Origin::Polled && word.is_some_and(|word| !word.read && is_same_class(word))
+    }
+
+    /// Lets go of what is held of the words for which there is a state now, grouped by the time it was read.
+    fn release(&mut self, state: impl Fn(usize) -> Option<InstrumentState>) -> Vec<Judged> {
+        if self.held.is_empty() {
+            return Vec::new();
+        }
+        let mut by_time: BTreeMap<Mono, Vec<(u16, Reading)>> = BTreeMap::new();
+        for (ordinal, reading, at) in std::mem::take(&mut self.held) {
+            match self.governed.get(&ordinal).and_then(|word| state(*word)) {
+                Some(state) => {
+                    let judged = self.judge(ordinal, reading, Some(state), at);
+                    by_time.entry(at).or_default().push((ordinal, judged));
+                }
+                None => self.held.push((ordinal, reading, at)),
+            }
+        }
+        let judged = |(at, readings)| Judged { at, fresh: true, origin: Origin::Polled, readings };
+        by_time.into_iter().map(judged).collect()
+    }
+
+    /// First the flat line, which concerns what the instrument measures, then the state.
+    fn judge(&mut self, ordinal: u16, reading: Reading, state: Option<InstrumentState>, at: Mono) -> Reading {
+        let state = state.unwrap_or(InstrumentState::Monitoring);
+        let watched = match self.flatlines.get_mut(&ordinal) {
+            Some(flatline) if state == InstrumentState::Monitoring => flatline.take(reading, at),
+            Some(flatline) => {
+                flatline.pause();
+                reading
+            }
+            None => reading,
+        };
+        state.judge(watched)
+    }
+
+    /// Judges what stands under words that have just changed. Nothing that was no measurement becomes one here.
+    fn judge_anew(&self, words: &[usize], at: Mono, standing: impl Fn(u16) -> Option<Reading>) -> Option<Judged> {
+        let under = |word: &usize| words.contains(word) && self.state_of(*word) != InstrumentState::Monitoring;
+        let governed = self.governed.iter().filter(|(_, word)| under(word));
+        let readings: Vec<_> = governed
+            .filter_map(|(ordinal, word)| Some((*ordinal, self.state_of(*word).judge(standing(*ordinal)?))))
+            .collect();
+        (!readings.is_empty()).then_some(Judged { at, fresh: false, origin: Origin::Polled, readings })
+    }
+
+    fn state_of(&self, word: usize) -> InstrumentState {
+        self.words.get(word).and_then(|word| word.state).unwrap_or(InstrumentState::Unknown)
+    }
+
+    fn class(&self, ordinal: u16) -> Option<u8> {
+        self.class_of.get(usize::from(ordinal)).copied()
+    }
+}
+
+/// What a sample says of a word.
+struct Change {
+    word: usize,
+    before: Option<InstrumentState>,
+    first: bool,
+    now: Option<InstrumentState>,
+}
+
+impl Change {
+    /// The state for what was read between the word before and the word now.
+    fn worse(&self) -> InstrumentState {
+        let known = |state: Option<InstrumentState>| state.unwrap_or(InstrumentState::Unknown);
+        if self.first { known(self.now) } else { known(self.before).max(known(self.now)) }
+    }
+}
+
+/// No state where nothing was read; unknown where the device refuses the word.
+fn state_in(map: &StateMap, reading: Reading) -> Option<InstrumentState> {
+    match (reading.value, reading.quality) {
+        (_, Quality::Comm | Quality::Stale) => None,
+        (Some(value), _) => Some(map.state(value)),
+        (None, _) => Some(InstrumentState::Unknown),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::super::id::DeviceSlot;
+    use super::super::instrument::{Frozen, Instrument};
+    use super::super::reading::Value;
+    use super::super::registry::testing::registry_with;
+    use super::*;
+
+    const WORD: u16 = 1;
+
+    /// Point 0 is gas, 1 its state word (0 monitoring, 1 calibration, 2 fault), 2 a temperature of nobody.
+    fn spec(frozen: Option<Frozen>) -> DeviceSpec {
+        let mut spec = (*registry_with(1, 3, |_| None).devices[0]).clone();
+        let states = StateMap::parse("0=monitoring; 1=calibration; 2=fault").unwrap();
+        spec.points[0].instrument = Some(Arc::new(Instrument { state_of: Some(WORD), frozen, ..Instrument::default() }));
+        spec.points[1].instrument = Some(Arc::new(Instrument { states: Some(states), ..Instrument::default() }));
+        spec
+    }
+
+    struct Bench {
+        judge: Box<Judge>,
+        standing: BTreeMap<u16, Reading>,
+    }
+
+    impl Bench {
+        fn new(class_of: [u8; 3]) -> Self {
+            Self { judge: Judge::new(&spec(None), &class_of).unwrap(), standing: BTreeMap::new() }
+        }
+
+        fn read(&mut self, secs: u64, values: &[(u16, f64)]) -> Vec<Judged> {
+            let readings = values.iter().map(|(o, v)| (*o, Reading::good(Value::Number(*v)))).collect();
+            self.take(secs, readings)
+        }
+
+        fn take(&mut self, secs: u64, readings: Vec<(u16, Reading)>) -> Vec<Judged> {
+            let sample = Sample { slot: DeviceSlot(0), at: Mono::from_secs(secs), origin: Origin::Polled, readings };
+            let standing = self.standing.clone();
+            let judged = self.judge.take(&sample, |ordinal| standing.get(&ordinal).copied());
+            self.keep(judged)
+        }
+
+        fn end(&mut self) -> Vec<Judged> {
+            let judged = self.judge.poll_ended(0);
+            self.keep(judged)
+        }
+
+        fn keep(&mut self, judged: Vec<Judged>) -> Vec<Judged> {
+            self.standing.extend(judged.iter().flat_map(|j| j.readings.iter().copied()));
+            judged
+        }
+
+        fn gas(&self) -> (Option<f64>, Quality) {
+            let gas = self.standing[&0];
+            (gas.value.map(Value::as_f64), gas.quality)
+        }
+    }
+
+    #[test]
+    fn a_device_without_instruments_has_no_judge() {
+        assert!(Judge::new(&registry_with(1, 3, |_| None).devices[0], &[0; 3]).is_none());
+    }
+
+    #[test]
+    fn value_and_word_of_one_request_are_judged_together() {
+        let mut bench = Bench::new([0; 3]);
+        bench.read(1, &[(0, 2.0), (1, 0.0), (2, 20.0)]);
+        assert_eq!(bench.gas(), (Some(2.0), Quality::Good));
+        bench.read(2, &[(0, 50.0), (1, 1.0), (2, 20.0)]);
+        assert_eq!(bench.gas(), (None, Quality::Calibration));
+        assert_eq!(bench.standing[&2].quality, Quality::Good, "what no word governs is let alone");
+        assert_eq!(bench.judge.state(0), Some((InstrumentState::Calibration, Mono::from_secs(2))));
+        bench.read(3, &[(0, 1.0), (1, 0.0)]);
+        assert_eq!(bench.gas(), (Some(1.0), Quality::Good));
+    }
+
+    #[test]
+    fn a_value_read_before_its_word_waits_for_it() {
+        let mut bench = Bench::new([0; 3]);
+        assert_eq!(bench.read(1, &[(0, 2.0)]), []);
+        let told = bench.read(2, &[(1, 0.0)]);
+        assert_eq!(told[0].at, Mono::from_secs(1), "with the time at which it was read");
+        assert_eq!(bench.gas(), (Some(2.0), Quality::Good));
+        assert_eq!(bench.end(), []);
+        // Test gas is on; the next word still says so, although the one after it may not.
+        bench.read(3, &[(0, 50.0)]);
+        bench.read(4, &[(1, 1.0)]);
+        assert_eq!(bench.gas(), (None, Quality::Calibration));
+        bench.end();
+        bench.read(5, &[(0, 50.0)]);
+        bench.read(6, &[(1, 0.0)]);
+        assert_eq!(bench.gas(), (None, Quality::Calibration), "read while the word before still said calibration");
+        bench.end();
+        bench.read(7, &[(0, 2.0)]);
+        bench.read(8, &[(1, 0.0)]);
+        assert_eq!(bench.gas(), (Some(2.0), Quality::Good));
+    }
+
+    #[test]
+    fn a_word_that_does_not_come_leaves_its_value_suspect_at_the_end_of_the_poll() {
+        let mut bench = Bench::new([0; 3]);
+        bench.read(1, &[(0, 2.0)]);
+        bench.end();
+        assert_eq!(bench.gas(), (Some(2.0), Quality::Suspect), "never read");
+        bench.read(2, &[(0, 2.0)]);
+        bench.take(3, vec![(1, Reading::missing(Quality::Comm))]);
+        assert_eq!(bench.gas(), (Some(2.0), Quality::Suspect), "not answered");
+        assert_eq!(bench.judge.state(0), None);
+        bench.end();
+        bench.take(4, vec![(1, Reading::missing(Quality::Sensor))]);
+        assert_eq!(bench.judge.state(0).map(|s| s.0), Some(InstrumentState::Unknown), "refused by the device");
+    }
+
+    #[test]
+    fn a_change_of_a_slower_word_is_told_of_what_stands_and_its_return_frees_nothing() {
+        let mut bench = Bench::new([0, 1, 0]);
+        bench.read(1, &[(1, 0.0)]);
+        bench.read(1, &[(0, 2.0)]);
+        assert_eq!(bench.gas(), (Some(2.0), Quality::Good), "a word of another class is not waited for");
+        let told = bench.read(5, &[(1, 1.0)]);
+        assert!(told.iter().any(|j| !j.fresh && j.at == Mono::from_secs(5) && j.readings[0].0 == 0), "{told:?}");
+        assert_eq!(bench.gas(), (None, Quality::Calibration));
+        bench.read(9, &[(1, 0.0)]);
+        assert_eq!(bench.gas(), (None, Quality::Calibration), "read when it was test gas");
+        bench.read(10, &[(0, 2.0)]);
+        assert_eq!(bench.gas(), (Some(2.0), Quality::Good));
+    }
+
+    #[test]
+    fn a_silent_word_is_no_state() {
+        let mut bench = Bench::new([0, 1, 0]);
+        bench.read(1, &[(1, 0.0)]);
+        bench.read(1, &[(0, 2.0)]);
+        let standing = bench.standing.clone();
+        let silent = BTreeSet::from([WORD]);
+        let told = bench.judge.silent(&silent, Mono::from_secs(60), |o| standing.get(&o).copied());
+        bench.keep(told);
+        assert_eq!(bench.gas(), (Some(2.0), Quality::Suspect));
+    }
+
+    #[test]
+    fn a_code_without_a_name_is_counted_and_neither_believed_nor_hidden() {
+        let mut bench = Bench::new([0; 3]);
+        bench.read(1, &[(0, 2.0), (1, 77.0)]);
+        bench.read(2, &[(0, 2.0), (1, 0.0)]);
+        assert_eq!((bench.judge.take_strange(), bench.judge.take_strange()), (1, 0));
+    }
+
+    #[test]
+    fn time_under_test_gas_is_no_flat_line() {
+        let frozen = Frozen { after: Duration::from_secs(100), except: None };
+        let mut bench =
+            Bench { judge: Judge::new(&spec(Some(frozen)), &[0; 3]).unwrap(), standing: BTreeMap::new() };
+        bench.read(0, &[(0, 2.0), (1, 0.0)]);
+        bench.read(90, &[(0, 2.0), (1, 1.0)]);
+        bench.read(190, &[(0, 2.0), (1, 0.0)]);
+        assert_eq!(bench.gas().1, Quality::Good);
+        bench.read(290, &[(0, 2.0), (1, 0.0)]);
+        assert_eq!(bench.gas().1, Quality::Suspect);
+    }
+
+    #[test]
+    fn the_past_is_suspect_where_a_word_would_have_been_needed() {
+        let bench = Bench::new([0; 3]);
+        let gas = Reading::good(Value::Number(50.0));
+        assert_eq!(bench.judge.past(0, gas).quality, Quality::Suspect);
+        assert_eq!(bench.judge.past(2, gas), gas);
+    }
+
+    proptest! {
+        /// Whatever the order of requests: gas told as good was read between two words that both said monitoring.
+        #[test]
+        fn a_measurement_stands_between_two_words_of_monitoring(
+            story in prop::collection::vec((0_u8..4, 0_u8..3), 1..60),
+        ) {
+            let mut bench = Bench::new([0; 3]);
+            let (mut under, mut last_word, mut secs) = (None, None, 0);
+            for (what, word) in story {
+                secs += 1;
+                let told = match what {
+                    0 => { under = Some(last_word); bench.read(secs, &[(0, 50.0)]) }
+                    1 => {
+                        let told = bench.read(secs, &[(1, f64::from(word))]);
+                        last_word = Some(word);
+                        told
+                    }
+                    2 => { last_word = Some(word); under = Some(Some(word)); bench.read(secs, &[(0, 50.0), (1, f64::from(word))]) }
+                    _ => bench.end(),
+                };
+                let good = told.iter().flat_map(|j| &j.readings).any(|(o, r)| *o == 0 && r.quality == Quality::Good);
+                if good {
+                    prop_assert_eq!(last_word, Some(0), "the word now says monitoring");
+                    prop_assert!(matches!(under, Some(None | Some(0))), "and so did the one before, if there was one");
+                }
+            }
+        }
+    }
+}
