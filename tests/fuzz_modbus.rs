@@ -19,7 +19,7 @@ use parkgate::field::modbus::class::Ask;
 use parkgate::field::modbus::plan::items;
 use parkgate::field::modbus::request::Request;
 use parkgate::field::modbus::session::{Call, Fault, ModbusLink};
-use parkgate::field::settings::{Encoding, Endpoint, Point, Table, WordOrder};
+use parkgate::field::settings::{Encoding, Endpoint, Point, Signal, Table, WordOrder};
 use proptest::prelude::*;
 
 const UNIT: u8 = 1;
@@ -125,6 +125,7 @@ fn readings_hold(ask: Ask, answer: &Answer) {
             offset,
             decimals,
             range,
+            signal: Signal::Value,
         };
         let points: Vec<Point> = starts.map(point).collect();
         let items = items(&points, 0);

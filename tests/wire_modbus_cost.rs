@@ -14,7 +14,7 @@ use nix::time::{ClockId, clock_gettime};
 use parkgate::clock::Clock;
 use parkgate::domain::field_event::FieldEvent;
 use parkgate::domain::id::{DeviceId, DeviceSlot};
-use parkgate::field::settings::{Device, Encoding, Endpoint, Link, Point, PollClass, Table, WordOrder};
+use parkgate::field::settings::{Device, Encoding, Endpoint, Link, Point, PollClass, Signal, Table, WordOrder};
 use parkgate::field::tap::Taps;
 use parkgate::field::{Joints, run_link};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -68,7 +68,18 @@ fn device(n: usize, port: u16, registers: u16) -> Device {
     let (order, scale, offset, decimals, range) = (WordOrder::Abcd, 0.1, 0.0, Some(1), Some((0.0, 6000.0)));
     let encoding = Encoding::U16;
     let table = Table::Holding;
-    let point = |address| Point { class: 0, table, address, encoding, order, scale, offset, decimals, range };
+    let point = |address| Point {
+        class: 0,
+        table,
+        address,
+        encoding,
+        order,
+        scale,
+        offset,
+        decimals,
+        range,
+        signal: Signal::Value,
+    };
     Device {
         id: DeviceId::new(format!("plc-{n}")),
         endpoint: Endpoint::tcp("127.0.0.1", port),

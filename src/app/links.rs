@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use crate::domain::registry::Registry;
     use crate::domain::registry::testing::registry_with;
-    use crate::field::settings::{Device, Encoding, Point, PollClass, Table, WordOrder};
+    use crate::field::settings::{Device, Encoding, Point, PollClass, Signal, Table, WordOrder};
 
     /// Device `n` of two points, on a port where nobody listens.
     fn device(n: usize, port: u16) -> Arc<Device> {
@@ -157,6 +157,7 @@ mod tests {
             offset: 0.0,
             decimals: None,
             range: None,
+            signal: Signal::Value,
         };
         Arc::new(Device {
             id: DeviceId::new(format!("d{n}")),

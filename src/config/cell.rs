@@ -15,6 +15,9 @@ const TWO_63: f64 = 9.223_372_036_854_776e18;
 /// Decimals kept of a scaled float beyond those of its scale; a single has 7 digits.
 const FLOAT_DECIMALS: u8 = 3;
 
+/// What a current sent as a float is worth, in mA.
+const MICROAMP: f64 = 0.001;
+
 const TABLES: [(Table, &[&str]); 4] = [
     (Table::Coil, &["coil", "线圈"]),
     (Table::Discrete, &["discrete", "离散输入", "离散量输入"]),
@@ -202,6 +205,15 @@ pub(super) fn decimals(encoding: Encoding, scale: f64, offset: f64) -> Option<u8
     }
 }
 
+/// Decimals of a value behind a current loop: those that tell two neighbouring raw numbers apart, at most 6.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=6")]
+pub(super) fn loop_decimals(encoding: Encoding, scale: f64, (low, high): (f64, f64)) -> u8 {
+    let is_float = matches!(encoding, Encoding::F32 | Encoding::F64);
+    let milliamps = if is_float { MICROAMP } else { scale.abs() };
+    let step = milliamps / 16.0 * (high - low);
+    (-step.log10()).ceil().clamp(0.0, f64::from(MAX_DECIMALS)) as u8
+}
+
 fn decimals_of(number: f64) -> u8 {
     let text = number.to_string(); // the shortest form that reads back the same: 0.1, never 0.1000000001
     let count = text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
@@ -266,6 +278,15 @@ mod tests {
         ] {
             assert_eq!(decimals(encoding, scale, offset), want, "{encoding:?} {scale} {offset}");
         }
+    }
+
+    #[test]
+    fn decimals_behind_a_loop_tell_two_counts_apart() {
+        let lel = (0.0, 100.0);
+        assert_eq!(loop_decimals(Encoding::U16, 0.001, lel), 3);
+        assert_eq!(loop_decimals(Encoding::U16, 16.0 / 27_648.0, lel), 3);
+        assert_eq!(loop_decimals(Encoding::U16, 0.1, (0.0, 4000.0)), 0);
+        assert_eq!(loop_decimals(Encoding::F32, 1.0, (0.0, 1.0)), 5);
     }
 
     #[test]

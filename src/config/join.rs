@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::devices::{DeviceRow, DevicesFile};
+use super::instrument;
 use super::points::{Known, KnownDevice, PointRow};
 use super::problem::{Findings, Wrong, say};
 use super::profiles::Became;
@@ -60,7 +61,7 @@ pub(super) fn join(
     let joined = devices.into_iter().enumerate().map(|(index, row)| {
         let points = by_device.remove(&index).unwrap_or_default();
         check(&row, &points, out);
-        one(row, points, &classes)
+        one(row, points, &classes, out)
     });
     let (sources, specs): (Vec<Source>, Vec<Arc<DeviceSpec>>) = joined.unzip();
     buses.check_plans(&sources, out);
@@ -89,13 +90,20 @@ fn check(row: &DeviceRow, points: &[PointRow], out: &mut Findings) {
     }
 }
 
-fn one(row: DeviceRow, points: Vec<PointRow>, classes: &BTreeMap<String, Duration>) -> (Source, Arc<DeviceSpec>) {
+fn one(
+    row: DeviceRow,
+    points: Vec<PointRow>,
+    classes: &BTreeMap<String, Duration>,
+    out: &mut Findings,
+) -> (Source, Arc<DeviceSpec>) {
     let used = used(&points, classes);
     let class_of = |name: &str| used.iter().position(|c| c.name == name).and_then(|i| u8::try_from(i).ok());
     let mut device = row.device;
     let mut spec = DeviceSpec { id: device.id.clone(), name: row.name, points: Vec::with_capacity(points.len()) };
-    for PointRow { class, mut point, spec: point_spec, .. } in points {
+    let instruments = instrument::resolve(&points, out);
+    for (PointRow { class, mut point, spec: mut point_spec, .. }, instrument) in points.into_iter().zip(instruments) {
         point.class = class_of(&class).unwrap_or_default();
+        point_spec.instrument = instrument;
         device.points.push(point);
         spec.points.push(point_spec);
     }

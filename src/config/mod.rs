@@ -40,6 +40,7 @@ mod devices;
 pub mod disk;
 mod folder;
 mod gateway;
+mod instrument;
 mod join;
 mod outputs_file;
 mod points;

@@ -6,13 +6,14 @@ use std::time::Duration;
 use super::address::{Counting, Located, Notation, locate, table_word};
 use super::cell;
 use super::devices::MIN_INTERVAL;
+use super::instrument;
 use super::problem::{Findings, Words, Wrong, say};
 use super::sheet::{Column, Made, Row, Sheet, TableRow};
 use super::text::{narrow, suggest};
 use super::value::{clip, code, duration_in, label, show_duration};
 use crate::domain::id::{PointUid, Tag};
 use crate::domain::registry::{Commissioning, Deadband, PlatformCodes, PointSpec};
-use crate::field::settings::{Encoding, Point, Table, WordOrder};
+use crate::field::settings::{Encoding, Point, Signal, Table, WordOrder};
 
 /// Longest silence where the table does not say; the interval when that is longer.
 const MAX_SILENCE: Duration = Duration::from_secs(60);
@@ -49,8 +50,10 @@ pub(super) struct PointRow {
     pub(super) class: String,
     /// For the reader; the class index still 0.
     pub(super) point: Point,
-    /// For the registry.
+    /// For the registry; how it is judged is still to come.
     pub(super) spec: PointSpec,
+    /// How it is judged, its state word by uid.
+    pub(super) instrument: instrument::Asked,
 }
 
 /// Reads all rows: first those made from profiles, in the order of their devices, then those of the table.
@@ -137,13 +140,21 @@ fn point<'r>(row: Row<'r>, known: &Known, seen: &mut Seen<'r>, out: &mut Finding
     let class = row.or(Column::Class, "normal".to_owned(), |cell| Ok(cell.to_owned()), out);
     let interval = class.as_deref().and_then(|class| interval(row, class, known, out));
     let silence = silence(row, interval, out);
+    let encoding = place.as_ref().map(|p| p.encoding);
+    let range = meaning.as_ref().and_then(|m| m.range);
+    let signal = instrument::signal(row, encoding, meaning.as_ref().map(|m| m.range), out);
+    let instrument = instrument::read(row, encoding, range, out);
     let commissioning = row.or(Column::Commissioning, Commissioning::default(), cell::commissioning, out);
     let platform = platform(row, out);
     if let (Some(place), Some(device)) = (&place, device) {
         seen.check_register(row, device.index, place, out);
     }
     let (place, meaning) = (place?, meaning?);
-    let decimals = cell::decimals(place.encoding, meaning.scale, meaning.offset);
+    let signal = signal?;
+    let decimals = match (signal, meaning.range) {
+        (Signal::Loop, Some(range)) => Some(cell::loop_decimals(place.encoding, meaning.scale, range)),
+        _ => cell::decimals(place.encoding, meaning.scale, meaning.offset),
+    };
     let spec = PointSpec {
         uid: PointUid::new(uid?),
         tag: Tag::new(tag?),
@@ -156,11 +167,12 @@ fn point<'r>(row: Row<'r>, known: &Known, seen: &mut Seen<'r>, out: &mut Finding
         interval: interval?,
         platform: platform?,
         commissioning: commissioning?,
+        instrument: None,
     };
     let Place { table, address, encoding, order } = place;
     let Meaning { scale, offset, range, .. } = meaning;
-    let point = Point { class: 0, table, address, encoding, order, scale, offset, decimals, range };
-    Some(PointRow { device: device?.index, class: class?, point, spec })
+    let point = Point { class: 0, table, address, encoding, order, scale, offset, decimals, range, signal };
+    Some(PointRow { device: device?.index, class: class?, point, spec, instrument: instrument? })
 }
 
 fn tag(cell: &str) -> Result<String, Wrong> {
@@ -281,7 +293,9 @@ fn meaning(row: Row<'_>, encoding: Option<Encoding>, out: &mut Findings) -> Opti
     match encoding {
         Some(encoding) if cell::is_bit(encoding) => bit_meaning(row, meaning, out),
         Some(encoding) => {
-            check_expressible(row, encoding, &meaning, out);
+            if row.text(Column::Signal).is_none() {
+                check_expressible(row, encoding, &meaning, out);
+            }
             check_deadband(row, &meaning, out);
             Some(meaning)
         }
@@ -486,7 +500,7 @@ impl Row<'_> {
     }
 
     /// Reads a cell that may be empty. `None` when it is wrong.
-    fn or<T>(
+    pub(super) fn or<T>(
         self,
         column: Column,
         default: T,

@@ -23,7 +23,7 @@
 //! ```
 //!
 //! A point has the columns of the point table under their English names, `range = [low, high]`, its `id` and the end of
-//! its tag. On device `gas-1` with `tags = "GD-7"` the point `gas1` becomes a row: uid `gas-1.gas1` for ever, tag
+//! its tag; its `state_of` names a point of the same profile by id. On device `gas-1` with `tags = "GD-7"` the point `gas1` becomes a row: uid `gas-1.gas1` for ever, tag
 //! `GD-701`. These rows are read by the code that reads the point table ([`super::points`]); rows of the table with such
 //! a uid change single cells.
 
@@ -43,10 +43,17 @@ use super::value::{Choice, Label, Pair, Scalar, Whole};
 use crate::field::settings::Table;
 
 /// The shipped profiles: name, text.
-const SHIPPED: [(&str, &str); 3] = [
+const SHIPPED: [(&str, &str); 10] = [
+    ("analog-4-20", include_str!("../../config/profiles/analog-4-20.toml")),
+    ("fire-panel", include_str!("../../config/profiles/fire-panel.toml")),
     ("gas-controller", include_str!("../../config/profiles/gas-controller.toml")),
+    ("gas-detector-midas", include_str!("../../config/profiles/gas-detector-midas.toml")),
+    ("tailings-logger", include_str!("../../config/profiles/tailings-logger.toml")),
     ("tank-gauge", include_str!("../../config/profiles/tank-gauge.toml")),
     ("transfer-switch", include_str!("../../config/profiles/transfer-switch.toml")),
+    ("water-quality", include_str!("../../config/profiles/water-quality.toml")),
+    ("weather-station", include_str!("../../config/profiles/weather-station.toml")),
+    ("weighbridge", include_str!("../../config/profiles/weighbridge.toml")),
 ];
 
 /// The folder below the configuration folder.
@@ -59,7 +66,7 @@ const MAX_FILES: usize = 200;
 const MAX_CHANNELS: i64 = 256;
 
 /// Keys of a point that are cells of the point table, beside `id`, `tag`, `address` and `range`.
-const KEYS: [(&str, Column); 15] = [
+const KEYS: [(&str, Column); 20] = [
     ("name", Column::Name),
     ("table", Column::Table),
     ("encoding", Column::Encoding),
@@ -75,6 +82,11 @@ const KEYS: [(&str, Column); 15] = [
     ("platform_code", Column::PlatformCode),
     ("equipment", Column::Equipment),
     ("kind", Column::Kind),
+    ("signal", Column::Signal),
+    ("state_of", Column::StateOf),
+    ("states", Column::States),
+    ("frozen", Column::Frozen),
+    ("below", Column::Below),
 ];
 
 /// A file before it is parsed.
@@ -377,6 +389,9 @@ impl Use {
             cells.insert(Column::Tag, (format!("{prefix}{}", point.tag), Rc::clone(&tag_spot)));
             cells.extend(self.all.clone());
             cells.extend(self.set.get(&point.id).cloned().unwrap_or_default());
+            if let Some((word, _)) = cells.get_mut(&Column::StateOf) {
+                *word = format!("{device}.{word}");
+            }
             Made { origin: Rc::clone(&point.origin), device: Rc::clone(&self.spot), cells }
         });
         made.collect()
@@ -389,6 +404,16 @@ impl Use {
     /// Returns what the device became, for people.
     pub(super) fn became(&self, device: &str) -> Became {
         let points: Vec<_> = self.template.points.iter().filter(|p| self.has(p)).collect();
+        let text = |point: &Templated, column| {
+            let own = self.set.get(&point.id).and_then(|cells| cells.get(&column));
+            own.or_else(|| point.cells.get(&column)).map(|(text, _)| text.clone())
+        };
+        let governed = |word: &str| points.iter().filter(|p| text(p, Column::StateOf).as_deref() == Some(word)).count();
+        let mut states: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+        for (word, map) in points.iter().filter_map(|p| Some((&p.id, text(p, Column::States)?))) {
+            let entry = states.entry(map).or_default();
+            *entry = (entry.0 + 1, entry.1 + governed(word));
+        }
         Became {
             device: device.to_owned(),
             profile: self.template.id.clone(),
@@ -396,6 +421,7 @@ impl Use {
             line: self.template.line.clone(),
             points: points.len(),
             sourced: points.iter().filter(|p| p.sourced).count(),
+            states: states.into_iter().map(|(map, (words, governed))| (map, words, governed)).collect(),
         }
     }
 }
@@ -444,6 +470,8 @@ pub struct Became {
     pub points: usize,
     /// Of these, from a sourced text; the others are to be checked against the manual.
     pub sourced: usize,
+    /// State maps as written, how many words have each, and how many points these govern.
+    pub states: Vec<(String, usize, usize)>,
 }
 
 impl std::fmt::Display for Became {
@@ -464,6 +492,9 @@ impl std::fmt::Display for Became {
         )?;
         if let Some(line) = &self.line {
             write!(f, "; serial {line}")?;
+        }
+        for (map, words, governed) in &self.states {
+            write!(f, "\n    {words} 个状态字管 {governed} 个测点 | {words} state words for {governed} points: {map}")?;
         }
         Ok(())
     }

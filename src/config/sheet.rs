@@ -44,9 +44,14 @@ pub(super) enum Column {
     Equipment,
     Kind,
     Commissioning,
+    Signal,
+    StateOf,
+    States,
+    Frozen,
+    Below,
 }
 
-const COLUMNS: usize = 22;
+const COLUMNS: usize = 27;
 
 /// Column, English name, Chinese name; the first [`REQUIRED`] must be there.
 const NAMES: [(Column, &str, &str); COLUMNS] = [
@@ -72,6 +77,11 @@ const NAMES: [(Column, &str, &str); COLUMNS] = [
     (Column::Equipment, "equipment", "设备设施"),
     (Column::Kind, "kind", "测点类型"),
     (Column::Commissioning, "commissioning", "投用状态"),
+    (Column::Signal, "signal", "信号"),
+    (Column::StateOf, "state_of", "状态点"),
+    (Column::States, "states", "状态定义"),
+    (Column::Frozen, "frozen", "冻结时限"),
+    (Column::Below, "below", "低于下限"),
 ];
 
 const REQUIRED: usize = 7;

@@ -287,7 +287,7 @@ impl Engine {
     }
 
     fn handle_sample(&mut self, sample: &Sample, now: Now) {
-        let Some((index, device, spec)) = find(&self.by_slot, &mut self.devices, &self.registry, sample.slot) else {
+        let Some((index, device, _)) = find(&self.by_slot, &mut self.devices, &self.registry, sample.slot) else {
             self.totals.stale_events += 1;
             return;
         };
@@ -322,7 +322,9 @@ impl Engine {
 
     /// Lets readings stand: they are counted, and reported if they are worth it.
     fn stand(&mut self, index: usize, readings: &[(u16, Reading)], time: Mono, origin: Origin, now: Now) {
-        let (Some(device), Some(spec)) = (self.devices.get_mut(index), self.registry.devices.get(index)) else { return };
+        let (Some(device), Some(spec)) = (self.devices.get_mut(index), self.registry.devices.get(index)) else {
+            return;
+        };
         let mut cells = Vec::with_capacity(readings.len());
         for (ordinal, reading) in readings {
             let at = usize::from(*ordinal);
@@ -345,7 +347,9 @@ impl Engine {
 
     /// Lets what stands be understood anew, without having been read again.
     fn restate(&mut self, index: usize, readings: &[(u16, Reading)], time: Mono, now: Now) {
-        let (Some(device), Some(spec)) = (self.devices.get_mut(index), self.registry.devices.get(index)) else { return };
+        let (Some(device), Some(spec)) = (self.devices.get_mut(index), self.registry.devices.get(index)) else {
+            return;
+        };
         let mut cells = Vec::new();
         for (ordinal, reading) in readings {
             let at = usize::from(*ordinal);
@@ -785,10 +789,13 @@ mod tests {
         let records = drain(&mut engine);
         let told: Vec<_> = samples_of(&records).iter().map(|s| s.cells.clone()).collect();
         let number = |v| Reading::good(Value::Number(v));
-        assert_eq!(told, [
-            vec![(0, number(2.0)), (1, number(0.0))],
-            vec![(0, Reading::missing(Quality::Calibration)), (1, number(1.0))],
-        ]);
+        assert_eq!(
+            told,
+            [
+                vec![(0, number(2.0)), (1, number(0.0))],
+                vec![(0, Reading::missing(Quality::Calibration)), (1, number(1.0))],
+            ]
+        );
         let view = engine.snapshot(at(3)).devices[0].points[0];
         assert_eq!(view.state, Some((InstrumentState::Calibration, Mono::from_secs(2))));
     }

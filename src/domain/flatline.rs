@@ -46,10 +46,8 @@ impl Flatline {
         self.low = below.map(|_| self.low.map_or(Duration::ZERO, |low| low + passed));
         let stays_low = below.zip(self.low).is_some_and(|(below, low)| low >= below.stays);
         let doubted = stays_low || self.is_frozen(value);
-        match reading.quality {
-            Quality::Good | Quality::UnderRange if doubted => Reading { quality: Quality::Suspect, ..reading },
-            _ => reading,
-        }
+        let may_be_doubted = matches!(reading.quality, Quality::Good | Quality::UnderRange);
+        if doubted && may_be_doubted { Reading { quality: Quality::Suspect, ..reading } } else { reading }
     }
 
     /// Notes that for a time nothing is measured: it does not count.
@@ -63,7 +61,6 @@ impl Flatline {
         (self.last, self.seen, self.still, self.low) = (*last, *seen, *still, *low);
     }
 
-    #[expect(clippy::float_cmp, reason = "the very value that the point table names")]
     fn is_frozen(&self, value: Value) -> bool {
         self.frozen.is_some_and(|frozen| self.still >= frozen.after && frozen.except != Some(value.as_f64()))
     }

@@ -215,6 +215,9 @@ impl fmt::Display for StateMap {
     }
 }
 
+/// Whole numbers beyond it are not exact in a double.
+const TWO_53: f64 = 9_007_199_254_740_992.0;
+
 /// The word as a whole number; `None` when it is none.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be whole and in range")]
 fn whole(value: Value) -> Option<u64> {
@@ -224,7 +227,7 @@ fn whole(value: Value) -> Option<u64> {
         Value::Integer(n) => u64::try_from(n).ok(),
         Value::Number(_) | Value::Single(_) => {
             let n = value.as_f64();
-            (n >= 0.0 && n < 9_007_199_254_740_992.0 && n.fract() == 0.0).then_some(n as u64)
+            ((0.0..TWO_53).contains(&n) && n.fract() == 0.0).then_some(n as u64)
         }
     }
 }
@@ -305,14 +308,10 @@ mod tests {
     #[test]
     fn a_word_of_bits_is_monitoring_when_none_is_set_and_unknown_when_a_strange_one_is() {
         let map = map("bit0=fault; bit2=calibration; bit8=monitoring");
-        assert_eq!([0, 1, 4, 5, 0x100, 2].map(|raw| of(&map, raw)), [
-            Monitoring,
-            Fault,
-            Calibration,
-            Fault,
-            Monitoring,
-            Unknown
-        ]);
+        assert_eq!(
+            [0, 1, 4, 5, 0x100, 2].map(|raw| of(&map, raw)),
+            [Monitoring, Fault, Calibration, Fault, Monitoring, Unknown]
+        );
     }
 
     #[test]
@@ -325,7 +324,10 @@ mod tests {
         assert!(wrong("mask=15; 0=monitoring; bit3=fault").contains("bit 3"));
         assert!(wrong("1=fault").contains("monitoring"));
         assert!(wrong("bit16=fault").contains("bit16"));
-        assert!(StateMap::parse("").is_err() && StateMap::parse("mask=15").is_ok(), "any code under the mask is strange");
+        assert!(
+            StateMap::parse("").is_err() && StateMap::parse("mask=15").is_ok(),
+            "any code under the mask is strange"
+        );
     }
 
     #[test]

@@ -74,10 +74,8 @@ impl Judge {
         let index = |word: u16| words.iter().position(|w| w.ordinal == word);
         let governed = instruments().filter_map(|(o, i)| Some((o, index(i.state_of?)?))).collect();
         let watched = |i: &super::instrument::Instrument| i.frozen.is_some() || i.below.is_some();
-        let flatlines: BTreeMap<u16, Flatline> = instruments()
-            .filter(|(_, i)| watched(i))
-            .map(|(o, i)| (o, Flatline::new(i.frozen, i.below)))
-            .collect();
+        let flatlines: BTreeMap<u16, Flatline> =
+            instruments().filter(|(_, i)| watched(i)).map(|(o, i)| (o, Flatline::new(i.frozen, i.below))).collect();
         if words.is_empty() && flatlines.is_empty() {
             return None;
         }
@@ -145,7 +143,12 @@ impl Judge {
     }
 
     /// Notes that nothing was heard of these points for too long; returns what that makes of others.
-    pub fn silent(&mut self, points: &BTreeSet<u16>, at: Mono, standing: impl Fn(u16) -> Option<Reading>) -> Vec<Judged> {
+    pub fn silent(
+        &mut self,
+        points: &BTreeSet<u16>,
+        at: Mono,
+        standing: impl Fn(u16) -> Option<Reading>,
+    ) -> Vec<Judged> {
         let mut lost = Vec::new();
         for (index, word) in self.words.iter_mut().enumerate() {
             if points.contains(&word.ordinal) && word.state.take().is_some() {
@@ -286,7 +289,8 @@ mod tests {
     fn spec(frozen: Option<Frozen>) -> DeviceSpec {
         let mut spec = (*registry_with(1, 3, |_| None).devices[0]).clone();
         let states = StateMap::parse("0=monitoring; 1=calibration; 2=fault").unwrap();
-        spec.points[0].instrument = Some(Arc::new(Instrument { state_of: Some(WORD), frozen, ..Instrument::default() }));
+        spec.points[0].instrument =
+            Some(Arc::new(Instrument { state_of: Some(WORD), frozen, ..Instrument::default() }));
         spec.points[1].instrument = Some(Arc::new(Instrument { states: Some(states), ..Instrument::default() }));
         spec
     }
@@ -422,8 +426,7 @@ mod tests {
     #[test]
     fn time_under_test_gas_is_no_flat_line() {
         let frozen = Frozen { after: Duration::from_secs(100), except: None };
-        let mut bench =
-            Bench { judge: Judge::new(&spec(Some(frozen)), &[0; 3]).unwrap(), standing: BTreeMap::new() };
+        let mut bench = Bench { judge: Judge::new(&spec(Some(frozen)), &[0; 3]).unwrap(), standing: BTreeMap::new() };
         bench.read(0, &[(0, 2.0), (1, 0.0)]);
         bench.read(90, &[(0, 2.0), (1, 1.0)]);
         bench.read(190, &[(0, 2.0), (1, 0.0)]);

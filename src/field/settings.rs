@@ -149,8 +149,20 @@ pub struct Point {
     pub offset: f64,
     /// Decimals the scaled value is rounded to; `None` leaves floats as they are.
     pub decimals: Option<u8>,
-    /// Range in the point's unit; beyond it the quality is over or under range.
+    /// Range in the point's unit; beyond it the quality is over or under range. Of a current loop, what 4 and 20 mA mean.
     pub range: Option<(f64, f64)>,
+    /// What the scaled number is.
+    pub signal: Signal,
+}
+
+/// What the number behind a point is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// The value itself.
+    #[default]
+    Value,
+    /// The current of a 4–20 mA loop in mA, with the fault limits of NAMUR NE 43 (`domain.md` rule 88).
+    Loop,
 }
 
 /// The four Modbus tables, by the function code that reads them.

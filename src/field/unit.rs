@@ -194,7 +194,7 @@ pub fn first<T>(a: (T, Ready), b: (T, Ready), now: Mono) -> (T, Ready) {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use super::super::settings::{Encoding, Endpoint, Point, PollClass, Table, WordOrder};
+    use super::super::settings::{Encoding, Endpoint, Point, PollClass, Signal, Table, WordOrder};
     use super::*;
     use crate::domain::field_event::Poll;
     use crate::domain::id::DeviceId;
@@ -205,7 +205,7 @@ mod tests {
 
     fn point(class: u8, table: Table, address: u16, encoding: Encoding) -> Point {
         let (order, scale, offset, decimals, range) = (WordOrder::Abcd, 1.0, 0.0, None, None);
-        Point { class, table, address, encoding, order, scale, offset, decimals, range }
+        Point { class, table, address, encoding, order, scale, offset, decimals, range, signal: Signal::Value }
     }
 
     fn holding(addresses: impl IntoIterator<Item = u16>) -> Vec<Point> {

@@ -513,6 +513,7 @@ mod tests {
             interval: Duration::from_secs(1),
             platform: PlatformCodes::default(),
             commissioning: Commissioning::InService,
+            instrument: None,
         }
     }
 

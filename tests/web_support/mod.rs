@@ -158,6 +158,7 @@ fn point(d: usize, (tag, name, unit, decimals, low, high): &PointFacts) -> Point
             ..PlatformCodes::default()
         },
         commissioning: Commissioning::InService,
+        instrument: None,
     }
 }
 
@@ -204,6 +205,7 @@ impl Park for FakePark {
             records: [0, 0, 42, 7, 1, 1_120_004],
             polls_due: 2_386_800,
             polls_skipped: 31,
+            states_unknown: 0,
             stale_events: 0,
             worst_late: Duration::from_millis(44),
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parkgate::clock::Clock;
 use parkgate::domain::field_event::FieldEvent;
 use parkgate::domain::id::{DeviceId, DeviceSlot};
-use parkgate::field::settings::{Device, Encoding, Endpoint, Link, Point, PollClass, Table, WordOrder};
+use parkgate::field::settings::{Device, Encoding, Endpoint, Link, Point, PollClass, Signal, Table, WordOrder};
 use parkgate::field::tap::Taps;
 use parkgate::field::{Joints, run_link};
 use tokio::sync::{mpsc, watch};
@@ -19,7 +19,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) fn point(table: Table, address: u16, encoding: Encoding) -> Point {
     let (order, scale, offset, decimals, range) = (WordOrder::Abcd, 1.0, 0.0, None, None);
-    Point { class: 0, table, address, encoding, order, scale, offset, decimals, range }
+    Point { class: 0, table, address, encoding, order, scale, offset, decimals, range, signal: Signal::Value }
 }
 
 /// A device on loopback, polled every 100 ms, that gets 300 ms for an answer.

@@ -253,6 +253,7 @@ pub(crate) fn registry(points: usize) -> Arc<Registry> {
         interval: Duration::from_secs(1),
         platform: PlatformCodes::default(),
         commissioning: Commissioning::InService,
+        instrument: None,
     };
     let device =
         DeviceSpec { id: DeviceId::new("plc-tank-1"), name: "罐区".into(), points: (0..points).map(point).collect() };

@@ -27,7 +27,7 @@ pub struct Decoder {
 impl Decoder {
     /// Returns the decoder of a point.
     pub fn new(point: &Point) -> Self {
-        let scaling = Scaling::new(point.scale, point.offset, point.decimals, point.range);
+        let scaling = Scaling::new(point.scale, point.offset, point.decimals, point.range).of(point.signal);
         Self { encoding: point.encoding, order: point.order, scaling }
     }
 
@@ -104,7 +104,7 @@ fn low_32(raw: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::settings::Table;
+    use super::super::super::settings::{Signal, Table};
     use super::*;
     use proptest::prelude::*;
 
@@ -119,6 +119,7 @@ mod tests {
             offset: 0.0,
             decimals: None,
             range: None,
+            signal: Signal::Value,
         }
     }
 
@@ -162,6 +163,15 @@ mod tests {
         assert_eq!(read(&point(Encoding::IntTenths), &[0x1409]), Reading::good(Value::Number(20.9)));
         let by_scale = Point { scale: 0.1, decimals: Some(1), ..point(Encoding::U16) };
         assert_eq!(read(&by_scale, &[209]), Reading::good(Value::Number(20.9)), "the same maker's other register");
+    }
+
+    #[test]
+    fn a_loop_behind_a_register_has_its_faults() {
+        let range = Some((0.0, 100.0));
+        let micro_amps = Point { scale: 0.001, decimals: Some(2), range, signal: Signal::Loop, ..point(Encoding::U16) };
+        assert_eq!(read(&micro_amps, &[12_000]), Reading::good(Value::Number(50.0)));
+        assert_eq!(read(&micro_amps, &[3_500]), Reading::missing(Quality::Sensor));
+        assert_eq!(read(&micro_amps, &[21_500]), Reading::missing(Quality::Sensor));
     }
 
     #[test]

@@ -156,7 +156,7 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::settings::{Encoding, WordOrder};
+    use super::super::super::settings::{Encoding, Signal, WordOrder};
     use super::*;
     use proptest::prelude::*;
 
@@ -171,6 +171,7 @@ mod tests {
             offset: 0.0,
             decimals: None,
             range: None,
+            signal: Signal::Value,
         }
     }
 

@@ -24,6 +24,7 @@ pub(crate) fn point_spec(tag: &str) -> PointSpec {
         interval: Duration::from_secs(1),
         platform: PlatformCodes::default(),
         commissioning: Commissioning::InService,
+        instrument: None,
     }
 }
 
