@@ -14,11 +14,13 @@
 //! - No record spans registry revisions: what was counted under the old one is recorded before the new one begins.
 //! - A step of the wall clock, or a change of its trust, is a record of its own; stamps before it are never rewritten.
 
+mod device;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::coverage::{ClassAccount, Counts};
+use self::device::Device;
 use super::field_event::{FieldEvent, GapNotice, LinkChange, LinkState, Origin, Poll, Sample};
 use super::id::DeviceSlot;
 use super::judge::{Judge, Judged};
@@ -26,8 +28,7 @@ use super::output::{LoopTest, OutputWrite};
 use super::reading::{Quality, Reading};
 use super::record::{Basis, Body, Boot, ClockChange, Coverage, Mode, Record, Samples, SourceGap, Stamp, Stream};
 use super::registry::{Commissioning, DeviceSpec, Registry};
-use super::report::Reporter;
-use super::snapshot::{ClassView, DeviceView, PointView, Snapshot, Totals};
+use super::snapshot::{Snapshot, Totals};
 use super::time::{Mono, Now, Timestamp};
 
 /// How often each device's coverage is recorded: half of the 60 s that the feed promises, so that a late tick keeps it.
@@ -36,12 +37,6 @@ pub const COVERAGE_EVERY: Duration = Duration::from_secs(30);
 pub const TICK: Duration = Duration::from_secs(1);
 /// A difference between wall and monotonic progress within one tick that is a step: NTP slews 0.5 ms in that time.
 pub const CLOCK_STEP_MS: i64 = 500;
-/// Intervals without any word of a class before its points are stale; at least [`STALE_AT_LEAST`].
-const STALE_INTERVALS: u32 = 3;
-/// Points polled more rarely than this are repeated at a refresh instead of waited for.
-const SLOW_ABOVE: Duration = Duration::from_secs(10);
-/// See [`STALE_INTERVALS`]: longer than the longest sensible request timeout.
-const STALE_AT_LEAST: Duration = Duration::from_secs(15);
 
 /// What the engine works on: a registry revision and how its devices are polled.
 #[derive(Clone, Debug)]
@@ -77,35 +72,6 @@ pub struct Engine {
     totals: Totals,
     last_look: Now,
     next_tick: Mono,
-}
-
-#[derive(Debug)]
-struct Device {
-    slot: DeviceSlot,
-    link: LinkState,
-    link_since: Option<Mono>,
-    classes: Vec<Class>,
-    points: Vec<Point>,
-    judge: Option<Box<Judge>>,
-    coverage_from: Now,
-    coverage_due: Mono,
-    covered: Counts,
-}
-
-#[derive(Debug)]
-struct Class {
-    account: ClassAccount,
-    last_heard: Mono,
-    stale: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Point {
-    class: u8,
-    reading: Option<Reading>,
-    /// When a device last gave a reading.
-    at: Option<Mono>,
-    reporter: Reporter,
 }
 
 /// Whose time a record of readings has.
@@ -501,112 +467,6 @@ impl Engine {
             *count += 1;
         }
         self.outputs.push_back(Record { stream, stamp, body });
-    }
-}
-
-impl Device {
-    fn new(plan: &PlanDevice, now: Now) -> Self {
-        let class = |interval: &Duration| Class {
-            account: ClassAccount::new(*interval, now.mono),
-            last_heard: now.mono,
-            stale: false,
-        };
-        let point = |class: &u8| Point { class: *class, reading: None, at: None, reporter: Reporter::default() };
-        Self {
-            slot: plan.slot,
-            link: LinkState::Connecting,
-            link_since: None,
-            classes: plan.classes.iter().map(class).collect(),
-            points: plan.class_of.iter().map(point).collect(),
-            judge: None,
-            coverage_from: now,
-            coverage_due: now.mono + COVERAGE_EVERY,
-            covered: Counts::default(),
-        }
-    }
-
-    /// Takes over how its readings are judged; what was seen so far stays.
-    fn judge_by(&mut self, mut judge: Option<Box<Judge>>) {
-        if let (Some(new), Some(old)) = (&mut judge, &self.judge) {
-            new.carry(old);
-        }
-        self.judge = judge;
-    }
-
-    /// Makes the next reading of every point a report. Returns, by time, what stands of the points that would keep the
-    /// platform waiting: those polled rarely, and those that are stale.
-    fn forget_reports(&mut self, spec: &DeviceSpec, now: Mono) -> BTreeMap<Mono, Cells> {
-        let mut standing: BTreeMap<Mono, Cells> = BTreeMap::new();
-        for (ordinal, (point, meaning)) in self.points.iter_mut().zip(&spec.points).enumerate() {
-            point.reporter.forget();
-            let Some(class) = self.classes.get(usize::from(point.class)) else { continue };
-            let Some(reading) = point.reading.filter(|_| class.stale || class.account.interval() > SLOW_ABOVE) else {
-                continue;
-            };
-            let at = point.at.filter(|_| !class.stale).unwrap_or(now);
-            point.reporter.report(reading, at, meaning);
-            standing.entry(at).or_default().push((index_of(ordinal), reading));
-        }
-        standing
-    }
-
-    /// Returns the classes of which nothing was heard for too long and that were not yet known to be stale.
-    fn newly_silent(&mut self, now: Mono) -> Vec<u8> {
-        let mut silent = Vec::new();
-        for (i, class) in self.classes.iter_mut().enumerate() {
-            let patience = (class.account.interval() * STALE_INTERVALS).max(STALE_AT_LEAST);
-            if !class.stale && now.since(class.last_heard) > patience {
-                class.stale = true;
-                silent.extend(u8::try_from(i));
-            }
-        }
-        silent
-    }
-
-    fn counts_since_coverage(&mut self, now: Mono) -> Counts {
-        let mut total = Counts::default();
-        for class in &mut self.classes {
-            class.account.expire(now);
-            let counts = class.account.counts();
-            total.ok += counts.ok;
-            total.bad += counts.bad;
-            total.skipped += counts.skipped;
-        }
-        let new = total.since(&self.covered);
-        self.covered = total;
-        new
-    }
-
-    fn view(&self) -> DeviceView {
-        DeviceView {
-            slot: self.slot,
-            link: self.link.clone(),
-            link_since: self.link_since,
-            classes: self.classes.iter().map(|c| class_view(&c.account)).collect(),
-            points: (0_u16..).zip(&self.points).map(|(ordinal, point)| self.view_of(ordinal, point)).collect(),
-        }
-    }
-}
-
-impl Device {
-    fn view_of(&self, ordinal: u16, point: &Point) -> PointView {
-        let state = self.judge.as_ref().and_then(|judge| judge.state(ordinal));
-        PointView { reading: point.reading, at: point.at, state }
-    }
-}
-
-fn class_view(account: &ClassAccount) -> ClassView {
-    let counts = account.counts();
-    let percentiles = account.percentiles();
-    ClassView {
-        interval: account.interval(),
-        p50: percentiles.map(|p| p.0),
-        p99: percentiles.map(|p| p.1),
-        worst_late: account.worst_late(),
-        due: counts.due(),
-        ok: counts.ok,
-        bad: counts.bad,
-        skipped: counts.skipped,
     }
 }
 

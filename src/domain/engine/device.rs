@@ -1,0 +1,163 @@
+//! What the engine remembers of one device: its connection, its poll classes, its points as they stand.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::super::coverage::{ClassAccount, Counts};
+use super::super::field_event::LinkState;
+use super::super::id::DeviceSlot;
+use super::super::judge::Judge;
+use super::super::reading::Reading;
+use super::super::registry::DeviceSpec;
+use super::super::report::Reporter;
+use super::super::snapshot::{ClassView, DeviceView, PointView};
+use super::super::time::{Mono, Now};
+use super::{COVERAGE_EVERY, Cells, PlanDevice, index_of};
+
+/// Intervals without any word of a class before its points are stale; at least [`STALE_AT_LEAST`].
+const STALE_INTERVALS: u32 = 3;
+/// Points polled more rarely than this are repeated at a refresh instead of waited for.
+const SLOW_ABOVE: Duration = Duration::from_secs(10);
+/// See [`STALE_INTERVALS`]: longer than the longest sensible request timeout.
+const STALE_AT_LEAST: Duration = Duration::from_secs(15);
+
+/// One device.
+#[derive(Debug)]
+pub(super) struct Device {
+    pub(super) slot: DeviceSlot,
+    pub(super) link: LinkState,
+    pub(super) link_since: Option<Mono>,
+    pub(super) classes: Vec<Class>,
+    pub(super) points: Vec<Point>,
+    pub(super) judge: Option<Box<Judge>>,
+    pub(super) coverage_from: Now,
+    pub(super) coverage_due: Mono,
+    pub(super) covered: Counts,
+}
+
+/// One of its poll classes.
+#[derive(Debug)]
+pub(super) struct Class {
+    pub(super) account: ClassAccount,
+    pub(super) last_heard: Mono,
+    pub(super) stale: bool,
+}
+
+/// One of its points.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Point {
+    pub(super) class: u8,
+    pub(super) reading: Option<Reading>,
+    /// When a device last gave a reading.
+    pub(super) at: Option<Mono>,
+    pub(super) reporter: Reporter,
+}
+
+impl Device {
+    /// Returns a device of which nothing was heard yet.
+    pub(super) fn new(plan: &PlanDevice, now: Now) -> Self {
+        let class = |interval: &Duration| Class {
+            account: ClassAccount::new(*interval, now.mono),
+            last_heard: now.mono,
+            stale: false,
+        };
+        let point = |class: &u8| Point { class: *class, reading: None, at: None, reporter: Reporter::default() };
+        Self {
+            slot: plan.slot,
+            link: LinkState::Connecting,
+            link_since: None,
+            classes: plan.classes.iter().map(class).collect(),
+            points: plan.class_of.iter().map(point).collect(),
+            judge: None,
+            coverage_from: now,
+            coverage_due: now.mono + COVERAGE_EVERY,
+            covered: Counts::default(),
+        }
+    }
+
+    /// Takes over how its readings are judged; what was seen so far stays.
+    pub(super) fn judge_by(&mut self, mut judge: Option<Box<Judge>>) {
+        if let (Some(new), Some(old)) = (&mut judge, &self.judge) {
+            new.carry(old);
+        }
+        self.judge = judge;
+    }
+
+    /// Makes the next reading of every point a report. Returns, by time, what stands of the points that would keep the
+    /// platform waiting: those polled rarely, and those that are stale.
+    pub(super) fn forget_reports(&mut self, spec: &DeviceSpec, now: Mono) -> BTreeMap<Mono, Cells> {
+        let mut standing: BTreeMap<Mono, Cells> = BTreeMap::new();
+        for (ordinal, (point, meaning)) in self.points.iter_mut().zip(&spec.points).enumerate() {
+            point.reporter.forget();
+            let Some(class) = self.classes.get(usize::from(point.class)) else { continue };
+            let Some(reading) = point.reading.filter(|_| class.stale || class.account.interval() > SLOW_ABOVE) else {
+                continue;
+            };
+            let at = point.at.filter(|_| !class.stale).unwrap_or(now);
+            point.reporter.report(reading, at, meaning);
+            standing.entry(at).or_default().push((index_of(ordinal), reading));
+        }
+        standing
+    }
+
+    /// Returns the classes of which nothing was heard for too long and that were not yet known to be stale.
+    pub(super) fn newly_silent(&mut self, now: Mono) -> Vec<u8> {
+        let mut silent = Vec::new();
+        for (i, class) in self.classes.iter_mut().enumerate() {
+            let patience = (class.account.interval() * STALE_INTERVALS).max(STALE_AT_LEAST);
+            if !class.stale && now.since(class.last_heard) > patience {
+                class.stale = true;
+                silent.extend(u8::try_from(i));
+            }
+        }
+        silent
+    }
+
+    /// Returns what was counted since the last coverage record.
+    pub(super) fn counts_since_coverage(&mut self, now: Mono) -> Counts {
+        let mut total = Counts::default();
+        for class in &mut self.classes {
+            class.account.expire(now);
+            let counts = class.account.counts();
+            total.ok += counts.ok;
+            total.bad += counts.bad;
+            total.skipped += counts.skipped;
+        }
+        let new = total.since(&self.covered);
+        self.covered = total;
+        new
+    }
+
+    /// Returns what stands, for the page.
+    pub(super) fn view(&self) -> DeviceView {
+        DeviceView {
+            slot: self.slot,
+            link: self.link.clone(),
+            link_since: self.link_since,
+            classes: self.classes.iter().map(|c| class_view(&c.account)).collect(),
+            points: (0_u16..).zip(&self.points).map(|(ordinal, point)| self.view_of(ordinal, point)).collect(),
+        }
+    }
+}
+
+impl Device {
+    fn view_of(&self, ordinal: u16, point: &Point) -> PointView {
+        let state = self.judge.as_ref().and_then(|judge| judge.state(ordinal));
+        PointView { reading: point.reading, at: point.at, state }
+    }
+}
+
+fn class_view(account: &ClassAccount) -> ClassView {
+    let counts = account.counts();
+    let percentiles = account.percentiles();
+    ClassView {
+        interval: account.interval(),
+        p50: percentiles.map(|p| p.0),
+        p99: percentiles.map(|p| p.1),
+        worst_late: account.worst_late(),
+        due: counts.due(),
+        ok: counts.ok,
+        bad: counts.bad,
+        skipped: counts.skipped,
+    }
+}
