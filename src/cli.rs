@@ -1,5 +1,7 @@
 //! The commands, each with help a person can act on. Wrong usage and wrong configuration have their own exit codes.
 
+mod opcua;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,6 +24,10 @@ pub const WRONG_USAGE: u8 = 64;
 const WRONG_CONFIGURATION: u8 = 78;
 /// Threads for I/O: the gateway shares a two- to four-core machine with nothing, and waits for most of its time.
 const N_WORKER_THREADS: usize = 2;
+
+/// What is logged while running: the OPC UA client library tells of each failed attempt on five levels of its own, and in its
+/// own words; ours are enough.
+const RUN_LOG: &str = "info,opcua_client=off,opcua_core=off,opcua_crypto=off,opcua_types=off";
 
 /// 化工园区封闭化管理边缘网关 / edge gateway of a closed chemical park
 #[derive(Debug, Parser)]
@@ -55,6 +61,14 @@ enum Command {
         #[command(flatten)]
         folder: Folder,
     },
+    /// 查看或信任 OPC UA 服务器证书 / list the certificates of OPC UA servers, or trust one
+    ///
+    /// A server's certificate is rejected until an engineer has compared its fingerprint and trusted it. A running gateway
+    /// takes it at its next attempt, without a restart.
+    Trust(opcua::Trust),
+    /// OPC UA 工具 / tools for OPC UA
+    #[command(subcommand)]
+    Opcua(opcua::OpcUa),
     /// 内置模拟园区演示 / run the gateway in a simulated park
     ///
     /// Starts simulated devices, a broker, a platform and the real gateway between them on loopback. With `--for` it ends
@@ -83,6 +97,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
             say(&format!("配置可用 / the configuration is good\n{profiles}{need}{buses}"))
         }),
         Command::Buffer { folder } => with_config(&folder.config, |loaded| show_store(&loaded)),
+        Command::Trust(args) => opcua::trust(&args),
+        Command::Opcua(command) => opcua::run(command),
         #[cfg(feature = "sim")]
         Command::Demo(args) => run_demo(args),
     }
@@ -104,7 +120,7 @@ fn with_config(dir: &Path, then: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
 }
 
 fn run_gateway(loaded: Loaded, dir: PathBuf) -> ExitCode {
-    start_logging("info");
+    start_logging(RUN_LOG);
     install_crypto();
     ended(run_in_runtime(gateway(loaded, dir)))
 }

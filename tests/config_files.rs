@@ -55,7 +55,7 @@ fn loaded(dir: &Path) -> Config {
 
 #[test]
 fn every_shipped_folder_loads_without_a_warning() {
-    for folder in ["config", "config/examples/excel-gb18030"] {
+    for folder in ["config", "config/examples/excel-gb18030", "config/examples/opcua"] {
         let loaded = load(&repo(folder)).unwrap_or_else(|problems| panic!("{folder}:\n{problems}"));
         assert!(loaded.warnings.is_empty(), "{folder}:\n{}", report(&loaded.warnings));
     }
@@ -101,8 +101,21 @@ fn the_shipped_table_means_what_it_says() {
 }
 
 #[test]
+fn a_device_behind_an_opc_ua_server_has_nodes_and_everything_else_as_the_others() {
+    let config = loaded(&repo("config/examples/opcua"));
+    let (Source::OpcUa(unit), spec) = (&config.devices[0], &config.specs[0]) else { panic!("not OPC UA") };
+    assert_eq!(unit.server.url, "opc.tcp://192.168.20.5:4840");
+    assert_eq!(unit.server.security.to_string(), "Basic256Sha256 SignAndEncrypt");
+    assert_eq!(unit.points[0].node.to_string(), "nsu=http://dcs.example/unit-1;s=TI2101.PV");
+    assert_eq!(unit.classes.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["fast", "normal", "slow"]);
+    assert_eq!((unit.points[1].scale, unit.points[1].decimals, unit.points[1].class), (0.001, Some(6), 0));
+    assert_eq!(spec.points[1].deadband, Deadband::Absolute(0.008));
+    assert_eq!(unit.server.queue_for(unit.classes[0].interval), 10);
+}
+
+#[test]
 fn a_folder_of_mistakes_gives_exactly_its_list() {
-    for name in ["mistakes", "syntax", "buses"] {
+    for name in ["mistakes", "mistakes-opcua", "syntax", "buses"] {
         let dir = copy(&format!("tests/fixtures/config/{name}"));
         let problems = load(dir.path()).unwrap_err();
         let text = problems.to_string().replace(&dir.path().display().to_string(), "config");

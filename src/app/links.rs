@@ -11,6 +11,9 @@ use crate::domain::engine::{Plan, PlanDevice};
 use crate::domain::field_event::FieldEvent;
 use crate::domain::id::{DeviceId, DeviceSlot};
 use crate::domain::registry::DeviceSpec;
+use crate::domain::snapshot::OpcUaStatus;
+use crate::field::Pki;
+use crate::field::settings::opcua::ServerLink;
 use crate::field::settings::{Endpoint, Link, Source};
 use crate::field::tap::Taps;
 use crate::field::{self, Joints};
@@ -25,6 +28,7 @@ pub(super) struct Links {
     /// The devices whose bytes are looked at.
     taps: watch::Sender<Arc<Taps>>,
     running: BTreeMap<Endpoint, Running>,
+    servers: BTreeMap<String, Subscribed>,
 }
 
 #[derive(Clone, Debug)]
@@ -38,6 +42,29 @@ struct Slotted {
 struct Running {
     link: watch::Sender<Arc<Link>>,
     stop: CancellationToken,
+}
+
+/// A running OPC UA session.
+#[derive(Debug)]
+struct Subscribed {
+    link: watch::Sender<Arc<ServerLink>>,
+    stop: CancellationToken,
+}
+
+/// What links are started with.
+pub(super) struct Ground<'a> {
+    pub(super) supervisor: &'a mut Supervisor,
+    pub(super) events: &'a mpsc::Sender<FieldEvent>,
+    pub(super) clock: &'a Clock,
+    pub(super) stop: &'a CancellationToken,
+    pub(super) opcua: &'a OpcUa,
+}
+
+/// What OPC UA sessions share.
+#[derive(Clone, Debug)]
+pub(super) struct OpcUa {
+    pub(super) pki: Pki,
+    pub(super) status: watch::Sender<OpcUaStatus>,
 }
 
 impl Links {
@@ -66,13 +93,9 @@ impl Links {
     }
 
     /// Starts links for new addresses, tells running ones of their devices, ends those without any.
-    pub(super) fn apply(
-        &mut self,
-        supervisor: &mut Supervisor,
-        events: &mpsc::Sender<FieldEvent>,
-        clock: &Clock,
-        stop: &CancellationToken,
-    ) {
+    pub(super) fn apply(&mut self, ground: &mut Ground<'_>) {
+        self.apply_servers(ground);
+        let Ground { supervisor, events, clock, stop, .. } = ground;
         let mut wanted = self.by_endpoint();
         self.running.retain(|endpoint, running| match wanted.remove(endpoint) {
             Some(link) => {
@@ -99,9 +122,60 @@ impl Links {
         }
     }
 
+    /// The same for OPC UA servers; one whose settings changed gets a new session.
+    fn apply_servers(&mut self, ground: &mut Ground<'_>) {
+        let mut wanted = self.by_server();
+        self.servers.retain(|id, running| {
+            let before = running.link.borrow().clone();
+            match wanted.get(id).filter(|link| link.server == before.server) {
+                Some(link) if *link == *before => drop(wanted.remove(id)),
+                Some(_) => {
+                    let link = wanted.remove(id).unwrap_or_else(|| (*before).clone());
+                    running.link.send_replace(Arc::new(link));
+                }
+                None => {
+                    running.stop.cancel();
+                    return false;
+                }
+            }
+            true
+        });
+        for (id, link) in wanted {
+            let stop = ground.stop.child_token();
+            let (link_tx, link_rx) = watch::channel(Arc::new(link));
+            let (events, clock, OpcUa { pki, status }) =
+                (ground.events.clone(), ground.clock.clone(), ground.opcua.clone());
+            ground.supervisor.restartable(format!("opcua {id}"), stop.clone(), move |stop| {
+                field::run_opcua(field::OpcUaInputs {
+                    link: link_rx.clone(),
+                    events: events.clone(),
+                    status: status.clone(),
+                    pki: pki.clone(),
+                    clock: clock.clone(),
+                    stop,
+                })
+            });
+            self.servers.insert(id, Subscribed { link: link_tx, stop });
+        }
+    }
+
+    fn by_server(&self) -> BTreeMap<String, ServerLink> {
+        let mut links: BTreeMap<String, ServerLink> = BTreeMap::new();
+        for Slotted { slot, source, .. } in &self.devices {
+            let Source::OpcUa(device) = source else { continue };
+            links
+                .entry(device.server.id.clone())
+                .or_insert_with(|| ServerLink { server: device.server.clone(), devices: Vec::new() })
+                .devices
+                .push((*slot, device.clone()));
+        }
+        links
+    }
+
     /// Forgets all links, which closes what they wait on.
     pub(super) fn clear(&mut self) {
         self.running.clear();
+        self.servers.clear();
     }
 
     fn by_endpoint(&self) -> BTreeMap<Endpoint, Link> {
@@ -260,11 +334,18 @@ mod tests {
         let clock = Clock::system();
         let (mut supervisor, mut links) = (Supervisor::new(clock.clone()), Links::new());
         let (events, _taken) = mpsc::channel(64);
+        let opcua = OpcUa { pki: Pki::new("unused"), status: watch::Sender::default() };
         let stop = CancellationToken::new();
         let mut install = |links: &mut Links, devices: &[Arc<Device>]| {
             let specs = specs(devices.len());
             links.plan(&sources(devices), &specs, revision(&specs));
-            links.apply(&mut supervisor, &events, &clock, &stop);
+            links.apply(&mut Ground {
+                supervisor: &mut supervisor,
+                events: &events,
+                clock: &clock,
+                stop: &stop,
+                opcua: &opcua,
+            });
         };
         install(&mut links, &[device(0, 1), device(1, 1), device(2, 2)]);
         assert_eq!(running(&links), [(1, vec![1, 2]), (2, vec![3])]);

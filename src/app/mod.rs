@@ -10,6 +10,7 @@
 //! |---|---|---|
 //! | `engine` | core | its input closes: all links ended and the gateway holds no sender |
 //! | `link <address>` | restartable | stopped, or a reload leaves it without devices |
+//! | `opcua <server>` | restartable | the same |
 //! | `outputs` | core | stopped with the sources, after the writes that were under way |
 //! | `uplink` | restartable | stopped, after the engine, so that the last records still leave |
 //! | `commands` | core | stopped with the sources, after its last answer |
@@ -46,7 +47,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::views::Views;
 
 use self::engine::{EngineTask, Request};
-use self::links::Links;
+use self::links::{Ground, Links, OpcUa};
 use crate::buffer;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -59,7 +60,7 @@ use crate::output::settings::Output;
 use crate::state::registry::{RegistryBook, Revision};
 use crate::state::{State, StateError};
 use crate::supervise::{CoreFailed, Pulse, Supervisor};
-use crate::{sys, uplink, web};
+use crate::{field, sys, uplink, web};
 
 /// Software version, as told in boot records and on the page.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -133,6 +134,7 @@ pub struct Gateway {
     supervisor: Supervisor,
     stops: Stops,
     links: Links,
+    opcua: OpcUa,
     book: RegistryBook,
     store: buffer::Store,
     requests: mpsc::Sender<Request>,
@@ -215,7 +217,9 @@ impl Gateway {
         let mut supervisor = Supervisor::new(clock.clone());
         let task = EngineTask::new(engine, opened.appender, next_tx, clock.clone(), engine_pulse);
         supervisor.core("engine", stops.engine.clone(), task.run(events_rx, requests_rx));
+        let opcua = OpcUa { pki: field::Pki::new(config.pki_dir()), status: watch::Sender::default() };
         let views = Views::new(views::Parts {
+            opcua: opcua.status.subscribe(),
             clock: clock.clone(),
             config: &config,
             start: &opened.start,
@@ -253,6 +257,7 @@ impl Gateway {
             supervisor,
             stops,
             links,
+            opcua,
             book,
             store: opened.store,
             requests: requests_tx,
@@ -265,11 +270,15 @@ impl Gateway {
             views,
             web_addr,
         };
-        gateway.start_page(listener);
-        gateway.start_control();
-        gateway.start_uplink().await;
-        gateway.start_links();
+        gateway.start_tasks(listener).await;
         Ok(gateway)
+    }
+
+    async fn start_tasks(&mut self, listener: TcpListener) {
+        self.start_page(listener);
+        self.start_control();
+        self.start_uplink().await;
+        self.start_links();
     }
 
     /// Returns where the page listens.
@@ -348,7 +357,13 @@ impl Gateway {
 
     fn start_links(&mut self) {
         let Some(events) = &self.events else { return };
-        self.links.apply(&mut self.supervisor, events, &self.clock, &self.stops.field);
+        self.links.apply(&mut Ground {
+            supervisor: &mut self.supervisor,
+            events,
+            clock: &self.clock,
+            stop: &self.stops.field,
+            opcua: &self.opcua,
+        });
     }
 
     /// (Re)starts the uplink with the settings as they stand; without an uplink configured there is none. The new one

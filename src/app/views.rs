@@ -11,7 +11,7 @@ use super::trend;
 use crate::buffer;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::snapshot::{ClockStatus, Snapshot, StoreStatus, UplinkStatus};
+use crate::domain::snapshot::{ClockStatus, OpcUaStatus, Snapshot, StoreStatus, UplinkStatus};
 use crate::domain::time::Now;
 use crate::state::registry::RegistryBook;
 use crate::supervise::Pulse;
@@ -30,6 +30,7 @@ pub struct Views {
     store: buffer::Store,
     store_status: watch::Receiver<Arc<StoreStatus>>,
     uplink: watch::Receiver<Arc<UplinkStatus>>,
+    opcua: watch::Receiver<OpcUaStatus>,
     requests: mpsc::Sender<Request>,
     book: RegistryBook,
     pulses: Vec<Pulse>,
@@ -37,6 +38,7 @@ pub struct Views {
 
 /// What [`Views`] are made of.
 pub(super) struct Parts<'a> {
+    pub(super) opcua: watch::Receiver<OpcUaStatus>,
     pub(super) clock: Clock,
     pub(super) config: &'a Config,
     pub(super) start: &'a buffer::Start,
@@ -61,6 +63,7 @@ impl Views {
             store_status: parts.store.status(),
             store: parts.store,
             uplink: parts.uplink,
+            opcua: parts.opcua,
             requests: parts.requests,
             book: parts.book,
             pulses: parts.pulses,
@@ -88,6 +91,10 @@ impl Park for Views {
 
     fn uplink(&self) -> Arc<UplinkStatus> {
         self.uplink.borrow().clone()
+    }
+
+    fn opcua(&self) -> OpcUaStatus {
+        self.opcua.borrow().clone()
     }
 
     fn clock(&self) -> ClockStatus {

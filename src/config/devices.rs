@@ -2,6 +2,7 @@
 //! `[[device]]`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -9,6 +10,7 @@ use toml::de::DeTable;
 
 use super::address::{Counting, Notation};
 use super::buses::{self, Buses};
+use super::opcua::{self, OpcUaRow};
 use super::problem::{Findings, Spot, Wrong, say};
 use super::profiles::{self, Library};
 use super::section::{Page, Section};
@@ -31,6 +33,10 @@ pub(super) struct DevicesFile {
     pub(super) devices: Vec<DeviceRow>,
     /// Buses.
     pub(super) buses: Buses,
+    /// Devices behind OPC UA servers, in file order; in the registry they come after the others.
+    pub(super) opcua: Vec<OpcUaRow>,
+    /// Passwords and certificates named.
+    pub(super) files: Vec<PathBuf>,
     /// Every id as written, also of devices that were wrong, so that no point is blamed for its device.
     pub(super) ids: Vec<String>,
 }
@@ -65,6 +71,8 @@ pub(super) fn read(
     let classes = classes(root.section("classes", out), out);
     let defaults = in_common(root.section("defaults", out), &Common::default(), out);
     let buses = Buses::read(root.each("bus", out), out);
+    let mut files = Vec::new();
+    let servers = opcua::servers(root.each("opcua", out), page.folder(), &mut files, out);
     let sections = root.each("device", out);
     if sections.is_empty() {
         let what = say!("没有设备", "there is no device");
@@ -75,15 +83,20 @@ pub(super) fn read(
         out.error(root.spot(), Wrong::new(what, instead));
     }
     let wanted: Vec<String> = sections.iter().filter_map(|section| section.text_of("bus")).collect();
+    let (sections, behind): (Vec<_>, Vec<_>) = sections.into_iter().partition(|section| !section.has("opcua"));
     let each = sections.into_iter().map(|section| device(section, &defaults, library, &buses, out));
-    let (ids, devices): (Vec<_>, Vec<_>) = each.unzip();
+    let (mut ids, devices): (Vec<_>, Vec<_>) = each.unzip();
+    let (more, opcua): (Vec<_>, Vec<_>) =
+        behind.into_iter().map(|section| opcua::device(section, &servers, out)).unzip();
+    ids.extend(more);
+    let opcua: Vec<_> = opcua.into_iter().flatten().collect();
     let devices: Vec<_> = devices.into_iter().flatten().collect();
     buses.check_use(&devices, &wanted, out);
-    check_count(devices.len(), root.spot(), out);
+    check_count(devices.len() + opcua.len(), root.spot(), out);
     check_ids(&ids, out);
     check_units(&devices, out);
     root.finish(&[], out);
-    DevicesFile { classes, devices, buses, ids: ids.into_iter().flatten().map(|(id, _)| id).collect() }
+    DevicesFile { classes, devices, opcua, files, buses, ids: ids.into_iter().flatten().map(|(id, _)| id).collect() }
 }
 
 fn classes(section: Section<'_>, out: &mut Findings) -> BTreeMap<String, Duration> {

@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::address::Counting;
 use super::devices::{DeviceRow, DevicesFile};
 use super::instrument;
-use super::points::{Known, KnownDevice, PointRow};
-use super::problem::{Findings, Wrong, say};
+use super::opcua::OpcUaRow;
+use super::points::{Known, KnownDevice, PointRow, Read};
+use super::problem::{Findings, Spot, Wrong, say};
 use super::profiles::Became;
 use super::sheet::Made;
+use crate::domain::id::DeviceId;
 use crate::domain::registry::DeviceSpec;
+use crate::field::settings::opcua::OpcUaDevice;
 use crate::field::settings::{PollClass, Source};
 
 /// Poll classes one device may use: its points name them by one byte.
@@ -21,11 +25,18 @@ const MAX_INDEXED: usize = 65_536;
 /// Returns what the point table may refer to.
 pub(super) fn known(file: &DevicesFile) -> Known {
     let device = |(index, row): (usize, &DeviceRow)| {
-        let known = KnownDevice { index, counting: row.counting, max_registers: row.device.max_registers };
+        let (counting, max_registers) = (row.counting, row.device.max_registers);
+        let known = KnownDevice { index, counting, max_registers, has_nodes: false };
         (row.device.id.as_str().to_owned(), Some(known))
     };
     let unsound = file.ids.iter().map(|id| (id.clone(), None));
-    let devices = unsound.chain(file.devices.iter().enumerate().map(device)).collect();
+    let node = |(index, row): (usize, &OpcUaRow)| {
+        let counting = Counting { base: 0, notation: None };
+        (row.id.clone(), Some(KnownDevice { index, counting, max_registers: u16::MAX, has_nodes: true }))
+    };
+    let devices = file.devices.iter().enumerate().map(device);
+    let behind = (file.devices.len()..).zip(&file.opcua).map(node);
+    let devices = unsound.chain(devices).chain(behind).collect();
     Known { devices: Some(devices), classes: Some(file.classes.clone()) }
 }
 
@@ -51,7 +62,8 @@ pub(super) fn join(
     for point in points {
         by_device.entry(point.device).or_default().push(point);
     }
-    let DevicesFile { classes, devices, buses, .. } = file;
+    let DevicesFile { classes, devices, opcua, buses, .. } = file;
+    let first_behind = devices.len();
     if let Some(row) = devices.get(MAX_INDEXED) {
         let count = devices.len();
         let what = say!("共有 {count} 台设备", "there are {count} devices");
@@ -60,33 +72,38 @@ pub(super) fn join(
     }
     let joined = devices.into_iter().enumerate().map(|(index, row)| {
         let points = by_device.remove(&index).unwrap_or_default();
-        check(&row, &points, out);
+        check(row.device.id.as_str(), &row.spot, &points, out);
         one(row, points, &classes, out)
     });
-    let (sources, specs): (Vec<Source>, Vec<Arc<DeviceSpec>>) = joined.unzip();
+    let mut all: Vec<_> = joined.collect();
+    all.extend((first_behind..).zip(opcua).map(|(index, row)| {
+        let points = by_device.remove(&index).unwrap_or_default();
+        check(&row.id, &row.spot, &points, out);
+        one_behind(row, points, &classes, out)
+    }));
+    let (sources, specs): (Vec<Source>, Vec<Arc<DeviceSpec>>) = all.into_iter().unzip();
     buses.check_plans(&sources, out);
     (sources, specs)
 }
 
-fn check(row: &DeviceRow, points: &[PointRow], out: &mut Findings) {
+fn check(id: &str, spot: &Spot, points: &[PointRow], out: &mut Findings) {
     if points.is_empty() && out.errors() == 0 {
-        let id = &row.device.id;
         let what = say!("设备 `{id}` 没有测点，不会被读取", "device `{id}` has no points and is not read");
         let instead = say!("请在 points.csv 加上测点，或删去此设备", "add points in points.csv, or remove the device");
-        out.warn(row.spot.clone(), Wrong::new(what, instead));
+        out.warn(spot.clone(), Wrong::new(what, instead));
     }
     if points.len() > MAX_INDEXED {
         let count = points.len();
         let what = say!("一台设备有 {count} 个测点", "one device has {count} points");
         let instead = say!("最多 {MAX_INDEXED} 个", "use at most {MAX_INDEXED}");
-        out.error(row.spot.clone(), Wrong::new(what, instead));
+        out.error(spot.clone(), Wrong::new(what, instead));
     }
     let classes: std::collections::BTreeSet<_> = points.iter().map(|p| p.class.as_str()).collect();
     if classes.len() > MAX_CLASSES {
         let count = classes.len();
         let what = say!("一台设备用了 {count} 个轮询类", "one device uses {count} poll classes");
         let instead = say!("最多 {MAX_CLASSES} 个", "use at most {MAX_CLASSES}");
-        out.error(row.spot.clone(), Wrong::new(what, instead));
+        out.error(spot.clone(), Wrong::new(what, instead));
     }
 }
 
@@ -101,7 +118,8 @@ fn one(
     let mut device = row.device;
     let mut spec = DeviceSpec { id: device.id.clone(), name: row.name, points: Vec::with_capacity(points.len()) };
     let instruments = instrument::resolve(&points, out);
-    for (PointRow { class, mut point, spec: mut point_spec, .. }, instrument) in points.into_iter().zip(instruments) {
+    for (PointRow { class, point, spec: mut point_spec, .. }, instrument) in points.into_iter().zip(instruments) {
+        let Read::Modbus(mut point) = point else { continue };
         point.class = class_of(&class).unwrap_or_default();
         point_spec.instrument = instrument;
         device.points.push(point);
@@ -109,6 +127,29 @@ fn one(
     }
     device.classes = used;
     (Source::Modbus(Arc::new(device)), Arc::new(spec))
+}
+
+fn one_behind(
+    row: OpcUaRow,
+    points: Vec<PointRow>,
+    classes: &BTreeMap<String, Duration>,
+    out: &mut Findings,
+) -> (Source, Arc<DeviceSpec>) {
+    let used = used(&points, classes);
+    let class_of = |name: &str| used.iter().position(|c| c.name == name).and_then(|i| u8::try_from(i).ok());
+    let id = DeviceId::new(row.id);
+    let mut spec = DeviceSpec { id: id.clone(), name: row.name, points: Vec::with_capacity(points.len()) };
+    let mut nodes = Vec::with_capacity(points.len());
+    let instruments = instrument::resolve(&points, out);
+    for (PointRow { class, point, spec: mut point_spec, .. }, instrument) in points.into_iter().zip(instruments) {
+        let Read::OpcUa(mut point) = point else { continue };
+        point.class = class_of(&class).unwrap_or_default();
+        point_spec.instrument = instrument;
+        nodes.push(point);
+        spec.points.push(point_spec);
+    }
+    let device = OpcUaDevice { id, server: row.server, classes: used, points: nodes };
+    (Source::OpcUa(Arc::new(device)), Arc::new(spec))
 }
 
 /// The classes a device's points use, fastest first, by name where equally fast.

@@ -42,6 +42,7 @@ mod folder;
 mod gateway;
 mod instrument;
 mod join;
+mod opcua;
 mod outputs_file;
 mod points;
 pub mod problem;
@@ -92,6 +93,13 @@ pub struct Config {
     pub outputs: Vec<Arc<Output>>,
     /// Every file read: the folder's own, profiles, secrets and certificates.
     pub files: Vec<PathBuf>,
+}
+
+impl Config {
+    /// Returns the folder of OPC UA certificates.
+    pub fn pki_dir(&self) -> PathBuf {
+        self.state_dir.join("pki")
+    }
 }
 
 /// Who this gateway is.
@@ -167,12 +175,14 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
     let points = points_file(&dir.join(POINTS), devices.as_ref(), out);
     let (mut gateway, devices) = (gateway?, devices?);
     let profiles = join::became(&devices);
+    let named = devices.files.clone();
     let (devices, specs) = join::join(devices, points?, out);
     let mut files: Vec<_> = [GATEWAY, DEVICES, POINTS].iter().map(|name| dir.join(name)).collect();
     files.extend(profiles::files(dir, &texts));
     if outputs.is_some() {
         files.push(outputs_path);
     }
+    files.extend(named);
     if let Some(uplink) = &uplink {
         gateway.store.consumers.push("platform".into());
         files.push(uplink_path);

@@ -7,12 +7,14 @@ use super::address::{Counting, Located, Notation, locate, table_word};
 use super::cell;
 use super::devices::MIN_INTERVAL;
 use super::instrument;
+use super::opcua;
 use super::problem::{Findings, Words, Wrong, say};
 use super::sheet::{Column, Made, Row, Sheet, TableRow};
 use super::text::{narrow, suggest};
 use super::value::{clip, code, duration_in, label, show_duration};
 use crate::domain::id::{PointUid, Tag};
 use crate::domain::registry::{Commissioning, Deadband, PlatformCodes, PointSpec};
+use crate::field::settings::opcua::{NodeRef, OpcUaPoint};
 use crate::field::settings::{Encoding, Point, Signal, Table, WordOrder};
 
 /// Longest silence where the table does not say; the interval when that is longer.
@@ -39,6 +41,8 @@ pub(super) struct KnownDevice {
     pub(super) counting: Counting,
     /// Registers it gives in one answer.
     pub(super) max_registers: u16,
+    /// Whether its points are nodes of an OPC UA server, and nothing of the above is meant.
+    pub(super) has_nodes: bool,
 }
 
 /// A point of the table, its device and class found.
@@ -49,11 +53,26 @@ pub(super) struct PointRow {
     /// Its class.
     pub(super) class: String,
     /// For the reader; the class index still 0.
-    pub(super) point: Point,
+    pub(super) point: Read,
     /// For the registry; how it is judged is still to come.
     pub(super) spec: PointSpec,
     /// How it is judged, its state word by uid.
     pub(super) instrument: instrument::Asked,
+}
+
+/// How a point is read.
+#[derive(Debug)]
+pub(super) enum Read {
+    /// From registers.
+    Modbus(Point),
+    /// From a node.
+    OpcUa(OpcUaPoint),
+}
+
+/// Where a point is.
+enum Found {
+    Registers(Place),
+    Node(NodeRef),
 }
 
 /// Reads all rows: first those made from profiles, in the order of their devices, then those of the table.
@@ -135,25 +154,27 @@ fn point<'r>(row: Row<'r>, known: &Known, seen: &mut Seen<'r>, out: &mut Finding
     seen.check(row, Column::Uid, uid.as_deref(), out);
     seen.check(row, Column::Tag, tag.as_deref(), out);
     let device = device.flatten();
-    let place = place(row, device, out);
-    let meaning = meaning(row, place.as_ref().map(|p| p.encoding), out);
+    let found = found(row, device, out);
+    let encoding = found.as_ref().map(Found::encoding);
+    let meaning = meaning(row, encoding, out);
     let class = row.or(Column::Class, "normal".to_owned(), |cell| Ok(cell.to_owned()), out);
     let interval = class.as_deref().and_then(|class| interval(row, class, known, out));
     let silence = silence(row, interval, out);
-    let encoding = place.as_ref().map(|p| p.encoding);
     let range = meaning.as_ref().and_then(|m| m.range);
     let signal = instrument::signal(row, encoding, meaning.as_ref().map(|m| m.range), out);
     let instrument = instrument::read(row, encoding, range, out);
     let commissioning = row.or(Column::Commissioning, Commissioning::default(), cell::commissioning, out);
     let platform = platform(row, out);
-    if let (Some(place), Some(device)) = (&place, device) {
-        seen.check_register(row, device.index, place, out);
+    match (&found, device) {
+        (Some(Found::Registers(place)), Some(device)) => seen.check_register(row, device.index, place, out),
+        (Some(Found::Node(node)), Some(device)) => seen.check_node(row, device.index, node, out),
+        _ => {}
     }
-    let (place, meaning) = (place?, meaning?);
+    let (found, meaning, encoding) = (found?, meaning?, encoding?);
     let signal = signal?;
     let decimals = match (signal, meaning.range) {
-        (Signal::Loop, Some(range)) => Some(cell::loop_decimals(place.encoding, meaning.scale, range)),
-        _ => cell::decimals(place.encoding, meaning.scale, meaning.offset),
+        (Signal::Loop, Some(range)) => Some(cell::loop_decimals(encoding, meaning.scale, range)),
+        _ => cell::decimals(encoding, meaning.scale, meaning.offset),
     };
     let spec = PointSpec {
         uid: PointUid::new(uid?),
@@ -169,9 +190,13 @@ fn point<'r>(row: Row<'r>, known: &Known, seen: &mut Seen<'r>, out: &mut Finding
         commissioning: commissioning?,
         instrument: None,
     };
-    let Place { table, address, encoding, order } = place;
     let Meaning { scale, offset, range, .. } = meaning;
-    let point = Point { class: 0, table, address, encoding, order, scale, offset, decimals, range, signal };
+    let point = match found {
+        Found::Registers(Place { table, address, encoding, order }) => {
+            Read::Modbus(Point { class: 0, table, address, encoding, order, scale, offset, decimals, range, signal })
+        }
+        Found::Node(node) => Read::OpcUa(OpcUaPoint { class: 0, node, scale, offset, decimals, range, signal }),
+    };
     Some(PointRow { device: device?.index, class: class?, point, spec, instrument: instrument? })
 }
 
@@ -209,6 +234,25 @@ struct Place {
     address: u16,
     encoding: Encoding,
     order: WordOrder,
+}
+
+impl Found {
+    /// What a server's variable is, is known only when it is read: anything from a switch to a double.
+    fn encoding(&self) -> Encoding {
+        match self {
+            Self::Registers(place) => place.encoding,
+            Self::Node(_) => Encoding::F64,
+        }
+    }
+}
+
+/// On a device that is not known, a row with a node is one of an OPC UA server.
+fn found(row: Row<'_>, device: Option<KnownDevice>, out: &mut Findings) -> Option<Found> {
+    if device.map_or_else(|| row.text(Column::Node).is_some(), |device| device.has_nodes) {
+        return opcua::node(row, out).map(Found::Node);
+    }
+    opcua::no_node(row, out);
+    place(row, device, out).map(Found::Registers)
 }
 
 fn place(row: Row<'_>, device: Option<KnownDevice>, out: &mut Findings) -> Option<Place> {
@@ -445,6 +489,7 @@ struct Seen<'r> {
     uids: BTreeMap<String, Row<'r>>,
     tags: BTreeMap<String, Row<'r>>,
     registers: BTreeMap<(usize, Table, u16, String), Row<'r>>,
+    nodes: BTreeMap<(usize, NodeRef), Row<'r>>,
 }
 
 impl<'r> Seen<'r> {
@@ -458,6 +503,17 @@ impl<'r> Seen<'r> {
         let Words { zh, en } = first.words();
         let what = say!("`{value}` 重复，{zh}已用", "`{value}` is used twice, first in {en}");
         out.error(row.spot(column), Wrong::new(what, say!("请改成唯一的", "write one of its own")));
+    }
+
+    /// As with registers.
+    fn check_node(&mut self, row: Row<'r>, device: usize, node: &NodeRef, out: &mut Findings) {
+        if let Some(first) = self.nodes.insert((device, node.clone()), row) {
+            let Words { zh, en } = first.words();
+            let what = say!("与{zh}读的是同一设备的同一节点", "{en} reads the same node of the same device");
+            let instead =
+                say!("请检查节点；若确需两个位号则不必改", "check the node; nothing to do if two tags are meant");
+            out.warn(row.spot(Column::Node), Wrong::new(what, instead));
+        }
     }
 
     /// The same bits read twice in the same form is nearly always a copied row; in another form it may be meant.

@@ -30,6 +30,11 @@ impl<'a> Page<'a> {
         Self { path: path.to_owned(), lines: Lines::new(text) }
     }
 
+    /// Returns the folder that relative paths start at.
+    pub(super) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
     fn spot(&self, offset: usize, key: String) -> Spot {
         let (line, column) = self.lines.at(offset);
         Spot { file: self.path.clone(), line: Some(line), place: Place::Key { column, key } }

@@ -49,9 +49,10 @@ pub(super) enum Column {
     States,
     Frozen,
     Below,
+    Node,
 }
 
-const COLUMNS: usize = 27;
+const COLUMNS: usize = 28;
 
 /// Column, English name, Chinese name; the first [`REQUIRED`] must be there.
 const NAMES: [(Column, &str, &str); COLUMNS] = [
@@ -82,6 +83,7 @@ const NAMES: [(Column, &str, &str); COLUMNS] = [
     (Column::States, "states", "状态定义"),
     (Column::Frozen, "frozen", "冻结时限"),
     (Column::Below, "below", "低于下限"),
+    (Column::Node, "node", "节点"),
 ];
 
 const REQUIRED: usize = 7;

@@ -208,7 +208,8 @@ fn check_pem(got: &Got<PathBuf>, holds: &[u8], files: &mut Vec<PathBuf>, out: &m
 }
 
 /// Reads a secret, without the line end an editor puts behind it.
-fn secret(got: &Got<PathBuf>, files: &mut Vec<PathBuf>, out: &mut Findings) -> Option<Vec<u8>> {
+/// Reads a password or secret from its file, without the line's end.
+pub(super) fn secret(got: &Got<PathBuf>, files: &mut Vec<PathBuf>, out: &mut Findings) -> Option<Vec<u8>> {
     files.push(got.value.clone());
     let mut bytes = readable(got, out)?;
     while matches!(bytes.last(), Some(b'\n' | b'\r')) {

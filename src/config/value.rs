@@ -195,6 +195,39 @@ impl Kind for Host {
     }
 }
 
+/// `scheme://host:port/path`; the port may be left out where it is the custom one.
+pub(super) struct Url(pub(super) &'static str, pub(super) u16);
+
+impl Kind for Url {
+    type Out = String;
+
+    fn read(&self, value: &DeValue<'_>) -> Result<String, Wrong> {
+        let Self(scheme, port) = self;
+        let wanted = || {
+            say!(
+                "请写 \"{scheme}://主机:{port}\"，后面可有路径",
+                "write \"{scheme}://host:{port}\", with a path behind it if there is one"
+            )
+        };
+        let text = string(value, wanted)?;
+        let whole = || {
+            let rest = text.strip_prefix(scheme)?.strip_prefix("://")?;
+            let (place, path) = rest.split_once('/').map_or((rest, None), |(place, path)| (place, Some(path)));
+            let (host, given) = match place.rsplit_once(':') {
+                Some((host, digits)) if !digits.ends_with(']') => {
+                    (host, digits.parse::<u16>().ok().filter(|p| *p > 0)?)
+                }
+                _ => (place, *port),
+            };
+            let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'[' | b']' | b':');
+            let fits = !host.is_empty() && host.bytes().all(plain) && !text.contains(char::is_whitespace);
+            let path = path.map(|path| format!("/{path}")).unwrap_or_default();
+            fits.then(|| format!("{scheme}://{host}:{given}{path}"))
+        };
+        whole().ok_or_else(|| not_allowed(text, wanted()))
+    }
+}
+
 /// A path; relative ones start at the configuration folder.
 pub(super) struct Located<'a>(pub(super) &'a Path);
 

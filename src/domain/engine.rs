@@ -350,6 +350,11 @@ impl Engine {
         class.last_heard = now.mono;
         class.stale = false;
         let new = class.account.counts().since(&before);
+        if poll.ok {
+            // A source that sends only what changes has confirmed the rest: as if it had been read then.
+            let points = device.points.iter_mut().filter(|point| point.class == poll.class);
+            points.for_each(|point| point.at = point.at.map(|at| at.max(poll.started)));
+        }
         self.totals.polls_due += new.due();
         self.totals.polls_skipped += new.skipped;
         self.totals.worst_late = self.totals.worst_late.max(class.account.worst_late());

@@ -33,6 +33,10 @@ pub mod tap;
 pub mod task;
 pub mod unit;
 
+pub use opcua::session::pki::{Pki, PkiError};
+pub use opcua::session::{browse as opcua_browse, open as opcua_open};
+pub use opcua::table as opcua_table;
+pub use opcua::task::{Inputs as OpcUaInputs, run as run_opcua};
 pub use task::run_link;
 
 /// What a link is joined to. Cheap to clone: a link that is restarted is joined to the same.

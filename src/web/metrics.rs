@@ -2,7 +2,7 @@
 //!
 //! Every name begins with `parkgate_` and ends with its unit where it has one (`_seconds`, `_bytes`); counters end with
 //! `_total` and start at zero with each start of the daemon, except those that the store keeps (gaps, lost, delivered).
-//! Labels: `device` (id), `class` (interval in seconds), `stream`, `session`, `reason`, `quality`.
+//! Labels: `source` (id of an OPC UA server), `device` (id), `class` (interval in seconds), `stream`, `session`, `reason`, `quality`.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::domain::field_event::LinkState;
 use crate::domain::reading::Quality;
 use crate::domain::record::Stream;
 use crate::domain::registry::DeviceSpec;
-use crate::domain::snapshot::{ClassView, DeviceView, Snapshot};
+use crate::domain::snapshot::{ClassView, DeviceView, OpcUaCounters, OpcUaServer, Snapshot};
 use crate::domain::time::ClockTrust;
 
 /// Content type of the answer.
@@ -98,6 +98,7 @@ pub fn text(look: &Look) -> Result<String, fmt::Error> {
     }
     families.extend(store(look));
     families.extend(uplink(look));
+    families.extend(opcua(look));
     families.extend(clock(look));
     let mut registry = Registry::with_prefix("parkgate");
     registry.register_collector(Box::new(Families(families)));
@@ -228,6 +229,36 @@ fn store(look: &Look) -> Vec<Family> {
         Family::gauge("stream_stored_seq", "Last number stored", per_stream(|s| float(of(s).stored))),
         Family::gauge("stream_next_seq", "Next number to be given", per_stream(|s| float(of(s).next))),
         Family::gauge("stream_lost_records", "Numbers inside gaps", per_stream(|s| float(of(s).lost))),
+    ]
+}
+
+fn opcua(look: &Look) -> Vec<Family> {
+    let servers = &look.opcua.servers;
+    let label = |id: &str| vec![("source", id.to_owned())];
+    let gauge =
+        |value: fn(&OpcUaServer) -> f64| servers.iter().map(|(id, s)| (label(id), value(s))).collect::<Vec<_>>();
+    let count = |value: fn(&OpcUaCounters) -> u64| {
+        servers.iter().map(|(id, s)| (label(id), value(&s.counters))).collect::<Vec<_>>()
+    };
+    let rejected = look.opcua.certificates.iter().filter(|cert| !cert.trusted).count();
+    let rejected = if servers.is_empty() { Vec::new() } else { vec![(Vec::new(), float(rejected as u64))] };
+    vec![
+        Family::gauge("opcua_up", "Whether the server is subscribed to", gauge(|s| flag(s.up))),
+        Family::gauge("opcua_secured", "Whether anything protects the messages", gauge(|s| flag(s.is_secured))),
+        Family::gauge("opcua_items_watched", "Points that the server watches", gauge(|s| float(s.watched as u64))),
+        Family::gauge("opcua_items_refused", "Points that it refuses", gauge(|s| float(s.refused as u64))),
+        Family::gauge("opcua_certificates_rejected", "Server certificates that nobody trusts", rejected),
+        Family::counter("opcua_attempts", "Attempts to connect", count(|c| c.attempts)),
+        Family::counter("opcua_sessions", "Sessions asked for (CreateSession)", count(|c| c.sessions)),
+        Family::counter("opcua_reconnects", "Connections after the first", count(|c| c.reconnects)),
+        Family::counter("opcua_notifications", "Notifications, keep-alives among them", count(|c| c.notifications)),
+        Family::counter("opcua_values", "Values in them", count(|c| c.values)),
+        Family::counter("opcua_overflows", "Values lost in the server's queues", count(|c| c.overflows)),
+        Family::counter("opcua_sequence_gaps", "Notifications missing by their number", count(|c| c.sequence_gaps)),
+        Family::counter("opcua_dropped", "Notifications the gateway had no room for", count(|c| c.dropped)),
+        Family::counter("opcua_watchdog", "Sessions torn down because nothing was heard", count(|c| c.watchdog)),
+        Family::counter("opcua_no_numbers", "Values that are no number", count(|c| c.no_numbers)),
+        Family::counter("opcua_history_values", "Values read from history", count(|c| c.history_values)),
     ]
 }
 

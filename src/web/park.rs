@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::domain::id::Tag;
 use crate::domain::reading::Reading;
 use crate::domain::registry::PointSpec;
-use crate::domain::snapshot::{ClockStatus, Snapshot, StoreStatus, UplinkStatus};
+use crate::domain::snapshot::{ClockStatus, OpcUaStatus, Snapshot, StoreStatus, UplinkStatus};
 use crate::domain::time::{Now, Timestamp};
 
 /// The gateway as the page sees it. Cheap to clone; every method may be called at any time from any connection.
@@ -20,6 +20,10 @@ pub trait Park: Clone + Send + Sync + 'static {
     fn store(&self) -> Arc<StoreStatus>;
     /// Returns the uplink as it stands.
     fn uplink(&self) -> Arc<UplinkStatus>;
+    /// Returns the OPC UA sources as they stand.
+    fn opcua(&self) -> OpcUaStatus {
+        OpcUaStatus::default()
+    }
     /// Returns the clock as it stands.
     fn clock(&self) -> ClockStatus;
     /// Returns all clocks at this instant.
@@ -71,7 +75,7 @@ pub struct Trend {
     pub from: Timestamp,
     /// Its end, usually now.
     pub to: Timestamp,
-    /// Recorded readings in the order of their numbers. One that is older than `from` may stand first.
+    /// Recorded readings in the order of their times. One that is older than `from` may stand first.
     pub samples: Vec<TrendSample>,
     /// Spans of which nothing is known although samples stand around them: gaps of the store, time the gateway was off.
     pub holes: Vec<(Timestamp, Timestamp)>,

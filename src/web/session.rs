@@ -70,6 +70,7 @@ impl<P: Park> Hub<P> {
             snapshot,
             store: self.park.store(),
             uplink: self.park.uplink(),
+            opcua: self.park.opcua(),
             clock: self.park.clock(),
             readiness: self.park.ready(),
         }

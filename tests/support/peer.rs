@@ -1,6 +1,6 @@
 //! A Python peer: a child process that says what happens in JSON, one object per line, until its stdin closes.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -38,6 +38,25 @@ impl Peer {
             }
         });
         Some(Self { child, heard, reader: Some(reader) })
+    }
+
+    /// Sends a line to the peer.
+    pub fn tell(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        writeln!(stdin, "{line}").unwrap();
+    }
+
+    /// Kills it at once, as a power cut would.
+    pub fn kill(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    /// Stops it from doing anything, or lets it go on.
+    pub fn freeze(&self, frozen: bool) {
+        let signal = if frozen { nix::sys::signal::Signal::SIGSTOP } else { nix::sys::signal::Signal::SIGCONT };
+        let pid = nix::unistd::Pid::from_raw(self.child.id().try_into().unwrap());
+        nix::sys::signal::kill(pid, signal).unwrap();
     }
 
     /// The last object that has the member `name`, its value.

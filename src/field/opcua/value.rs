@@ -78,7 +78,11 @@ pub fn reading(value: Option<&Variant>, status: u32, scaling: &Scaling) -> (Read
     };
     match quality {
         None => (scaling.judged(value), None),
-        Some(quality) => (Reading { value: Some(value), quality }, None),
+        // The value of a loop is made of its current; one that is broken has none, whatever the server calls it.
+        Some(quality) => {
+            let judged = scaling.judged(value);
+            (judged.value.map_or(judged, |_| Reading { quality, ..judged }), None)
+        }
     }
 }
 

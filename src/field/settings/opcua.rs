@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ::opcua::types::NodeId;
 
-use super::PollClass;
+use super::{PollClass, Signal};
 use crate::domain::id::{DeviceId, DeviceSlot};
 
 /// One server with all devices read from it: one session, one subscription.
@@ -116,6 +116,13 @@ impl Protection {
     }
 }
 
+impl Security {
+    /// Returns whether anything protects the messages.
+    pub fn is_secured(self) -> bool {
+        self != Self::None
+    }
+}
+
 impl fmt::Display for Security {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -184,6 +191,8 @@ pub struct OpcUaPoint {
     pub decimals: Option<u8>,
     /// Range in the point's unit; beyond it the quality is over or under range.
     pub range: Option<(f64, f64)>,
+    /// What the number is.
+    pub signal: Signal,
 }
 
 /// A node as written in a point table: `nsu=http://…;s=TI101` (preferred: the index of a namespace may change when a

@@ -9,6 +9,7 @@
 //! for what is abnormal *now*; counters of the past stay grey.
 
 mod device;
+mod opcua;
 mod overview;
 mod sheets;
 
@@ -25,7 +26,7 @@ use super::park::{Identity, Readiness};
 use super::request::Choice;
 use crate::domain::reading::Quality;
 use crate::domain::record::Stream;
-use crate::domain::snapshot::{ClockStatus, Snapshot, StoreStatus, UplinkStatus};
+use crate::domain::snapshot::{ClockStatus, OpcUaStatus, Snapshot, StoreStatus, UplinkStatus};
 use crate::domain::time::{ClockTrust, Mono, Now};
 
 /// A page without script loads itself again after this many seconds.
@@ -50,6 +51,8 @@ pub struct Look {
     pub store: Arc<StoreStatus>,
     /// The uplink.
     pub uplink: Arc<UplinkStatus>,
+    /// The OPC UA sources.
+    pub opcua: OpcUaStatus,
     /// The clock.
     pub clock: ClockStatus,
     /// Whether it may be relied upon.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{ACK_LATE, Align, Block, Cell, Look, Page, Panel, Row, Table, Tone, Viewer};
-use super::{lasting, page, sheets, tone_of, trust, waiting_total};
+use super::{lasting, opcua, page, sheets, tone_of, trust, waiting_total};
 use crate::domain::field_event::LinkState;
 use crate::domain::reading::Quality;
 use crate::domain::registry::DeviceSpec;
@@ -23,6 +23,7 @@ pub fn overview(look: &Look, viewer: &Viewer<'_>) -> Page {
     if let Some(snapshot) = &look.snapshot {
         blocks.push(Block::Table(devices(look, snapshot, viewer)));
     }
+    blocks.extend(opcua::tables(look, viewer));
     blocks.push(Block::Table(sheets::streams(look, viewer)));
     page(look, viewer, "/", viewer.t(Text::Overview).to_owned(), "/events", blocks)
 }

@@ -54,6 +54,7 @@ fn look(tag: &str, view: PointView) -> Look {
         })),
         store: Arc::default(),
         uplink: Arc::default(),
+        opcua: OpcUaStatus::default(),
         clock: ClockStatus { trust: ClockTrust::Synced, steps: 0, last_step_ms: None, max_error: None },
         readiness: Readiness { live: true, ready: true, reasons: Vec::new() },
     }
@@ -179,4 +180,28 @@ fn what_a_crash_may_have_cost_is_shown_as_an_upper_bound() {
     };
     assert!(shown(vec![(GapReason::CrashUncommitted, 8192)]).contains("≤ 8"));
     assert!(!shown(vec![(GapReason::Quota, 8192)]).contains('≤'));
+}
+
+#[test]
+fn an_unprotected_opc_ua_source_is_marked_and_certificates_that_nobody_trusts_are_listed() {
+    use crate::domain::snapshot::{Certificate, OpcUaServer};
+    let zone = Zone::utc();
+    let v = viewer(&zone);
+    let mut look = look("TT101", read(1.0, 0));
+    assert!(super::opcua::tables(&look, &v).is_empty(), "a park without OPC UA sees nothing of it");
+    let open = OpcUaServer { security: "None".to_owned(), ..OpcUaServer::default() };
+    let good = OpcUaServer { security: "Basic256Sha256 Sign".to_owned(), is_secured: true, up: true, ..open.clone() };
+    look.opcua.servers.extend([("dcs-1".to_owned(), open), ("dcs-2".to_owned(), good)]);
+    let cert = |subject: &str, trusted| Certificate {
+        sha1: "ab".to_owned(),
+        sha256: "cd".to_owned(),
+        subject: subject.to_owned(),
+        from: Timestamp(0),
+        to: Timestamp(0),
+        trusted,
+    };
+    look.opcua.certificates = vec![cert("CN=unknown", false), cert("CN=known", true)];
+    let text = format!("{:?}", super::opcua::tables(&look, &v));
+    assert!(text.contains("▲ None · 无保护") && !text.contains("Sign · 无保护"), "{text}");
+    assert!(text.contains("CN=unknown") && !text.contains("CN=known"), "{text}");
 }

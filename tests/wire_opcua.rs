@@ -1,0 +1,443 @@
+//! The OPC UA reader against a stranger, an asyncua server (`tests/peers/opcua_server.py`): security, restarts, nodes that come
+//! and go, overflow, history, and how many sessions an outage costs.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parkgate::clock::Clock;
+use parkgate::domain::field_event::{FieldEvent, GapNotice, LinkState, Origin, Poll};
+use parkgate::domain::id::{DeviceId, DeviceSlot};
+use parkgate::domain::reading::{Quality, Reading, Value};
+use parkgate::domain::record::SourceGapReason;
+use parkgate::domain::snapshot::OpcUaStatus;
+use parkgate::field::settings::{PollClass, Signal};
+use parkgate::field::settings::opcua::{
+    Identity, OpcUaDevice, OpcUaPoint, Password, Policy, Protection, Security, Server, ServerLink,
+};
+use parkgate::field::{OpcUaInputs, Pki, run_opcua};
+use serde_json::json;
+use support::peer::Peer;
+use support::wait::SOON;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+const SPACE: &str = "http://park.example/dcs";
+
+/// Starts the DCS; `None` after a skip.
+fn dcs(settings: &serde_json::Value) -> Option<(Peer, u16)> {
+    let peer = Peer::start("opcua_server.py", &[&settings.to_string()])?;
+    let port = peer.hears(SOON, "port").as_u64().unwrap();
+    Some((peer, u16::try_from(port).unwrap()))
+}
+
+fn server(port: u16) -> Server {
+    Server {
+        id: "dcs-1".into(),
+        url: format!("opc.tcp://127.0.0.1:{port}/park"),
+        security: Security::None,
+        identity: Identity::Anonymous,
+        publishing: Duration::from_millis(200),
+        keep_alive: Duration::from_secs(1),
+        timeout: Duration::from_secs(10),
+        queue_size: None,
+        history: Duration::from_secs(3600),
+        backoff_initial: Duration::from_millis(200),
+        backoff_max: Duration::from_secs(2),
+    }
+}
+
+fn link(server: Server, n_points: usize) -> ServerLink {
+    let server = Arc::new(server);
+    let point = |n| OpcUaPoint {
+        class: 0,
+        node: format!("nsu={SPACE};s=v{n}").parse().unwrap(),
+        scale: 1.0,
+        offset: 0.0,
+        decimals: None,
+        range: None,
+        signal: Signal::Value,
+    };
+    let device = OpcUaDevice {
+        id: DeviceId::new("tanks"),
+        server: Arc::clone(&server),
+        classes: vec![PollClass { name: "fast".into(), interval: Duration::from_millis(200) }],
+        points: (0..n_points).map(point).collect(),
+    };
+    ServerLink { server, devices: vec![(DeviceSlot(1), Arc::new(device))] }
+}
+
+/// The reader at work, and what it has said so far.
+struct Reader {
+    events: mpsc::Receiver<FieldEvent>,
+    status: watch::Receiver<OpcUaStatus>,
+    link: watch::Sender<Arc<ServerLink>>,
+    stop: CancellationToken,
+    values: BTreeMap<u16, (Reading, Origin)>,
+    historical: BTreeMap<u16, Vec<Reading>>,
+    gaps: Vec<GapNotice>,
+    polls: Vec<Poll>,
+    state: LinkState,
+}
+
+impl Reader {
+    fn start(link: ServerLink, pki: &Path) -> Self {
+        let (events_tx, events) = mpsc::channel(1024);
+        let (link_tx, link_rx) = watch::channel(Arc::new(link));
+        let (status_tx, status) = watch::channel(OpcUaStatus::default());
+        let stop = CancellationToken::new();
+        let inputs = OpcUaInputs {
+            link: link_rx,
+            events: events_tx,
+            status: status_tx,
+            pki: Pki::new(pki),
+            clock: Clock::system(),
+            stop: stop.clone(),
+        };
+        #[expect(clippy::disallowed_methods, reason = "a test has no supervisor")]
+        tokio::spawn(run_opcua(inputs));
+        Self {
+            events,
+            status,
+            link: link_tx,
+            stop,
+            values: BTreeMap::new(),
+            historical: BTreeMap::new(),
+            gaps: Vec::new(),
+            polls: Vec::new(),
+            state: LinkState::Connecting,
+        }
+    }
+
+    fn take(&mut self, event: FieldEvent) {
+        match event {
+            FieldEvent::Sample(sample) => {
+                for (ordinal, reading) in sample.readings {
+                    if let Origin::History(_) = sample.origin {
+                        self.historical.entry(ordinal).or_default().push(reading);
+                    } else {
+                        self.values.insert(ordinal, (reading, sample.origin));
+                    }
+                }
+            }
+            FieldEvent::Gap(gap) => self.gaps.push(gap),
+            FieldEvent::Poll(poll) => self.polls.push(poll),
+            FieldEvent::Link(change) => self.state = change.state,
+        }
+    }
+
+    /// Reads on until `seen`.
+    async fn until<T>(&mut self, what: &str, mut seen: impl FnMut(&Self) -> Option<T>) -> T {
+        let waiting = async {
+            loop {
+                if let Some(found) = seen(self) {
+                    return found;
+                }
+                let event = self.events.recv().await.unwrap_or_else(|| panic!("the reader ended before: {what}"));
+                self.take(event);
+            }
+        };
+        let found = tokio::time::timeout(SOON, waiting).await;
+        found.unwrap_or_else(|_| {
+            panic!("never came: {what}; {:?}, {:?}, {:?}", self.state, self.values, self.status.borrow())
+        })
+    }
+
+    /// Reads on until point `ordinal` has this value and is good.
+    async fn until_value(&mut self, ordinal: u16, value: f64) -> Origin {
+        let good = Reading::good(Value::Number(value));
+        let seen = |r: &Self| r.values.get(&ordinal).filter(|(reading, _)| *reading == good).map(|(_, origin)| *origin);
+        self.until(&format!("point {ordinal} = {value}"), seen).await
+    }
+
+    async fn until_quality(&mut self, ordinal: u16, quality: Quality) {
+        let seen =
+            |r: &Self| r.values.get(&ordinal).filter(|(r, _)| r.quality == quality && r.value.is_none()).map(drop);
+        self.until(&format!("point {ordinal} is {quality:?}"), seen).await;
+    }
+
+    async fn until_down(&mut self, because: &str) -> String {
+        let seen = |r: &Self| {
+            let LinkState::Down { reason, .. } = &r.state else { return None };
+            reason.contains(because).then(|| reason.clone())
+        };
+        self.until(&format!("down, because `{because}`"), seen).await
+    }
+
+    fn counters(&self) -> parkgate::domain::snapshot::OpcUaCounters {
+        self.status.borrow().servers.get("dcs-1").map(|s| s.counters).unwrap_or_default()
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn trust_all(pki: &Path) {
+    let pki = Pki::new(pki);
+    for cert in pki.list().iter().filter(|cert| !cert.trusted) {
+        pki.trust(&cert.sha256).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_policy_and_mode_reads_values_once_an_engineer_trusts_the_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let names: Vec<String> = ["Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss"]
+        .iter()
+        .flat_map(|policy| ["Sign", "SignAndEncrypt"].map(|mode| format!("{policy}_{mode}")))
+        .collect();
+    let users = json!({"gateway": "right"});
+    let Some((_peer, port)) = dcs(&json!({"policies": names, "folder": dir.path(), "users": users})) else { return };
+    let pki = dir.path().join("pki");
+    let identity = Identity::User { name: "gateway".into(), password: Password("right".into()) };
+    for policy in Policy::ALL {
+        for protection in [Protection::Sign, Protection::SignAndEncrypt] {
+            let security = Security::By(policy, protection);
+            let wanted = Server { security, identity: identity.clone(), ..server(port) };
+            let mut reader = Reader::start(link(wanted, 3), &pki);
+            if !pki.join("trusted").is_dir() || pki.join("trusted").read_dir().unwrap().next().is_none() {
+                // The first of all: nothing is asked of a server that nobody trusts, and then it goes on by itself.
+                let reason = reader.until_down("is not trusted").await;
+                let rejected = Pki::new(&pki).list();
+                assert!(rejected.len() == 1 && reason.contains(&rejected[0].sha1), "{reason} {rejected:?}");
+                assert_eq!(reader.counters().sessions, 0);
+                trust_all(&pki);
+            }
+            assert!(matches!(reader.until_value(2, 2.0).await, Origin::Source(_)), "{security}");
+            assert_eq!(reader.state, LinkState::Up);
+        }
+    }
+    let wrong = Identity::User { name: "gateway".into(), password: Password("wrong".into()) };
+    let security = Security::By(Policy::Basic256Sha256, Protection::SignAndEncrypt);
+    let mut reader = Reader::start(link(Server { security, identity: wrong, ..server(port) }, 3), &pki);
+    reader.until_down("rejects this user or password").await;
+    let mut reader = Reader::start(link(server(port), 3), &pki);
+    let reason = reader.until_down("does not offer None").await;
+    assert!(reason.contains("Basic256Sha256"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_expired_certificate_is_refused_by_its_name_although_it_is_trusted() {
+    let dir = tempfile::tempdir().unwrap();
+    let policies = ["Basic256Sha256_SignAndEncrypt"];
+    let Some((_peer, port)) = dcs(&json!({"policies": policies, "folder": dir.path(), "expired": true})) else {
+        return;
+    };
+    let pki = dir.path().join("pki");
+    let security = Security::By(Policy::Basic256Sha256, Protection::SignAndEncrypt);
+    let mut reader = Reader::start(link(Server { security, ..server(port) }, 3), &pki);
+    reader.until_down("is not trusted").await;
+    trust_all(&pki);
+    reader.until_down("is valid from").await;
+    assert_eq!(reader.counters().sessions, 0, "no session is asked of it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_is_read_again_and_the_missing_node_alone_suffers() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some((mut peer, port)) = dcs(&json!({"nodes": 4})) else { return };
+    let mut reader = Reader::start(link(server(port), 4), dir.path());
+    reader.until_value(3, 3.0).await;
+    peer.kill();
+    reader.until_quality(3, Quality::Comm).await;
+    reader.polls.clear();
+    reader.until("polls that fail while it is away", |r| r.polls.iter().any(|p| !p.ok).then_some(())).await;
+
+    // Back with three of its four nodes: the fourth is a fault of the point, and comes when the node comes.
+    let (mut peer, _) = dcs(&json!({"nodes": 3, "port": port})).unwrap();
+    reader.until_value(2, 2.0).await;
+    let gap =
+        reader.until("the outage", |r| r.gaps.iter().find(|g| g.reason == SourceGapReason::Outage).cloned()).await;
+    assert!(gap.points.is_empty() && gap.from.is_some_and(|from| from <= gap.to));
+    reader.until_quality(3, Quality::Sensor).await;
+    peer.tell(&json!({"set": "v0", "value": 77.0}).to_string());
+    reader.until_value(0, 77.0).await;
+    peer.tell(&json!({"add": "v3"}).to_string());
+    reader.until_value(3, 3.0).await;
+    reader.polls.clear();
+    reader.until("whole polls again", |r| r.polls.iter().any(|p| p.ok).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_is_torn_down_by_the_watchdog_and_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some((peer, port)) = dcs(&json!({})) else { return };
+    let impatient = Server { timeout: Duration::from_secs(60), ..server(port) };
+    let mut reader = Reader::start(link(impatient, 3), dir.path());
+    reader.until_value(2, 2.0).await;
+    peer.freeze(true);
+    reader.until_down("no notification and no keep-alive").await;
+    assert_eq!(reader.counters().watchdog, 1);
+    peer.freeze(false);
+    reader.until_value(2, 2.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_server_lost_is_a_gap_and_every_other_value_comes_with_its_own_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some((mut peer, port)) = dcs(&json!({"types": {"v2": "String"}})) else { return };
+    let small = Server { queue_size: Some(3), publishing: Duration::from_secs(2), ..server(port) };
+    let mut reader = Reader::start(link(small, 3), dir.path());
+    reader.until_value(1, 1.0).await;
+    peer.tell(&json!({"set": "v1", "values": [10.0, 11.0, 12.0, 13.0, 14.0, 15.0, 16.0]}).to_string());
+    reader.until_value(1, 16.0).await;
+    let gap = reader.gaps.iter().find(|g| g.reason == SourceGapReason::Overflow).cloned().unwrap();
+    assert_eq!(gap.points, [1]);
+    assert!(gap.from.unwrap() <= gap.to);
+    peer.tell(&json!({"set": "v1", "value": 1.5, "t": "2020-01-02T03:04:05+00:00"}).to_string());
+    let origin = reader.until_value(1, 1.5).await;
+    assert_eq!(origin, Origin::Source(parkgate::domain::time::Timestamp(1_577_934_245_000)));
+    // Bad never carries a value; text is a fault of the point.
+    peer.tell(&json!({"set": "v0", "value": 5.0, "status": 0x8031_0000_u32}).to_string());
+    reader.until_quality(0, Quality::Comm).await;
+    assert_eq!(reader.values[&2].0, Reading::missing(Quality::Sensor));
+    assert_eq!((reader.counters().overflows, reader.counters().no_numbers), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hole_of_an_outage_is_filled_from_the_servers_history_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some((mut peer, port)) = dcs(&json!({"history": true})) else { return };
+    let line = Line::to(port).await;
+    let through = Server { url: format!("opc.tcp://127.0.0.1:{}/park", line.port), ..server(port) };
+    let mut reader = Reader::start(link(through, 3), dir.path());
+    reader.until_value(2, 2.0).await;
+    line.cut(true);
+    reader.until_down("").await;
+    for value in [40.0, 41.0, 42.0] {
+        peer.tell(&json!({"set": "v1", "value": value}).to_string());
+    }
+    // The server forgets the session, and with it the queue: only its history has them now.
+    peer.tell(&json!({"forget": true}).to_string());
+    peer.hears(SOON, "sessions");
+    line.cut(false);
+    reader.until_value(1, 42.0).await;
+    reader.until("the outage", |r| r.gaps.iter().any(|g| g.reason == SourceGapReason::Outage).then_some(())).await;
+    let filled = |r: &Reader| r.historical.get(&1).filter(|values| values.len() >= 2).cloned();
+    let history = reader.until("the history", filled).await;
+    let numbers: Vec<_> = [40.0, 41.0].iter().map(|v| Reading::good(Value::Number(*v))).collect();
+    assert_eq!(history, numbers, "the first value of the present is not told twice");
+    assert_eq!(reader.values[&1].0, Reading::good(Value::Number(42.0)), "the present is not disturbed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_break_of_the_line_loses_nothing_and_costs_no_session() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some((mut peer, port)) = dcs(&json!({})) else { return };
+    let line = Line::to(port).await;
+    let through = Server { url: format!("opc.tcp://127.0.0.1:{}/park", line.port), ..server(port) };
+    let mut reader = Reader::start(link(through, 3), dir.path());
+    reader.until_value(2, 2.0).await;
+    line.cut(true);
+    reader.until_quality(2, Quality::Comm).await;
+    peer.tell(&json!({"set": "v0", "values": [50.0, 51.0]}).to_string());
+    peer.hears(SOON, "sessions");
+    line.cut(false);
+    reader.until_value(0, 51.0).await;
+    // What did not change is confirmed by the first sign of life.
+    reader.until_value(2, 2.0).await;
+    assert_eq!(reader.counters().sessions, 1);
+    assert!(reader.gaps.is_empty(), "{:?}", reader.gaps);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_breaks_again_and_again_costs_one_session_per_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some((mut peer, port)) = dcs(&json!({})) else { return };
+    let line = Line::to(port).await;
+    let mut reader = Reader::start(
+        link(Server { url: format!("opc.tcp://127.0.0.1:{}/park", line.port), ..server(port) }, 3),
+        dir.path(),
+    );
+    reader.until_value(2, 2.0).await;
+    // An outage (PARKGATE_OPCUA_OUTAGE seconds) in which each connection lives just long enough for a session.
+    let outage = support::wait::secs_from_env("PARKGATE_OPCUA_OUTAGE", 6);
+    line.break_after(Duration::from_millis(250));
+    let flapping = async {
+        loop {
+            let event = reader.events.recv().await.unwrap();
+            reader.take(event);
+        }
+    };
+    drop(tokio::time::timeout(outage, flapping).await);
+    line.break_after(Duration::MAX);
+    peer.tell(&json!({"set": "v0", "value": 5.0}).to_string());
+    reader.until_value(0, 5.0).await;
+    let sessions = peer.hears(SOON, "sessions").as_u64().unwrap();
+    let counters = reader.counters();
+    println!("{sessions} sessions, {} attempts in {} s of outage", counters.attempts, outage.as_secs());
+    assert!(sessions <= counters.attempts, "{sessions} sessions, {counters:?}");
+    // Steps of 0.2, 0.4, 0.8, 1.6, 2, 2, … s, each at least 80 % of that.
+    let steps = 6 + outage.as_millis() / 1600;
+    assert!(u128::from(counters.attempts) <= steps, "{counters:?}, at most {steps} steps");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_configuration_touches_only_what_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some((mut peer, port)) = dcs(&json!({})) else { return };
+    let both = link(server(port), 2);
+    let mut reader = Reader::start(both.clone(), dir.path());
+    reader.until_value(1, 1.0).await;
+    let mut more = both.clone();
+    let mut third = (*more.devices[0].1).clone();
+    third.points = link(server(port), 3).devices[0].1.points.clone();
+    more.devices.push((DeviceSlot(2), Arc::new(third)));
+    reader.link.send_replace(Arc::new(more));
+    reader.until_value(2, 2.0).await;
+    reader.link.send_replace(Arc::new(both));
+    peer.tell(&json!({"set": "v0", "value": 9.0}).to_string());
+    reader.until_value(0, 9.0).await;
+    assert_eq!(peer.hears(SOON, "sessions").as_u64(), Some(1), "the session stays");
+}
+
+/// A line to the server that can be cut, or break by itself.
+struct Line {
+    port: u16,
+    state: watch::Sender<(bool, Duration)>,
+}
+
+impl Line {
+    async fn to(port: u16) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = listener.local_addr().unwrap().port();
+        let (state, seen) = watch::channel((false, Duration::MAX));
+        let serve = async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let mut seen = seen.clone();
+                let (is_cut, life) = *seen.borrow_and_update();
+                if is_cut {
+                    continue;
+                }
+                let pass = async move {
+                    let Ok(mut far) = tokio::net::TcpStream::connect(("127.0.0.1", port)).await else { return };
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _ = seen.changed() => {}
+                        () = tokio::time::sleep(life) => {}
+                    }
+                };
+                #[expect(clippy::disallowed_methods, reason = "a test has no supervisor")]
+                tokio::spawn(pass);
+            }
+        };
+        #[expect(clippy::disallowed_methods, reason = "a test has no supervisor")]
+        tokio::spawn(serve);
+        Self { port: here, state }
+    }
+
+    fn cut(&self, cut: bool) {
+        self.state.send_replace((cut, Duration::MAX));
+    }
+
+    fn break_after(&self, life: Duration) {
+        self.state.send_replace((false, life));
+    }
+}
