@@ -15,10 +15,10 @@ use parkgate::domain::id::{DeviceId, DeviceSlot};
 use parkgate::domain::reading::{Quality, Reading, Value};
 use parkgate::domain::record::SourceGapReason;
 use parkgate::domain::snapshot::OpcUaStatus;
-use parkgate::field::settings::{PollClass, Signal};
 use parkgate::field::settings::opcua::{
     Identity, OpcUaDevice, OpcUaPoint, Password, Policy, Protection, Security, Server, ServerLink,
 };
+use parkgate::field::settings::{PollClass, Signal};
 use parkgate::field::{OpcUaInputs, Pki, run_opcua};
 use serde_json::json;
 use support::peer::Peer;

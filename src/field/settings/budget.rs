@@ -211,7 +211,7 @@ fn time_of(bus: &Bus, device: &Device, ask: Ask) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Encoding, Endpoint, Line, Parity, Point, PollClass, Port, Table, WordOrder};
+    use super::super::{Encoding, Endpoint, Line, Parity, Point, PollClass, Port, Signal, Table, WordOrder};
     use super::*;
 
     fn bus(baud: u32) -> Arc<Bus> {
@@ -232,6 +232,7 @@ mod tests {
             offset,
             decimals,
             range,
+            signal: Signal::Value,
         };
         Arc::new(Device {
             id: DeviceId::new(format!("s{unit}")),
