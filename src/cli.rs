@@ -17,6 +17,10 @@ use crate::app::Gateway;
 use crate::buffer;
 use crate::config::{self, Loaded};
 use crate::field::settings::planned_buses;
+use crate::tools;
+use crate::tools::desk::{LoopTestArgs, OutputArgs, WireLogArgs};
+use crate::tools::probe::Probe;
+use crate::tools::read::{ReadArgs, WatchArgs};
 
 /// `EX_USAGE` of `sysexits.h`.
 pub const WRONG_USAGE: u8 = 64;
@@ -69,6 +73,58 @@ enum Command {
     /// OPC UA 工具 / tools for OPC UA
     #[command(subcommand)]
     Opcua(opcua::OpcUa),
+    /// 读一个测点，列出从寄存器到值的每一步 / read a point, with every step from registers to value
+    ///
+    /// From the running gateway (its value, and the registers of its next poll); from the device itself when no gateway
+    /// runs, or with --direct.
+    Read {
+        #[command(flatten)]
+        folder: Folder,
+        #[command(flatten)]
+        args: ReadArgs,
+    },
+    /// 实时查看测点变化 / show changes as they come
+    ///
+    /// From the running gateway, by its control socket. Ctrl-C ends it.
+    Watch {
+        #[command(flatten)]
+        folder: Folder,
+        #[command(flatten)]
+        args: WatchArgs,
+    },
+    /// 查看网关与设备之间的报文 / show the bytes between gateway and device
+    ///
+    /// Requests and answers in hexadecimal with their meaning and time, from the running gateway.
+    Wirelog {
+        #[command(flatten)]
+        folder: Folder,
+        #[command(flatten)]
+        args: WireLogArgs,
+    },
+    /// 探查未知设备 / probe unknown devices
+    Probe {
+        #[command(subcommand)]
+        probe: Probe,
+    },
+    /// 写一个输出并回读 / write to an output and read it back
+    ///
+    /// Only what outputs.toml lists, through the running gateway; each write leaves a record. Exit code 0 only when done.
+    Output {
+        #[command(flatten)]
+        folder: Folder,
+        #[command(flatten)]
+        args: OutputArgs,
+    },
+    /// 联调：测点或输出的回路测试，留下记录 / loop test of a point or an output, with its record
+    ///
+    /// Refused unless the point or output is under commissioning (联调), or with --really. A point: simulate a value at
+    /// the instrument, give it as --expect. An output: name the value to be written.
+    Looptest {
+        #[command(flatten)]
+        folder: Folder,
+        #[command(flatten)]
+        args: LoopTestArgs,
+    },
     /// 内置模拟园区演示 / run the gateway in a simulated park
     ///
     /// Starts simulated devices, a broker, a platform and the real gateway between them on loopback. With `--for` it ends
@@ -99,6 +155,22 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Buffer { folder } => with_config(&folder.config, |loaded| show_store(&loaded)),
         Command::Trust(args) => opcua::trust(&args),
         Command::Opcua(command) => opcua::run(command),
+        Command::Read { folder, args } => {
+            with_config(&folder.config, |loaded| ended(run_in_runtime(tools::read::read(&loaded.config, &args))))
+        }
+        Command::Watch { folder, args } => {
+            with_config(&folder.config, |loaded| ended(tools::read::watch(&loaded.config, &args)))
+        }
+        Command::Wirelog { folder, args } => {
+            with_config(&folder.config, |loaded| ended(tools::desk::wire_log(&loaded.config, &args)))
+        }
+        Command::Output { folder, args } => {
+            with_config(&folder.config, |loaded| ended(tools::desk::output(&loaded.config, args)))
+        }
+        Command::Looptest { folder, args } => {
+            with_config(&folder.config, |loaded| ended(tools::desk::loop_test(&loaded.config, args)))
+        }
+        Command::Probe { probe } => ended(run_in_runtime(tools::probe::run(probe))),
         #[cfg(feature = "sim")]
         Command::Demo(args) => run_demo(args),
     }

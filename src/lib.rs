@@ -7,7 +7,7 @@
 //! 2. [`config`]: the folder that an integrator writes, checked as a whole.
 //! 3. [`field`]: reads the devices. [`output`]: writes to the few that are allowed. [`buffer`]: keeps every record. [`uplink`]: delivers them and keeps account.
 //!    [`web`]: shows how it stands. [`control`]: how a command on the machine reaches it. [`state`]: what survives a restart beside the records.
-//! 4. [`app`]: joins all of these, and nothing else does. [`cli`]: the commands.
+//! 4. [`app`]: joins all of these, and nothing else does. [`cli`]: the commands. [`tools`]: those of commissioning.
 //! 5. [`clock`], [`supervise`], [`sys`]: time, tasks and Linux. `sim`: the simulated park of the demo and the tests.
 //!
 //! `ARCHITECTURE.md` says how they hang together and what must stay true.
@@ -26,5 +26,6 @@ pub mod sim;
 pub mod state;
 pub mod supervise;
 pub mod sys;
+pub mod tools;
 pub mod uplink;
 pub mod web;

@@ -81,7 +81,7 @@ const CRATE_ROOMS: &[(&str, &[&str])] = &[
     ("warp", &["web"]),
     ("plotters", &["web"]),
     ("csv", &["config", "sim"]),
-    ("clap", &["main", "cli", "sim"]),
+    ("clap", &["main", "cli", "sim", "tools"]),
 ];
 
 /// Names that say nothing.

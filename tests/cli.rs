@@ -52,7 +52,7 @@ fn wrong_usage_is_64_and_says_how_it_is_meant() {
 fn help_names_every_command_and_each_command_explains_itself() {
     let help = parkgate(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    for command in ["run", "check", "buffer", "demo"] {
+    for command in ["run", "check", "buffer", "read", "watch", "wirelog", "output", "looptest", "demo"] {
         assert!(
             stdout(&help).lines().any(|line| line.trim_start().starts_with(command)),
             "{command} is not in the help"

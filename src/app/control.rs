@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::UnixListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -14,18 +14,22 @@ use super::engine::Request;
 use super::outputs::Outputs;
 use super::views::Views;
 use crate::clock::Clock;
-use crate::control::ask::{PointLine, TestedLine, WroteLine};
+use crate::control::ask::{FrameLine, PointLine, TestedLine, WroteLine};
 use crate::control::{self, Ask, Asked, Line, MAX_CONNECTIONS, MAX_SPAN, SOCKET};
+use crate::domain::id::DeviceId;
 use crate::domain::output::LoopTest;
 use crate::domain::reading::{Quality, Reading, Value};
 use crate::domain::record::Mode;
 use crate::domain::registry::{Commissioning, PointSpec};
 use crate::domain::snapshot::Snapshot;
+use crate::field::tap::{Direction, Frame, Tap, Taps};
 use crate::output::Order;
 use crate::web::Park;
 
 /// How often a watch looks at the engine's state: as often as the fastest usual class polls.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Chunks of bytes on their way to a client: several seconds of a busy bus; beyond it they are dropped and counted.
+const N_QUEUED_FRAMES: usize = 512;
 /// Part of the range by which a loop test may differ when nothing is said: the accuracy class of a plain transmitter loop.
 const TOLERANCE: f64 = 0.01;
 
@@ -35,6 +39,7 @@ pub(super) struct Desk {
     pub(super) views: Views,
     pub(super) outputs: Outputs,
     pub(super) requests: mpsc::Sender<Request>,
+    pub(super) taps: watch::Sender<Arc<Taps>>,
     pub(super) clock: Clock,
 }
 
@@ -78,13 +83,42 @@ async fn answered(asked: Asked, desk: Desk) {
     let end = match ask {
         Ask::Read { tags } => desk.watch(&tags, Duration::ZERO, &lines).await,
         Ask::Watch { tags, for_ms } => desk.watch(&tags, Duration::from_millis(for_ms), &lines).await,
-        Ask::WireLog { .. } => Err("this gateway keeps no wire log".to_owned()),
+        Ask::WireLog { device, for_ms } => desk.wire_log(&device, Duration::from_millis(for_ms), &lines).await,
         Ask::Write { .. } => desk.write(ask, &lines).await,
         Ask::LoopTest { tag, issuer, expected, tolerance, really } => {
             desk.loop_test(Wanted { tag, issuer, expected, tolerance, really }, &lines).await
         }
     };
     drop(lines.send(Line::End(end.err().unwrap_or_default())).await);
+}
+
+/// Looks at a device as long as it lives: whoever ends, however it ends, nothing is copied any more.
+struct Untap {
+    taps: watch::Sender<Arc<Taps>>,
+    device: DeviceId,
+}
+
+impl Untap {
+    fn tapped(taps: &watch::Sender<Arc<Taps>>, device: DeviceId, to: mpsc::Sender<Frame>) -> Result<Self, String> {
+        let mut free = false;
+        taps.send_if_modified(|all| {
+            free = all.of(&device).is_none();
+            if free {
+                *all = Arc::new(all.with(Tap::new(device.clone(), to.clone())));
+            }
+            free
+        });
+        if !free {
+            return Err(format!("已有人在看 `{device}` / somebody looks at `{device}` already"));
+        }
+        Ok(Self { taps: taps.clone(), device })
+    }
+}
+
+impl Drop for Untap {
+    fn drop(&mut self) {
+        self.taps.send_modify(|all| *all = Arc::new(all.without(&self.device)));
+    }
 }
 
 /// A loop test as it was asked for.
@@ -125,6 +159,29 @@ impl Desk {
                 () = self.clock.sleep_until(next) => {}
                 () = lines.closed() => return Ok(()),
             }
+        }
+    }
+
+    async fn wire_log(&self, device: &str, span: Duration, lines: &mpsc::Sender<Line>) -> Result<(), String> {
+        let id = DeviceId::new(device);
+        if !self.snapshot().await?.registry.devices.iter().any(|spec| spec.id == id) {
+            return Err(format!("没有设备 `{device}` / there is no device `{device}`"));
+        }
+        let (to, mut frames) = mpsc::channel(N_QUEUED_FRAMES);
+        let untap = Untap::tapped(&self.taps, id, to)?;
+        let end = self.clock.mono() + span.min(MAX_SPAN);
+        loop {
+            let frame = tokio::select! {
+                frame = frames.recv() => frame,
+                () = self.clock.sleep_until(end) => return Ok(()),
+                () = lines.closed() => return Ok(()),
+            };
+            let Some(frame) = frame else { return Err(format!("{} is not looked at any more", untap.device)) };
+            let t = self.clock.now().wall_at(frame.at).to_string();
+            let hex = frame.bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(" ");
+            let out = frame.direction == Direction::Out;
+            let line = Line::Frame(FrameLine { t, out, hex, dropped: frame.dropped });
+            lines.send(line).await.map_err(|_| "the client went away")?;
         }
     }
 

@@ -172,6 +172,11 @@ impl Links {
         links
     }
 
+    /// Returns what decides whose bytes are looked at.
+    pub(super) fn taps(&self) -> watch::Sender<Arc<Taps>> {
+        self.taps.clone()
+    }
+
     /// Forgets all links, which closes what they wait on.
     pub(super) fn clear(&mut self) {
         self.running.clear();

@@ -417,7 +417,7 @@ impl Gateway {
         let parts = outputs::Parts { requests, events, clock, stop };
         let outputs = outputs::start(&mut self.supervisor, self.allowed.subscribe(), parts);
         let (views, requests, clock) = (self.views.clone(), self.requests.clone(), self.clock.clone());
-        let desk = control::Desk { views, outputs, requests, clock };
+        let desk = control::Desk { views, outputs, requests, taps: self.links.taps(), clock };
         let state_dir = self.config.state_dir.clone();
         self.supervisor.restartable("control", self.stops.page.clone(), move |stop| {
             let (desk, listener) = (desk.clone(), control::open(&state_dir));

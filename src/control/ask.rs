@@ -108,8 +108,6 @@ pub struct FrameLine {
     pub out: bool,
     /// The bytes in hexadecimal.
     pub hex: String,
-    /// Whether they are in the form of Modbus TCP; else of RTU.
-    pub tcp: bool,
     /// Chunks that were dropped before this one.
     pub dropped: u64,
 }

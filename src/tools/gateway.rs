@@ -1,0 +1,69 @@
+//! The running gateway, as a command reaches it: the client of the control socket.
+
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::control::ask::written;
+use crate::control::{Ask, Line, SOCKET};
+
+/// Time for the gateway to answer beyond the span that was asked for: it answers within 2 s, or not at all.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why nothing came of a request.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Nobody listens: the gateway does not run, or not with this configuration.
+    #[error("网关没有运行（{0} 无人应答）/ the gateway does not run (nobody answers at {0})")]
+    NotRunning(PathBuf),
+    /// The socket belongs to another user.
+    #[error("无权访问 {0}：请用 root 或网关的用户运行 / no right to use {0}: run as root or as the gateway's user")]
+    Forbidden(PathBuf),
+    /// What the gateway said.
+    #[error("{0}")]
+    Refused(String),
+    /// The connection broke.
+    #[error("与网关的连接中断 / the connection to the gateway broke: {0}")]
+    Broken(String),
+}
+
+/// Asks and hands each line to `take`, until the end or until `take` returns false.
+///
+/// # Errors
+///
+/// [`AskError`].
+pub fn ask(state_dir: &Path, ask: &Ask, span: Duration, mut take: impl FnMut(Line) -> bool) -> Result<(), AskError> {
+    let path = state_dir.join(SOCKET);
+    let mut stream = connect(&path)?;
+    let broken = |error: std::io::Error| AskError::Broken(error.to_string());
+    stream.set_read_timeout(Some(span + PATIENCE)).map_err(broken)?;
+    stream.write_all(&written(ask)).map_err(broken)?;
+    for line in BufReader::new(stream).lines() {
+        let line = line.map_err(broken)?;
+        match serde_json::from_str(&line) {
+            Ok(Line::End(why)) if why.is_empty() => return Ok(()),
+            Ok(Line::End(why)) => return Err(AskError::Refused(why)),
+            Ok(line) => {
+                if !take(line) {
+                    return Ok(());
+                }
+            }
+            Err(error) => return Err(AskError::Broken(format!("{error}: {line}"))),
+        }
+    }
+    Err(AskError::Broken("it ended without its last line".to_owned()))
+}
+
+fn connect(path: &Path) -> Result<UnixStream, AskError> {
+    UnixStream::connect(path).map_err(|error| {
+        let kind = error.kind();
+        if [ErrorKind::NotFound, ErrorKind::ConnectionRefused].contains(&kind) {
+            AskError::NotRunning(path.to_owned())
+        } else if kind == ErrorKind::PermissionDenied {
+            AskError::Forbidden(path.to_owned())
+        } else {
+            AskError::Broken(error.to_string())
+        }
+    })
+}

@@ -1,0 +1,27 @@
+//! The commands that an engineer reaches for first (联调工具): what is behind this address, is it read right, does it move.
+//!
+//! | command | what | needs |
+//! |---|---|---|
+//! | `read` | one point, with every step from registers to value | a configuration |
+//! | `watch` | changes as they come | a running gateway |
+//! | `output`, `looptest` | a write with its read-back; a loop test with its record | a running gateway |
+//! | `wirelog` | the bytes between gateway and device | a running gateway |
+//! | `probe modbus`, `probe serial` | unknown devices | nothing |
+//!
+//! With a running gateway everything goes through its control socket ([`crate::control`]). The probes read through the
+//! field's own session, which cannot write. Tables go to standard output (CSV with `--csv`), progress to standard error;
+//! Ctrl-C ends with what was found so far.
+
+pub mod desk;
+pub mod explain;
+pub mod frame;
+pub mod gateway;
+pub mod line;
+pub mod map;
+pub mod offset;
+pub mod places;
+pub mod probe;
+pub mod progress;
+pub mod rank;
+pub mod read;
+pub mod table;
