@@ -11,6 +11,7 @@
 //! - Every device has a coverage record each [`COVERAGE_EVERY`], also when nothing came; a class of which nothing is
 //!   heard turns [`Quality::Stale`].
 //! - What an instrument gives while it is calibrated, tested or faulty is never a measurement ([`super::judge`]).
+//! - A device that has not answered for [`LOST_AFTER`] has no good point left, however rarely its points are read.
 //! - No record spans registry revisions: what was counted under the old one is recorded before the new one begins.
 //! - A step of the wall clock, or a change of its trust, is a record of its own; stamps before it are never rewritten.
 
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::device::Device;
-use super::field_event::{FieldEvent, GapNotice, LinkChange, LinkState, Origin, Poll, Sample};
+use super::field_event::{FieldEvent, GapNotice, LOST_AFTER, LinkChange, LinkState, Origin, Poll, Sample};
 use super::id::DeviceSlot;
 use super::judge::{Judge, Judged};
 use super::output::{LoopTest, OutputWrite};
@@ -177,6 +178,7 @@ impl Engine {
         self.look_at_clock(now);
         for index in 0..self.devices.len() {
             self.mark_stale(index, now);
+            self.mark_lost(index, now);
             if self.devices.get(index).is_some_and(|d| d.coverage_due <= now.mono) {
                 self.record_coverage(index, now);
             }
@@ -402,6 +404,28 @@ impl Engine {
         let anew = device.judge.as_mut().map(|judge| judge.silent(&silent, now.mono, standing)).unwrap_or_default();
         self.restate(index, &stale, now.mono, now);
         self.stand_judged(index, anew, now);
+    }
+
+    /// An hourly value of a device that is down must not stand as good until its hour has come.
+    fn mark_lost(&mut self, index: usize, now: Now) {
+        let Some(device) = self.devices.get_mut(index) else { return };
+        let down = matches!(device.link, LinkState::Down { .. });
+        let lost = down && device.link_since.is_some_and(|since| now.mono.since(since) >= LOST_AFTER);
+        if std::mem::replace(&mut device.lost, lost) || !lost {
+            return;
+        }
+        let missing = Reading::missing(Quality::Comm);
+        let mut all = Vec::with_capacity(device.points.len());
+        for (ordinal, point) in (0_u16..).zip(&mut device.points).filter(|(_, point)| point.reading != Some(missing)) {
+            point.at = Some(now.mono);
+            all.push((ordinal, missing));
+        }
+        if let Some(judge) = &mut device.judge {
+            // Whatever the words said is over; every point is `comm` anyway.
+            let ordinals = (0_u16..).zip(&device.points).map(|(ordinal, _)| ordinal).collect();
+            drop(judge.silent(&ordinals, now.mono, |_| Some(missing)));
+        }
+        self.restate(index, &all, now.mono, now);
     }
 
     fn record_coverage(&mut self, index: usize, now: Now) {
@@ -818,6 +842,43 @@ mod tests {
         let stale = samples_of(&records);
         assert_eq!(stale.len(), 1);
         assert!(stale[0].cells.iter().all(|(_, r)| r.quality == Quality::Stale && r.value.is_some()));
+    }
+
+    #[test]
+    fn an_hourly_value_of_a_device_that_is_down_does_not_stand_as_good() {
+        let mut plan = plan(1, &[0]);
+        plan.devices[0].classes = vec![SECOND, SECOND * 3600];
+        plan.devices[0].class_of = vec![0, 1];
+        let mut engine = Engine::new(7, boot(), plan, at(0));
+        engine.handle_event(link(0, 1, LinkState::Up), at(1));
+        engine.handle_event(sample(0, 1, &[1.0, 2.0]), at(1));
+        drain(&mut engine);
+        let good = |engine: &Engine| {
+            let points = engine.snapshot(at(99)).devices[0].points.clone();
+            points.iter().filter(|p| p.reading.is_some_and(|r| r.quality == Quality::Good)).count()
+        };
+        // A break that is over soon.
+        engine.handle_event(link(0, 2, down()), at(2));
+        tick_through(&mut engine, 3, 9);
+        engine.handle_event(link(0, 10, LinkState::Up), at(10));
+        assert_eq!((samples_of(&tick_through(&mut engine, 10, 14)).len(), good(&engine)), (0, 2));
+        // One that lasts, with each probe told, and each poll ended without asking.
+        let mut records = Vec::new();
+        for secs in 20..40 {
+            engine.handle_event(link(0, secs, down()), at(secs));
+            engine.handle_event(poll(0, secs, false), at(secs));
+            records.extend(tick_through(&mut engine, secs, secs));
+        }
+        let told = samples_of(&records);
+        assert_eq!((told.len(), good(&engine)), (1, 0), "once");
+        assert!(told[0].cells.iter().map(|(o, r)| (*o, *r)).eq([0, 1].map(|o| (o, Reading::missing(Quality::Comm)))));
+        // The next one is told as well.
+        engine.handle_event(link(0, 41, LinkState::Up), at(41));
+        engine.handle_event(sample(0, 41, &[1.0, 2.0]), at(41));
+        assert_eq!(good(&engine), 2);
+        tick_through(&mut engine, 42, 43);
+        engine.handle_event(link(0, 44, down()), at(44));
+        assert_eq!(samples_of(&tick_through(&mut engine, 45, 55)).len(), 1);
     }
 
     #[test]

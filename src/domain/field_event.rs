@@ -8,6 +8,11 @@ use super::reading::Reading;
 use super::record::SourceGapReason;
 use super::time::{Mono, Timestamp};
 
+/// A device that has not answered for this long has lost all its points, whenever they were read: from then on they are
+/// `comm`, and all are asked for at once when it answers again. A shorter break costs only the polls that fell into it: on a
+/// noisy bus each lost frame is one.
+pub const LOST_AFTER: Duration = Duration::from_secs(10);
+
 /// One message from a field reader.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FieldEvent {

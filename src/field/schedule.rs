@@ -18,6 +18,8 @@ use crate::domain::time::Mono;
 pub const MAX_PHASE: Duration = Duration::from_secs(1);
 /// Shorter intervals are not scheduled (the configuration refuses anything below 100 ms).
 const MIN_INTERVAL: Duration = Duration::from_millis(1);
+/// A device that answers again is asked at once for what it owes, but for what falls due within this time.
+const CATCH_UP_ABOVE: Duration = Duration::from_secs(5);
 
 /// The instants at which one poll class of one device is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,13 +27,15 @@ pub struct Grid {
     interval: Duration,
     due: Mono,
     skipped: u32,
+    /// A poll between two instants, when there is one.
+    extra: Option<Mono>,
 }
 
 impl Grid {
     /// Returns a grid whose first instant is `now` plus the phase of the device `id`.
     pub fn new(now: Mono, interval: Duration, id: &str) -> Self {
         let interval = interval.max(MIN_INTERVAL);
-        Self { interval, due: now + phase_of(id, interval), skipped: 0 }
+        Self { interval, due: now + phase_of(id, interval), skipped: 0, extra: None }
     }
 
     /// Returns its interval.
@@ -41,17 +45,30 @@ impl Grid {
 
     /// Returns when the next poll (or the one under way) is due.
     pub fn due(&self) -> Mono {
-        self.due
+        self.extra.unwrap_or(self.due)
     }
 
     /// Returns when the poll after that is due: the time by which this one should be over.
     pub fn deadline(&self) -> Mono {
-        self.due + self.interval
+        self.due() + self.interval
+    }
+
+    /// Makes a poll due at `now`, beside the grid, unless an instant is near anyway.
+    pub fn catch_up(&mut self, now: Mono) {
+        if self.due.since(now) > CATCH_UP_ABOVE {
+            self.extra = Some(now);
+        }
     }
 
     /// Ends the poll that was due at [`Grid::due`] and goes to the first instant not before `ended`. Returns how many
     /// instants had been skipped before the poll that ended.
     pub fn finish(&mut self, ended: Mono) -> u32 {
+        if self.extra.take().is_some() {
+            // The instants that came meanwhile, usually none, were not polled.
+            let steps = steps_until(self.interval, ended.since(self.due));
+            self.due = self.due + self.interval.saturating_mul(steps);
+            return std::mem::replace(&mut self.skipped, steps);
+        }
         let steps = steps_until(self.interval, ended.since(self.due)).max(1);
         self.due = self.due + self.interval.saturating_mul(steps);
         std::mem::replace(&mut self.skipped, steps - 1)
@@ -89,7 +106,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn grid(interval_ms: u64) -> Grid {
-        Grid { interval: Duration::from_millis(interval_ms), due: Mono::from_secs(100), skipped: 0 }
+        Grid { interval: Duration::from_millis(interval_ms), due: Mono::from_secs(100), skipped: 0, extra: None }
     }
 
     #[test]
@@ -99,6 +116,22 @@ mod tests {
             assert_eq!(grid.finish(grid.due() + Duration::from_millis(990)), 0);
             assert_eq!(grid.due(), Mono::from_secs(100 + n));
         }
+    }
+
+    #[test]
+    fn a_poll_to_catch_up_moves_no_instant() {
+        let mut grid = grid(60_000);
+        grid.catch_up(Mono::from_secs(98));
+        assert_eq!(grid.due(), Mono::from_secs(100), "that is soon");
+        grid.catch_up(Mono::from_secs(50));
+        assert_eq!((grid.due(), grid.finish(Mono::from_secs(51)), grid.due()), (at(50), 0, at(100)));
+        grid.catch_up(Mono::from_secs(90));
+        assert_eq!((grid.finish(Mono::from_secs(101)), grid.due()), (0, at(160)));
+        assert_eq!(grid.finish(Mono::from_secs(161)), 1, "the instant at 100");
+    }
+
+    fn at(secs: u64) -> Mono {
+        Mono::from_secs(secs)
     }
 
     #[test]

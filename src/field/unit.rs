@@ -10,12 +10,13 @@
 //!
 //! While a device is down and `until` has not come, a poll that falls due is done at once without asking: all points
 //! `comm`, the poll not ok. The first poll due after `until` sends one request; that is the probe. A fault ends all polls
-//! of the device that are under way, so a silent device costs the link one timeout per back-off step.
+//! of the device that are under way, so a silent device costs the link one timeout per back-off step. When it answers
+//! again, what it missed is polled at once.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::field_event::{FieldEvent, LinkChange, LinkState};
+use crate::domain::field_event::{FieldEvent, LOST_AFTER, LinkChange, LinkState};
 use crate::domain::id::DeviceSlot;
 use crate::domain::time::Mono;
 
@@ -40,7 +41,7 @@ pub struct Unit {
 enum Health {
     Connecting,
     Up,
-    Down { until: Mono },
+    Down { since: Mono, until: Mono },
 }
 
 /// When a class of a device can go on, and how urgent it is.
@@ -149,11 +150,11 @@ impl Unit {
 
     /// Notes that the link is down until `until`; the device's own back-off, if longer, stands.
     pub fn down(&mut self, reason: &str, until: Mono, now: Mono, out: &mut Outbox) {
-        let until = match self.health {
-            Health::Down { until: own } => until.max(own),
-            Health::Connecting | Health::Up => until,
+        let (since, until) = match self.health {
+            Health::Down { since, until: own } => (since, until.max(own)),
+            Health::Connecting | Health::Up => (now, until),
         };
-        self.health = Health::Down { until };
+        self.health = Health::Down { since, until };
         self.not_before = now + self.device.request_gap;
         for class in &mut self.classes {
             class.abandon(&self.device, now, out);
@@ -163,9 +164,13 @@ impl Unit {
     }
 
     fn up(&mut self, now: Mono, out: &mut Outbox) {
-        if self.health != Health::Up {
-            self.health = Health::Up;
+        let before = std::mem::replace(&mut self.health, Health::Up);
+        if before != Health::Up {
             self.tell(now, LinkState::Up, out);
+        }
+        if let Health::Down { since, .. } = before {
+            let lost = now.since(since) >= LOST_AFTER;
+            self.classes.iter_mut().for_each(|class| class.catch_up(lost, now));
         }
     }
 
@@ -174,7 +179,7 @@ impl Unit {
     }
 
     fn is_resting(&self, now: Mono) -> bool {
-        matches!(self.health, Health::Down { until } if now < until)
+        matches!(self.health, Health::Down { until, .. } if now < until)
     }
 
     /// Returns when the first poll after `until` is due.
@@ -353,6 +358,41 @@ mod tests {
             }
         }
         assert_eq!(bench.out.refused.len(), 1, "said once");
+    }
+
+    #[test]
+    fn what_a_slow_class_missed_is_polled_when_the_device_answers_again_and_its_grid_stands() {
+        let mut device =
+            device(vec![point(0, Table::Holding, 0, Encoding::U16), point(1, Table::Holding, 9, Encoding::U16)]);
+        device.classes[1].interval = Duration::from_secs(3600);
+        let mut bench = Bench::new(device);
+        let model = Model::with_illegal([]);
+        bench.poll(1, |ask| Some(model.answer(ask)));
+        let due = bench.ready(1).at;
+        let answers_again = |bench: &mut Bench| {
+            while !bench.unit.is_up() {
+                bench.poll(0, |ask| Some(model.answer(ask)));
+            }
+        };
+        bench.poll(0, |_| None);
+        answers_again(&mut bench);
+        assert_eq!(bench.ready(1).at, due, "a short break, into which none of its polls fell");
+        let down = bench.now;
+        while bench.now.since(down) < LOST_AFTER * 2 {
+            bench.poll(0, |_| None);
+        }
+        answers_again(&mut bench);
+        assert!(bench.ready(1).at <= bench.now, "the engine has marked its points");
+        assert!(bench.poll(1, |ask| Some(model.answer(ask))).poll.ok);
+        assert_eq!(bench.ready(1).at, due);
+        bench.poll(1, |_| None);
+        answers_again(&mut bench);
+        assert!(
+            bench.now < due + Duration::from_secs(60) && bench.ready(1).at <= bench.now,
+            "its poll was the one lost"
+        );
+        assert!(bench.poll(1, |ask| Some(model.answer(ask))).poll.ok);
+        assert_eq!(bench.ready(1).at, due + Duration::from_secs(3600));
     }
 
     #[test]

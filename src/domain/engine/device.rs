@@ -27,6 +27,8 @@ pub(super) struct Device {
     pub(super) slot: DeviceSlot,
     pub(super) link: LinkState,
     pub(super) link_since: Option<Mono>,
+    /// Whether its points have been marked since it went down.
+    pub(super) lost: bool,
     pub(super) classes: Vec<Class>,
     pub(super) points: Vec<Point>,
     pub(super) judge: Option<Box<Judge>>,
@@ -66,6 +68,7 @@ impl Device {
             slot: plan.slot,
             link: LinkState::Connecting,
             link_since: None,
+            lost: false,
             classes: plan.classes.iter().map(class).collect(),
             points: plan.class_of.iter().map(point).collect(),
             judge: None,

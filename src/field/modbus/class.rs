@@ -61,6 +61,8 @@ pub struct Class {
     barred: BTreeMap<usize, Barred>,
     cuts: BTreeSet<usize>,
     poll: Option<UnderWay>,
+    /// Whether the last poll fell into a time in which the device was down.
+    missed: bool,
 }
 
 /// An item the device refuses, and when to try it again; `None` for what no request can carry.
@@ -117,6 +119,7 @@ impl Class {
             barred,
             cuts: BTreeSet::new(),
             poll: None,
+            missed: false,
         };
         class.replan(device);
         class
@@ -178,6 +181,7 @@ impl Class {
         unread.sort_unstable_by_key(|(ordinal, _)| *ordinal);
         self.sample(now, unread, out);
         self.end(device, now, out);
+        self.missed = true;
     }
 
     /// Does the poll that is due without asking: the device is down.
@@ -186,6 +190,15 @@ impl Class {
         self.sample(now, readings, out);
         let due = self.grid.due();
         self.account(due, due, now, false, out);
+        self.missed = true;
+    }
+
+    /// The device answers again: what it missed, or (`all`) in any case, is polled at once and not only when it falls due,
+    /// which may be in an hour.
+    pub fn catch_up(&mut self, all: bool, now: Mono) {
+        if (all || self.missed) && self.poll.is_none() {
+            self.grid.catch_up(now);
+        }
     }
 
     fn begin(&mut self, device: &Device, now: Mono) {
@@ -368,6 +381,7 @@ impl Class {
     }
 
     fn account(&mut self, due: Mono, started: Mono, ended: Mono, ok: bool, out: &mut Outbox) {
+        self.missed = false;
         let skipped = self.grid.finish(ended);
         let poll = Poll { slot: self.slot, class: self.index, due, started, ended, ok, skipped };
         out.events.push(FieldEvent::Poll(poll));
