@@ -16,7 +16,7 @@ use parkgate::domain::field_event::FieldEvent;
 use parkgate::domain::id::{DeviceId, DeviceSlot};
 use parkgate::field::settings::{Device, Encoding, Endpoint, Link, Point, PollClass, Signal, Table, WordOrder};
 use parkgate::field::tap::Taps;
-use parkgate::field::{Joints, run_link};
+use parkgate::field::{Buses, Joints, run_link};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -110,7 +110,12 @@ async fn readers(devices: usize, registers: u16) {
             Link { endpoint: device.endpoint.clone(), devices: vec![(DeviceSlot(u32::try_from(n).unwrap()), device)] };
         let (link_tx, link_rx) = watch::channel(Arc::new(link));
         let (_, taps) = watch::channel(Arc::new(Taps::default()));
-        tokio::spawn(run_link(link_rx, Joints { events: events_tx.clone(), taps }, clock.clone(), stop.clone()));
+        tokio::spawn(run_link(
+            link_rx,
+            Joints { events: events_tx.clone(), taps, buses: watch::channel(Buses::default()).0 },
+            clock.clone(),
+            stop.clone(),
+        ));
         links.push(link_tx);
     }
     let warm = Instant::now() + Duration::from_secs(3);

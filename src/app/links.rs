@@ -16,7 +16,7 @@ use crate::field::Pki;
 use crate::field::settings::opcua::ServerLink;
 use crate::field::settings::{Endpoint, Link, Source};
 use crate::field::tap::Taps;
-use crate::field::{self, Joints};
+use crate::field::{self, Buses, Joints};
 use crate::state::registry::Revision;
 use crate::supervise::Supervisor;
 
@@ -27,6 +27,8 @@ pub(super) struct Links {
     devices: Vec<Slotted>,
     /// The devices whose bytes are looked at.
     taps: watch::Sender<Arc<Taps>>,
+    /// How the buses stand.
+    buses: watch::Sender<Buses>,
     running: BTreeMap<Endpoint, Running>,
     servers: BTreeMap<String, Subscribed>,
 }
@@ -113,7 +115,7 @@ impl Links {
         for (endpoint, link) in wanted {
             let stop = stop.child_token();
             let (link_tx, link_rx) = watch::channel(Arc::new(link));
-            let joints = Joints { events: events.clone(), taps: self.taps.subscribe() };
+            let joints = Joints { events: events.clone(), taps: self.taps.subscribe(), buses: self.buses.clone() };
             let clock = clock.clone();
             supervisor.restartable(format!("link {endpoint}"), stop.clone(), move |stop| {
                 field::run_link(link_rx.clone(), joints.clone(), clock.clone(), stop)
@@ -175,6 +177,11 @@ impl Links {
     /// Returns what decides whose bytes are looked at.
     pub(super) fn taps(&self) -> watch::Sender<Arc<Taps>> {
         self.taps.clone()
+    }
+
+    /// Returns how the buses stand.
+    pub(super) fn buses(&self) -> watch::Receiver<Buses> {
+        self.buses.subscribe()
     }
 
     /// Forgets all links, which closes what they wait on.

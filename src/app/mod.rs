@@ -225,6 +225,7 @@ impl Gateway {
             start: &opened.start,
             store: opened.store.clone(),
             uplink: status_tx.subscribe(),
+            buses: links.buses(),
             requests: requests_tx.clone(),
             book: book.clone(),
             pulses: pulses.to_vec(),

@@ -11,8 +11,9 @@ use super::trend;
 use crate::buffer;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::snapshot::{ClockStatus, OpcUaStatus, Snapshot, StoreStatus, UplinkStatus};
+use crate::domain::snapshot::{BusStatus, ClockStatus, OpcUaStatus, Snapshot, StoreStatus, UplinkStatus};
 use crate::domain::time::Now;
+use crate::field::Buses;
 use crate::state::registry::RegistryBook;
 use crate::supervise::Pulse;
 use crate::web::{Identity, Park, Readiness, Trend, TrendError};
@@ -31,6 +32,7 @@ pub struct Views {
     store_status: watch::Receiver<Arc<StoreStatus>>,
     uplink: watch::Receiver<Arc<UplinkStatus>>,
     opcua: watch::Receiver<OpcUaStatus>,
+    buses: watch::Receiver<Buses>,
     requests: mpsc::Sender<Request>,
     book: RegistryBook,
     pulses: Vec<Pulse>,
@@ -44,6 +46,7 @@ pub(super) struct Parts<'a> {
     pub(super) start: &'a buffer::Start,
     pub(super) store: buffer::Store,
     pub(super) uplink: watch::Receiver<Arc<UplinkStatus>>,
+    pub(super) buses: watch::Receiver<Buses>,
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) book: RegistryBook,
     pub(super) pulses: Vec<Pulse>,
@@ -64,6 +67,7 @@ impl Views {
             store: parts.store,
             uplink: parts.uplink,
             opcua: parts.opcua,
+            buses: parts.buses,
             requests: parts.requests,
             book: parts.book,
             pulses: parts.pulses,
@@ -95,6 +99,10 @@ impl Park for Views {
 
     fn opcua(&self) -> OpcUaStatus {
         self.opcua.borrow().clone()
+    }
+
+    fn buses(&self) -> Vec<Arc<BusStatus>> {
+        self.buses.borrow().values().cloned().collect()
     }
 
     fn clock(&self) -> ClockStatus {

@@ -113,15 +113,15 @@ impl ClassAccount {
         self.worst_late
     }
 
-    /// Returns median and 99th percentile of the last achieved intervals between polls answered one after the other.
-    pub fn percentiles(&self) -> Option<(Duration, Duration)> {
+    /// Returns median, 95th and 99th percentile of the last achieved intervals between polls answered one after the other.
+    pub fn percentiles(&self) -> Option<[Duration; 3]> {
         let mut sorted = self.intervals.clone();
         sorted.sort_unstable();
         let at = |share: usize| {
             let index = (sorted.len() * share).div_ceil(100).saturating_sub(1);
             sorted.get(index).map(|us| Duration::from_micros(u64::from(*us)))
         };
-        Some((at(50)?, at(99)?))
+        Some([at(50)?, at(95)?, at(99)?])
     }
 
     fn take_interval(&mut self, started: Mono) {
@@ -214,7 +214,7 @@ mod tests {
         {
             account.take(&poll(due, late, ok));
         }
-        assert_eq!(account.percentiles(), Some((Duration::from_millis(1_000), Duration::from_millis(1_010))));
+        assert_eq!(account.percentiles(), Some([1_000, 1_010, 1_010].map(Duration::from_millis)));
         assert_eq!(account.worst_late(), Duration::from_millis(10));
     }
 }

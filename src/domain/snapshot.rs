@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::field_event::LinkState;
-use super::id::DeviceSlot;
+use super::id::{DeviceId, DeviceSlot};
 use super::instrument::InstrumentState;
 use super::reading::Reading;
 use super::record::{GapReason, Stream};
@@ -52,6 +52,8 @@ pub struct ClassView {
     pub interval: Duration,
     /// Median of the achieved intervals of late, where there are any.
     pub p50: Option<Duration>,
+    /// 95th percentile of the same.
+    pub p95: Option<Duration>,
     /// 99th percentile of the same.
     pub p99: Option<Duration>,
     /// Largest delay between due and started since the start of the run.
@@ -64,6 +66,69 @@ pub struct ClassView {
     pub bad: u64,
     /// See `due`.
     pub skipped: u64,
+}
+
+/// A field bus as it stands: planned against measured.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BusStatus {
+    /// Its id.
+    pub id: String,
+    /// Serial port, or address of the serial server.
+    pub place: String,
+    /// Baud rate and framing, e.g. `9600 8N1`.
+    pub line: String,
+    /// Why it is not open, for people.
+    pub trouble: Option<String>,
+    /// Share of its time that the plan needs; more than 1 cannot fit.
+    pub planned_load: f64,
+    /// Time in which every point is read once, by the plan.
+    pub planned_cycle: Duration,
+    /// Share of the last minute in which it was busy, 0..=1; `None` in the first second.
+    pub busy_minute: Option<f64>,
+    /// The same of the last 15 minutes, or since it began.
+    pub busy_quarter: Option<f64>,
+    /// Requests sent.
+    pub requests: u64,
+    /// Requests sent a second time because the answer came damaged.
+    pub asked_again: u64,
+    /// Requests to which nothing came.
+    pub silent: u64,
+    /// Requests to which something else came, or that were cut off.
+    pub garbled: u64,
+    /// Whole frames that nobody waited for: late answers.
+    pub strays: u64,
+    /// Bytes that were part of no frame.
+    pub noise_bytes: u64,
+    /// One per device and poll class, as planned.
+    pub classes: Vec<BusClass>,
+    /// One per device.
+    pub slaves: Vec<BusSlave>,
+}
+
+/// What one poll class of a device is planned to take of its bus.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BusClass {
+    /// The device.
+    pub device: DeviceId,
+    /// Interval.
+    pub interval: Duration,
+    /// Requests of one poll.
+    pub requests: usize,
+    /// Time of one poll on the line.
+    pub time: Duration,
+}
+
+/// A device on a bus.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BusSlave {
+    /// The device.
+    pub device: DeviceId,
+    /// Time that it was expected to take before it begins to answer.
+    pub planned_turnaround: Duration,
+    /// The time that it took of late; `None` before its first answer.
+    pub turnaround: Option<Duration>,
+    /// Time that it costs while it is dead, once per back-off step.
+    pub dead_time: Duration,
 }
 
 /// One point as it stands.

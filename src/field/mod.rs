@@ -14,15 +14,18 @@
 //!
 //! What each outcome of a request means is specified in [`modbus`]; the states of a device in [`unit`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
 use crate::domain::field_event::FieldEvent;
+use crate::domain::snapshot::BusStatus;
 use tap::Taps;
 
 pub mod backoff;
 pub mod lateness;
+pub mod meter;
 pub mod modbus;
 pub mod opcua;
 pub mod outbox;
@@ -46,4 +49,9 @@ pub struct Joints {
     pub events: mpsc::Sender<FieldEvent>,
     /// The devices whose bytes are looked at.
     pub taps: watch::Receiver<Arc<Taps>>,
+    /// Where a bus says how it stands, by its id, about once a second.
+    pub buses: watch::Sender<Buses>,
 }
+
+/// The buses as they stand, by id.
+pub type Buses = BTreeMap<String, Arc<BusStatus>>;

@@ -34,6 +34,7 @@ use crate::domain::time::Mono;
 use super::Joints;
 use super::backoff::Backoff;
 use super::lateness::Lateness;
+use super::meter::Meter;
 use super::modbus::Answer;
 use super::modbus::class::Ask;
 use super::modbus::session::{Call, Exchange, Fault, ModbusLink, Noted};
@@ -65,6 +66,9 @@ pub async fn run_link(
 /// the connection fit for the devices that stay. Longer than nearly every answer, shorter than a poll interval.
 const GRACE_OF_REMOVED: Duration = Duration::from_millis(500);
 
+/// A bus says this often how it stands: as often as the page looks.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
 /// Why a link's task ends.
 enum End {
     Stopped,
@@ -95,6 +99,10 @@ struct Runner {
     /// Units found to be late in the exchange just over.
     late: Vec<u8>,
     taps: Arc<Taps>,
+    /// What is measured of a bus; `None` on TCP.
+    meter: Option<Meter>,
+    /// When the bus says next how it stands.
+    tell_at: Mono,
     out: Outbox,
 }
 
@@ -118,6 +126,8 @@ impl Runner {
             lateness: Lateness::default(),
             late: Vec::new(),
             taps,
+            meter: None,
+            tell_at: Mono::default(),
             out: Outbox::default(),
         }
     }
@@ -128,9 +138,11 @@ impl Runner {
                 self.take_over();
             }
             if self.units.is_empty() || self.signals.stop.is_cancelled() {
+                self.forget_bus();
                 return End::Stopped;
             }
             if let Err(end) = self.turn().await {
+                self.forget_bus();
                 return end;
             }
         }
@@ -140,12 +152,31 @@ impl Runner {
     async fn turn(&mut self) -> Result<(), End> {
         self.flush().await?;
         let now = self.clock.mono();
+        self.tell_of_bus(now);
         match self.most_urgent(now) {
             Some((unit, ready)) if ready.at <= now => self.step(unit, ready.class, now).await,
             next => {
-                let wake = self.clock.sleep_until_opt(next.map(|(_, ready)| ready.at));
+                let tell = self.meter.as_ref().map(|_| self.tell_at);
+                let next = next.map(|(_, ready)| ready.at).into_iter().chain(tell).min();
+                let wake = self.clock.sleep_until_opt(next);
                 self.signals.rest(wake).await
             }
+        }
+    }
+
+    /// Says how the bus stands, about once a second.
+    fn tell_of_bus(&mut self, now: Mono) {
+        if let Some(meter) = self.meter.as_ref().filter(|_| now >= self.tell_at) {
+            self.tell_at = now + TELL_EVERY;
+            let status = Arc::new(meter.status(now));
+            self.joints.buses.send_modify(|buses| drop(buses.insert(status.id.clone(), status)));
+        }
+    }
+
+    /// A bus that is not read any more stands nowhere.
+    fn forget_bus(&self) {
+        if let Endpoint::Bus(bus) = &self.endpoint {
+            self.joints.buses.send_modify(|buses| drop(buses.remove(&bus.id)));
         }
     }
 
@@ -235,6 +266,9 @@ impl Runner {
     /// Learns from what an exchange showed of the bus.
     fn note(&mut self, unit: u8, sent: Mono, fault: Option<&Fault>, noted: &Noted) {
         let now = self.clock.mono();
+        if let Some(meter) = &mut self.meter {
+            meter.exchanged(unit, sent, now, fault, noted);
+        }
         for stray in &noted.strays {
             if self.lateness.stray(*stray, now) {
                 self.late.push(*stray);
@@ -255,6 +289,9 @@ impl Runner {
         let connected = self.signals.guard(slot, &self.endpoint, connect).await?;
         if let Some(Ok(_)) = connected {
             self.backoff.reset();
+        }
+        if let (Some(meter), Some(connected)) = (&mut self.meter, &connected) {
+            meter.opened(connected.as_ref().err().map(ToString::to_string).as_deref());
         }
         Ok(connected)
     }
@@ -282,6 +319,12 @@ impl Runner {
         }
         self.backoff = link_backoff(&link.devices);
         self.lateness = Lateness::of(&link.devices);
+        if let Endpoint::Bus(bus) = &link.endpoint {
+            match &mut self.meter {
+                Some(meter) => meter.plan(bus, &link.devices),
+                None => self.meter = Some(Meter::new(bus, &link.devices, now)),
+            }
+        }
         tracing::info!(
             link = %self.endpoint, devices = self.units.len(), dropped = old.len(), "Link configured."
         );

@@ -2,7 +2,8 @@
 //!
 //! Every name begins with `parkgate_` and ends with its unit where it has one (`_seconds`, `_bytes`); counters end with
 //! `_total` and start at zero with each start of the daemon, except those that the store keeps (gaps, lost, delivered).
-//! Labels: `source` (id of an OPC UA server), `device` (id), `class` (interval in seconds), `stream`, `session`, `reason`, `quality`.
+//! Labels: `source` (id of an OPC UA server), `bus` (id), `device` (id), `class` (interval in seconds), `stream`, `session`,
+//! `reason`, `quality`.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::domain::field_event::LinkState;
 use crate::domain::reading::Quality;
 use crate::domain::record::Stream;
 use crate::domain::registry::DeviceSpec;
-use crate::domain::snapshot::{ClassView, DeviceView, OpcUaCounters, OpcUaServer, Snapshot};
+use crate::domain::snapshot::{BusStatus, ClassView, DeviceView, OpcUaCounters, OpcUaServer, Snapshot};
 use crate::domain::time::ClockTrust;
 
 /// Content type of the answer.
@@ -96,6 +97,7 @@ pub fn text(look: &Look) -> Result<String, fmt::Error> {
     if let Some(snapshot) = &look.snapshot {
         families.extend(field(snapshot));
     }
+    families.extend(buses(look));
     families.extend(store(look));
     families.extend(uplink(look));
     families.extend(opcua(look));
@@ -160,12 +162,44 @@ fn polls(snapshot: &Snapshot) -> Vec<Family> {
         Family::counter("polls_skipped", "Polls that fell due while an earlier one ran", each(|c| c.skipped)),
         Family::gauge("poll_interval_seconds", "Configured interval", span(|c| Some(c.interval))),
         Family::gauge("poll_interval_p50_seconds", "Median of achieved intervals of late", span(|c| c.p50)),
+        Family::gauge("poll_interval_p95_seconds", "95th percentile of achieved intervals of late", span(|c| c.p95)),
         Family::gauge("poll_interval_p99_seconds", "99th percentile of achieved intervals of late", span(|c| c.p99)),
         Family::gauge(
             "poll_worst_lateness_seconds",
             "Largest delay of a poll in this run",
             span(|c| Some(c.worst_late)),
         ),
+    ]
+}
+
+fn buses(look: &Look) -> Vec<Family> {
+    let label = |bus: &BusStatus| vec![("bus", bus.id.clone())];
+    let gauge = |of: fn(&BusStatus) -> Option<f64>| {
+        look.buses.iter().filter_map(|bus| of(bus).map(|value| (label(bus), value))).collect()
+    };
+    let count = |of: fn(&BusStatus) -> u64| look.buses.iter().map(|bus| (label(bus), of(bus))).collect();
+    let slaves = look.buses.iter().flat_map(|bus| bus.slaves.iter().map(move |slave| (bus, slave)));
+    let turnarounds = slaves.filter_map(|(bus, slave)| {
+        let labels = vec![("bus", bus.id.clone()), ("device", slave.device.as_str().to_owned())];
+        slave.turnaround.map(|seen| (labels, seen.as_secs_f64()))
+    });
+    vec![
+        Family::gauge("bus_up", "Whether the port is open", gauge(|b| Some(flag(b.trouble.is_none())))),
+        Family::gauge("bus_planned_load", "Share of its time that the plan needs", gauge(|b| Some(b.planned_load))),
+        Family::gauge("bus_busy_1m", "Share of the last minute in which it was busy", gauge(|b| b.busy_minute)),
+        Family::gauge("bus_busy_15m", "Share of the last 15 minutes in which it was busy", gauge(|b| b.busy_quarter)),
+        Family::gauge(
+            "bus_planned_cycle_seconds",
+            "Time in which every point is read once, by the plan",
+            gauge(|b| Some(b.planned_cycle.as_secs_f64())),
+        ),
+        Family::counter("bus_requests", "Requests sent", count(|b| b.requests)),
+        Family::counter("bus_asked_again", "Requests repeated after a damaged answer", count(|b| b.asked_again)),
+        Family::counter("bus_silent", "Requests without any answer", count(|b| b.silent)),
+        Family::counter("bus_garbled", "Requests with a wrong answer, or cut off", count(|b| b.garbled)),
+        Family::counter("bus_strays", "Whole frames that nobody waited for", count(|b| b.strays)),
+        Family::counter("bus_noise_bytes", "Bytes that were part of no frame", count(|b| b.noise_bytes)),
+        Family::gauge("bus_turnaround_seconds", "Time a device takes before it answers", turnarounds.collect()),
     ]
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::domain::id::Tag;
 use crate::domain::reading::Reading;
 use crate::domain::registry::PointSpec;
-use crate::domain::snapshot::{ClockStatus, OpcUaStatus, Snapshot, StoreStatus, UplinkStatus};
+use crate::domain::snapshot::{BusStatus, ClockStatus, OpcUaStatus, Snapshot, StoreStatus, UplinkStatus};
 use crate::domain::time::{Now, Timestamp};
 
 /// The gateway as the page sees it. Cheap to clone; every method may be called at any time from any connection.
@@ -24,6 +24,8 @@ pub trait Park: Clone + Send + Sync + 'static {
     fn opcua(&self) -> OpcUaStatus {
         OpcUaStatus::default()
     }
+    /// Returns the field buses as they stand, by id.
+    fn buses(&self) -> Vec<Arc<BusStatus>>;
     /// Returns the clock as it stands.
     fn clock(&self) -> ClockStatus;
     /// Returns all clocks at this instant.

@@ -347,7 +347,7 @@ fn asset(asset: &Asset, request: &Request) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::snapshot::{ClockStatus, Snapshot, StoreStatus, UplinkStatus};
+    use crate::domain::snapshot::{BusStatus, ClockStatus, Snapshot, StoreStatus, UplinkStatus};
     use crate::domain::time::{ClockTrust, Mono, Now, Timestamp};
     use crate::web::{Identity, Readiness};
 
@@ -370,6 +370,10 @@ mod tests {
 
         fn uplink(&self) -> Arc<UplinkStatus> {
             Arc::default()
+        }
+
+        fn buses(&self) -> Vec<Arc<BusStatus>> {
+            Vec::new()
         }
 
         fn clock(&self) -> ClockStatus {

@@ -71,6 +71,7 @@ impl<P: Park> Hub<P> {
             store: self.park.store(),
             uplink: self.park.uplink(),
             opcua: self.park.opcua(),
+            buses: self.park.buses(),
             clock: self.park.clock(),
             readiness: self.park.ready(),
         }

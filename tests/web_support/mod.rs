@@ -166,6 +166,7 @@ fn classes(d: usize) -> Vec<ClassView> {
     let class = |interval: u64, p99: u64| ClassView {
         interval: Duration::from_millis(interval),
         p50: (d != DOWN).then(|| Duration::from_micros(interval * 1000 + 300)),
+        p95: (d != DOWN).then(|| Duration::from_millis(p99)),
         p99: (d != DOWN).then(|| Duration::from_millis(p99)),
         worst_late: Duration::from_millis(11 + 3 * (d as u64)),
         due: 183_600,
@@ -276,6 +277,10 @@ impl Park for FakePark {
             live_age: Some(Duration::from_millis(38)),
             refused: vec![("ack_garbage", 2), ("command_expired", 1)],
         })
+    }
+
+    fn buses(&self) -> Vec<Arc<BusStatus>> {
+        Vec::new()
     }
 
     fn clock(&self) -> ClockStatus {

@@ -9,7 +9,7 @@ use parkgate::domain::field_event::FieldEvent;
 use parkgate::domain::id::{DeviceId, DeviceSlot};
 use parkgate::field::settings::{Device, Encoding, Endpoint, Link, Point, PollClass, Signal, Table, WordOrder};
 use parkgate::field::tap::Taps;
-use parkgate::field::{Joints, run_link};
+use parkgate::field::{Buses, Joints, run_link};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +54,7 @@ pub(crate) struct Reader {
     pub(crate) events: mpsc::Receiver<FieldEvent>,
     pub(crate) link: watch::Sender<Arc<Link>>,
     pub(crate) taps: watch::Sender<Arc<Taps>>,
+    pub(crate) buses: watch::Receiver<Buses>,
     pub(crate) stop: CancellationToken,
     pub(crate) task: JoinHandle<Result<(), String>>,
 }
@@ -65,8 +66,10 @@ impl Reader {
         let (link_tx, link_rx) = watch::channel(Arc::new(link));
         let stop = CancellationToken::new();
         let (taps_tx, taps) = watch::channel(Arc::new(Taps::default()));
-        let task = tokio::spawn(run_link(link_rx, Joints { events: events_tx, taps }, Clock::system(), stop.clone()));
-        Self { events, link: link_tx, taps: taps_tx, stop, task }
+        let (buses_tx, buses) = watch::channel(Buses::default());
+        let joints = Joints { events: events_tx, taps, buses: buses_tx };
+        let task = tokio::spawn(run_link(link_rx, joints, Clock::system(), stop.clone()));
+        Self { events, link: link_tx, taps: taps_tx, buses, stop, task }
     }
 
     /// Waits for the first event of which `wanted` makes something.

@@ -155,8 +155,9 @@ fn class_view(account: &ClassAccount) -> ClassView {
     let percentiles = account.percentiles();
     ClassView {
         interval: account.interval(),
-        p50: percentiles.map(|p| p.0),
-        p99: percentiles.map(|p| p.1),
+        p50: percentiles.map(|[p50, ..]| p50),
+        p95: percentiles.map(|[_, p95, _]| p95),
+        p99: percentiles.map(|[.., p99]| p99),
         worst_late: account.worst_late(),
         due: counts.due(),
         ok: counts.ok,

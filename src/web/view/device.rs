@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::bus;
 use super::{Align, Block, Cell, Look, Page, Panel, Row, Table, Tone, Viewer};
 use super::{lasting, overview, page, tone_of};
 use crate::domain::field_event::LinkState;
@@ -19,11 +20,8 @@ const OVERDUE_GRACE: Duration = Duration::from_secs(1);
 pub fn device(look: &Look, v: &Viewer<'_>, id: &str) -> Option<Page> {
     let snapshot = look.snapshot.as_ref()?;
     let (spec, view) = pairs(snapshot).find(|(spec, _)| spec.id.as_str() == id)?;
-    let blocks = vec![
-        Block::Panels(vec![connection(look, v, spec, view)]),
-        Block::Table(classes(v, view)),
-        Block::Table(points(look, v, spec, view)),
-    ];
+    let panels = std::iter::once(connection(look, v, spec, view)).chain(bus::panels(look, v, &spec.id)).collect();
+    let blocks = vec![Block::Panels(panels), Block::Table(classes(v, view)), Block::Table(points(look, v, spec, view))];
     let path = format!("/device/{}", encode(id));
     Some(page(look, v, &path, spec.name.clone(), &format!("/events?device={}", encode(id)), blocks))
 }
@@ -48,8 +46,16 @@ fn connection(look: &Look, v: &Viewer<'_>, spec: &DeviceSpec, view: &DeviceView)
 }
 
 fn classes(v: &Viewer<'_>, view: &DeviceView) -> Table {
-    let columns =
-        [Text::Class, Text::P50, Text::P99, Text::WorstLate, Text::PollsOk, Text::PollsBad, Text::PollsSkipped];
+    let columns = [
+        Text::Class,
+        Text::P50,
+        Text::P95,
+        Text::P99,
+        Text::WorstLate,
+        Text::PollsOk,
+        Text::PollsBad,
+        Text::PollsSkipped,
+    ];
     let up = view.link == LinkState::Up;
     Table {
         title: v.t(Text::ClassName).to_owned(),

@@ -8,6 +8,7 @@
 //! A state is never told by colour alone: abnormal cells begin with a symbol and say it in words. Colour is reserved
 //! for what is abnormal *now*; counters of the past stay grey.
 
+mod bus;
 mod device;
 mod opcua;
 mod overview;
@@ -26,7 +27,7 @@ use super::park::{Identity, Readiness};
 use super::request::Choice;
 use crate::domain::reading::Quality;
 use crate::domain::record::Stream;
-use crate::domain::snapshot::{ClockStatus, OpcUaStatus, Snapshot, StoreStatus, UplinkStatus};
+use crate::domain::snapshot::{BusStatus, ClockStatus, OpcUaStatus, Snapshot, StoreStatus, UplinkStatus};
 use crate::domain::time::{ClockTrust, Mono, Now};
 
 /// A page without script loads itself again after this many seconds.
@@ -53,6 +54,8 @@ pub struct Look {
     pub uplink: Arc<UplinkStatus>,
     /// The OPC UA sources.
     pub opcua: OpcUaStatus,
+    /// The field buses, by id.
+    pub buses: Vec<Arc<BusStatus>>,
     /// The clock.
     pub clock: ClockStatus,
     /// Whether it may be relied upon.

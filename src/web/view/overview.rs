@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::bus;
 use super::{ACK_LATE, Align, Block, Cell, Look, Page, Panel, Row, Table, Tone, Viewer};
 use super::{lasting, opcua, page, sheets, tone_of, trust, waiting_total};
 use crate::domain::field_event::LinkState;
@@ -24,6 +25,9 @@ pub fn overview(look: &Look, viewer: &Viewer<'_>) -> Page {
         blocks.push(Block::Table(devices(look, snapshot, viewer)));
     }
     blocks.extend(opcua::tables(look, viewer));
+    if !look.buses.is_empty() {
+        blocks.push(Block::Table(bus::table(look, viewer)));
+    }
     blocks.push(Block::Table(sheets::streams(look, viewer)));
     page(look, viewer, "/", viewer.t(Text::Overview).to_owned(), "/events", blocks)
 }
@@ -143,6 +147,7 @@ fn devices(look: &Look, snapshot: &Snapshot, v: &Viewer<'_>) -> Table {
         (Text::NotGood, Align::Cut),
         (Text::Class, Align::Right),
         (Text::P50, Align::Right),
+        (Text::P95, Align::Right),
         (Text::P99, Align::Right),
         (Text::WorstLate, Align::Right),
         (Text::PollsOk, Align::Right),
@@ -177,12 +182,12 @@ fn device_rows(look: &Look, v: &Viewer<'_>, spec: &DeviceSpec, view: &DeviceView
     first.iter_mut().for_each(|cell| cell.span = rows);
     let up = view.link == LinkState::Up;
     let mut classes = view.classes.iter().map(|class| class_cells(class, up, v));
-    first.extend(classes.next().unwrap_or_else(|| vec![Cell::live("—").dim(); 7]));
+    first.extend(classes.next().unwrap_or_else(|| vec![Cell::live("—").dim(); 8]));
     let rest = classes.map(|cells| Row { first: false, cells });
     std::iter::once(Row { first: true, cells: first }).chain(rest).collect()
 }
 
-/// The seven cells of a poll class: configured, achieved, worst, account.
+/// The eight cells of a poll class: configured, achieved, worst, account.
 pub(super) fn class_cells(class: &ClassView, up: bool, v: &Viewer<'_>) -> Vec<Cell> {
     let achieved = |span: Option<Duration>| match span {
         // More than a tenth beyond its interval, and more than a scheduler's grain: not kept.
@@ -195,6 +200,7 @@ pub(super) fn class_cells(class: &ClassView, up: bool, v: &Viewer<'_>) -> Vec<Ce
     vec![
         Cell::fixed(format::interval(class.interval)),
         achieved(class.p50),
+        achieved(class.p95),
         achieved(class.p99),
         Cell::live(v.span(class.worst_late)),
         Cell::count(class.ok),

@@ -55,6 +55,7 @@ fn look(tag: &str, view: PointView) -> Look {
         store: Arc::default(),
         uplink: Arc::default(),
         opcua: OpcUaStatus::default(),
+        buses: Vec::new(),
         clock: ClockStatus { trust: ClockTrust::Synced, steps: 0, last_step_ms: None, max_error: None },
         readiness: Readiness { live: true, ready: true, reasons: Vec::new() },
     }
