@@ -12,8 +12,8 @@ use parkgate::domain::reading::{Quality, Reading, Value};
 use parkgate::domain::record::GapReason;
 use parkgate::domain::registry::{Commissioning, Deadband, DeviceSpec, PlatformCodes, PointSpec, Registry};
 use parkgate::domain::snapshot::{
-    ClassView, ClockStatus, DeliveryStatus, DeviceView, PointView, SessionStatus, Snapshot, StoreStatus, StreamStatus,
-    Totals, UplinkStatus,
+    BusStatus, ClassView, ClockStatus, DeliveryStatus, DeviceView, PointView, SessionStatus, Snapshot, StoreStatus,
+    StreamStatus, Totals, UplinkStatus,
 };
 use parkgate::domain::time::{ClockTrust, Mono, Now, Timestamp};
 use parkgate::web::{Identity, Park, Readiness, Trend, TrendError, TrendSample};
