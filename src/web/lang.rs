@@ -1,6 +1,7 @@
 //! Every word of the page, in Chinese and English, in one table. Words of the wire (qualities, streams, reasons) have
 //! their translation here too; what comes from the configuration is shown as it was written.
 
+use crate::domain::instrument::InstrumentState;
 use crate::domain::reading::Quality;
 use crate::domain::record::{GapReason, Stream};
 use crate::domain::registry::Commissioning;
@@ -195,6 +196,8 @@ texts! {
     Value: "数值", "Value";
     Unit: "单位", "Unit";
     Quality: "质量", "Quality";
+    InstrumentState: "仪表状态", "Instrument";
+    NotMonitoring: "未在监测的仪表", "Instruments not monitoring";
     Age: "时龄", "Age";
     Range: "量程", "Range";
     RangePosition: "量程内位置", "Position in range";
@@ -249,6 +252,13 @@ pub fn quality(quality: Quality, lang: Lang) -> &'static str {
         Quality::Stale => ("数据过期", "stale"),
         Quality::Suspect => ("可疑", "suspect"),
     };
+    lang.pick(zh, en)
+}
+
+/// Returns what an instrument is doing, for people.
+pub fn instrument(state: InstrumentState, lang: Lang) -> &'static str {
+    let named = InstrumentState::NAMED.iter().find(|(named, ..)| *named == state);
+    let (en, zh) = named.map_or(("unknown code", "未知编码"), |(_, en, zh)| (*en, *zh));
     lang.pick(zh, en)
 }
 

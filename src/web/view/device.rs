@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::bus;
 use super::{Align, Block, Cell, Look, Page, Panel, Row, Table, Tone, Viewer};
-use super::{lasting, overview, page, tone_of};
+use super::{instruments, lasting, overview, page, tone_of};
 use crate::domain::field_event::LinkState;
 use crate::domain::reading::Quality;
 use crate::domain::registry::{Deadband, DeviceSpec, PointSpec};
@@ -122,6 +122,14 @@ fn quality(v: &Viewer<'_>, view: &PointView) -> Cell {
     }
 }
 
+/// What the instrument is doing and for how long; a dash where no state word tells it.
+fn instrument(look: &Look, v: &Viewer<'_>, view: &PointView) -> Cell {
+    let Some((state, since)) = view.state else { return Cell::live("—").dim() };
+    let mut cell = instruments::state(state, v);
+    cell.text.push_str(&format!(" · {}", v.span(look.now.mono.since(since))));
+    cell
+}
+
 fn age(look: &Look, v: &Viewer<'_>, spec: &PointSpec, view: &PointView) -> Cell {
     let Some(at) = view.at else {
         return Cell::live("—").dim();
@@ -179,6 +187,7 @@ fn now_panel(look: &Look, v: &Viewer<'_>, spec: &PointSpec, view: &PointView) ->
     let rows = vec![
         (format!("{} {}", v.t(Text::Value), spec.unit), value(look, v, spec, view)),
         (v.t(Text::Quality).to_owned(), quality(v, view)),
+        (v.t(Text::InstrumentState).to_owned(), instrument(look, v, view)),
         (v.t(Text::Age).to_owned(), age(look, v, spec, view)),
         (v.t(Text::Range).to_owned(), range),
         (v.t(Text::RangePosition).to_owned(), bar(look, spec, view)),

@@ -10,6 +10,7 @@
 
 mod bus;
 mod device;
+mod instruments;
 mod opcua;
 mod overview;
 mod sheets;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::bus;
 use super::{ACK_LATE, Align, Block, Cell, Look, Page, Panel, Row, Table, Tone, Viewer};
-use super::{lasting, opcua, page, sheets, tone_of, trust, waiting_total};
+use super::{instruments, lasting, opcua, page, sheets, tone_of, trust, waiting_total};
 use crate::domain::field_event::LinkState;
 use crate::domain::reading::Quality;
 use crate::domain::registry::DeviceSpec;
@@ -22,6 +22,7 @@ pub fn overview(look: &Look, viewer: &Viewer<'_>) -> Page {
     let panels = vec![field(look, viewer), uplink(look, viewer), store(look, viewer), clock(look, viewer)];
     let mut blocks = vec![Block::Panels(panels)];
     if let Some(snapshot) = &look.snapshot {
+        blocks.extend(instruments::table(look, snapshot, viewer).map(Block::Table));
         blocks.push(Block::Table(devices(look, snapshot, viewer)));
     }
     blocks.extend(opcua::tables(look, viewer));
@@ -43,7 +44,7 @@ fn field(look: &Look, v: &Viewer<'_>) -> Panel {
     let points: usize = snapshot.devices.iter().map(|d| d.points.len()).sum();
     let good: usize = snapshot.devices.iter().map(good_points).sum();
     let totals = &snapshot.totals;
-    let rows = vec![
+    let mut rows = vec![
         (v.t(Text::DevicesUp).to_owned(), Cell::bad_if(up < total, format!("{up} / {total}"))),
         (v.t(Text::DevicesDown).to_owned(), down_names(snapshot)),
         (v.t(Text::PointsGood).to_owned(), Cell::warn_if(good < points, format!("{good} / {points}"))),
@@ -53,6 +54,11 @@ fn field(look: &Look, v: &Viewer<'_>) -> Panel {
         (v.t(Text::Readings).to_owned(), Cell::count(totals.readings)),
         (v.t(Text::ReadingsBad).to_owned(), Cell::count(totals.readings_bad)),
     ];
+    let (idle, instruments) = instruments::counts(snapshot);
+    if instruments > 0 {
+        let cell = Cell::warn_if(idle > 0, format!("{idle} / {instruments}"));
+        rows.insert(3, (v.t(Text::NotMonitoring).to_owned(), cell));
+    }
     Panel { title, href: None, rows }
 }
 

@@ -206,3 +206,21 @@ fn an_unprotected_opc_ua_source_is_marked_and_certificates_that_nobody_trusts_ar
     assert!(text.contains("▲ None · 无保护") && !text.contains("Sign · 无保护"), "{text}");
     assert!(text.contains("CN=unknown") && !text.contains("CN=known"), "{text}");
 }
+
+#[test]
+fn an_instrument_that_does_not_measure_is_listed_with_what_it_does_and_since_when() {
+    use crate::domain::instrument::InstrumentState::{Calibration, Monitoring};
+    let at = |state| PointView { state: Some((state, Mono::from_secs(940))), ..read(1.0, 0) };
+    let choice = Choice { lang: Lang::En, asked: true };
+    let zone = Zone::utc();
+    let viewer = Viewer { choice, zone: &zone, style: "", script: "" };
+    let titles = |state| {
+        let page = overview(&look("GD-701", at(state)), &viewer);
+        let tables = page.blocks.iter().filter_map(|b| if let Block::Table(t) = b { Some(t.clone()) } else { None });
+        tables.filter(|t| t.title == "Instruments not monitoring").collect::<Vec<_>>()
+    };
+    assert!(titles(Monitoring).is_empty());
+    let row: Vec<_> = titles(Calibration)[0].rows[0].cells.iter().map(|c| c.text.clone()).collect();
+    assert_eq!(row[..3], ["GD-701", "储罐温度", "◇ calibration"]);
+    assert_eq!(row[3], viewer.span(Duration::from_secs(60)));
+}
