@@ -1,6 +1,6 @@
 //! Each shipped profile against a simulated device whose registers are written here by hand, word for word, so that a
 //! mistake in a profile shows; and a detector in calibration on the whole way, from the register to the platform's JSON.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may")]
 
 #[path = "wire_modbus_rig/mod.rs"]
 mod rig;
@@ -86,7 +86,7 @@ impl Line {
 
     fn drain(&mut self) {
         while let Some(record) = self.engine.poll_output() {
-            let body = codec::encode(&record.body, self.engine.registry()).into();
+            let body = codec::encode(&record.body, self.engine.registry());
             let mut out = Vec::new();
             self.writer.record(&mut out, &Entry { seq: 1, stamp: record.stamp, body }, false);
             self.told.push(serde_json::from_slice(&out).unwrap());
@@ -132,6 +132,7 @@ fn floats(bits: &[u32]) -> Vec<u16> {
     bits.iter().flat_map(|b| [u16::try_from(b >> 16).unwrap(), u16::try_from(b & 0xFFFF).unwrap()]).collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "one list")]
 fn simulated() -> Vec<Simulated> {
     let mut tanks = vec![0_u16; 40];
     // 5.71 m, 23.4 ℃, 1.2 kPa, 448.5 m³, 0.1 m.
