@@ -21,6 +21,7 @@ use crate::tools;
 use crate::tools::desk::{LoopTestArgs, OutputArgs, WireLogArgs};
 use crate::tools::probe::Probe;
 use crate::tools::read::{ReadArgs, WatchArgs};
+use crate::tools::table::Form;
 
 /// `EX_USAGE` of `sysexits.h`.
 pub const WRONG_USAGE: u8 = 64;
@@ -57,6 +58,12 @@ enum Command {
     Check {
         #[command(flatten)]
         folder: Folder,
+        /// 逐点列出理解成了什么 / list what each point was understood to mean
+        #[arg(long)]
+        explain: bool,
+        /// 以 CSV 列出 / list as CSV
+        #[arg(long, requires = "explain")]
+        csv: bool,
     },
     /// 查看存储内容 / show what is in the store
     ///
@@ -131,6 +138,11 @@ enum Command {
     /// with an account; exit code 0 only if the account closes.
     #[cfg(feature = "sim")]
     Demo(crate::sim::demo::DemoArgs),
+    /// 让演示中的设备出故障 / make a device of the running demo misbehave
+    ///
+    /// silent, late, noise, restart, exception or frozen, for a while; the demo prints the socket by which it is reached.
+    #[cfg(feature = "sim")]
+    Fault(crate::sim::fault::FaultArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -145,7 +157,11 @@ pub fn run(arguments: Arguments) -> ExitCode {
     crate::sys::memory::settle_allocator();
     match arguments.command {
         Command::Run { folder } => with_config(&folder.config, |loaded| run_gateway(loaded, folder.config.clone())),
-        Command::Check { folder } => with_config(&folder.config, |loaded| {
+        Command::Check { folder, explain, csv } => with_config(&folder.config, |loaded| {
+            if explain {
+                tools::understood::print(&loaded.config, Form::of(csv));
+                return ExitCode::SUCCESS;
+            }
             let profiles: String = loaded.config.profiles.iter().map(|became| format!("{became}\n")).collect();
             let buses: String =
                 planned_buses(&loaded.config.devices).iter().map(|planned| format!("\n\n{planned}")).collect();
@@ -173,6 +189,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Probe { probe } => ended(run_in_runtime(tools::probe::run(probe))),
         #[cfg(feature = "sim")]
         Command::Demo(args) => run_demo(args),
+        #[cfg(feature = "sim")]
+        Command::Fault(args) => ended(crate::sim::fault::send(&args)),
     }
 }
 

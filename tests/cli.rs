@@ -75,6 +75,15 @@ fn the_shipped_configuration_is_good() {
 }
 
 #[test]
+fn each_line_of_the_point_table_is_explained() {
+    let output = parkgate(&["check", "--explain", "--csv", "--config", &repo("config")]);
+    let said = stdout(&output);
+    let line = |tag: &str| said.lines().find(|line| line.starts_with(&format!("{tag},"))).unwrap().to_owned();
+    assert_eq!(line("LT101"), "LT101,plc-tank-1,holding 2 unit 1,4x00003,f32,cdab,,m,0.012,normal 1s,holding 0 ×11");
+    assert_eq!(line("FQ101"), "FQ101,plc-tank-1,holding 12 unit 1,4x00013,u32,abcd,× 0.01,m3,1,slow 10s,holding 12 ×2");
+}
+
+#[test]
 fn a_missing_folder_is_a_wrong_configuration_for_every_command() {
     for command in ["run", "check", "buffer"] {
         let output = parkgate(&[command, "--config", "/nowhere/at/all"]);

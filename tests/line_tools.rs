@@ -9,8 +9,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use support::process::Gateway;
-use support::wait::{SOON, free_port, until};
+use support::process::{Gateway, Guard};
+use support::wait::{SOON, eventually, free_port, until};
 
 /// `tests/peers/modbus_server.py`: ends when its standard input closes.
 struct Device {
@@ -25,9 +25,10 @@ impl Drop for Device {
     }
 }
 
-fn device() -> Option<Device> {
+fn device(how: &[&str]) -> Option<Device> {
     let mut process = Command::new(support::python()?)
         .arg(support::root().join("tests/peers/modbus_server.py"))
+        .args(how)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -90,7 +91,7 @@ fn folder(dir: &Path, port: u16, web_port: u16) {
 
 #[test]
 fn an_unknown_device_is_understood_by_probing() {
-    let Some(device) = device() else { return };
+    let Some(device) = device(&[]) else { return };
     let host = format!("127.0.0.1:{}", device.port);
     let probe = |more: &[&str]| said(&[&["probe", "modbus", &host], more].concat());
     let units = probe(&["--units", "1-3", "--timeout", "1s"]);
@@ -118,7 +119,7 @@ fn an_unknown_device_is_understood_by_probing() {
 
 #[test]
 fn a_running_gateway_answers_read_watch_wirelog_output_and_looptest() {
-    let Some(device) = device() else { return };
+    let Some(device) = device(&[]) else { return };
     let (dir, web_port) = (tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap(), free_port());
     folder(dir.path(), device.port, web_port);
     let at = dir.path().to_str().unwrap();
@@ -157,5 +158,40 @@ fn a_running_gateway_answers_read_watch_wirelog_output_and_looptest() {
     line(&run(&["looptest", "AT1", "--expect", "250", "--by", "张工"]), &["passed"]);
     assert!(fails(&["looptest", "AT1", "--expect", "500", "--by", "张工"]).contains("failed"));
     assert!(fails(&["looptest", "PT1", "--expect", "123.456", "--by", "张工"]).contains("--really"));
+    assert_eq!(gateway.sigterm(), Some(0));
+}
+
+/// The walk of the README: what it says is what is typed here.
+#[test]
+fn an_unknown_device_on_a_serial_port_is_on_the_page_after_four_commands() {
+    let Some(socat) = support::require_cmd("socat") else { return };
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (port, other) = (dir.path().join("ttyUSB0"), dir.path().join("device"));
+    let end = |path: &Path| format!("pty,raw,echo=0,link={}", path.display());
+    let _wires = Guard::start("socat", Command::new(socat).args([end(&port), end(&other)]));
+    eventually(SOON, "both ends of the line", || port.exists() && other.exists());
+    let Some(_device) = device(&["serial", other.to_str().unwrap()]) else { return };
+    let port = port.to_str().unwrap();
+
+    let found = said(&["probe", "serial", port, "--timeout", "2s"]);
+    line(&found, &["baud = 9600"]);
+    let shown = ["--range", "0-19", "--table", "holding", "--expect", "123.456", "--csv"];
+    let forms = said(&[&["probe", "modbus", "--serial", port, "--unit", "1"], &shown[..]].concat());
+    line(&forms, &["holding,8,4x00009,f32,abcd,1,123.456"]);
+
+    let web_port = free_port();
+    folder(dir.path(), 1, web_port);
+    fs::remove_file(dir.path().join("outputs.toml")).unwrap();
+    fs::write(dir.path().join("devices.toml"), found).unwrap();
+    let points = "uid,tag,name,device,table,address,encoding,order\nu1,PT1,压力,device-1,,4x00009,f32,abcd\n";
+    fs::write(dir.path().join("points.csv"), points).unwrap();
+    let at = dir.path().to_str().unwrap();
+    line(&said(&["check", "--explain", "--config", at]), &["PT1", "4x00009", "f32", "abcd"]);
+    said(&["check", "--config", at]);
+    let gateway = Gateway::start_ready(dir.path(), web_port);
+    until(SOON, "the value on the page", || {
+        let (_, page) = gateway.get("/device/device-1")?;
+        page.contains("123.456").then_some(())
+    });
     assert_eq!(gateway.sigterm(), Some(0));
 }

@@ -16,10 +16,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::broker::Broker;
 use super::devices::park;
+use super::fault::{self, Fault, Faults};
 use super::folder::{self, GATEWAY, PARK, Wiring};
 use super::life::{Moment, News};
 use super::park::Device;
@@ -169,6 +171,8 @@ struct Stage {
     folder: Folder,
     points: usize,
     devices: usize,
+    /// Where `parkgate fault` reaches this demo.
+    fault_socket: PathBuf,
     _life: JoinSet<()>,
 }
 
@@ -187,10 +191,14 @@ impl Stage {
         let platform = Platform::start(broker.addr(), PARK, GATEWAY, clock.clone());
         let began = clock.mono();
         let (points, count) = (devices.iter().map(|d| d.points.len()).sum(), devices.len());
-        step(&devices, &servers, Moment::new(Duration::ZERO, args.seed));
+        step(&devices, &servers, Moment::new(Duration::ZERO, args.seed), &|_| Fault::None);
         let mut life = JoinSet::new();
-        life.spawn(live(devices, Arc::clone(&servers), clock.clone(), args.seed));
-        Ok(Self { clock, began, servers, broker, platform, folder, points, devices: count, _life: life })
+        let (faults_tx, faults) = watch::channel(Faults::default());
+        let (listener, fault_socket) = fault::listen(&folder.path).map_err(|e| format!("no socket for faults: {e}"))?;
+        let ids = devices.iter().map(|d| d.id.clone()).collect();
+        life.spawn(fault::serve(listener, ids, faults_tx, clock.clone()));
+        life.spawn(live(devices, Arc::clone(&servers), clock.clone(), args.seed, faults));
+        Ok(Self { clock, began, servers, broker, platform, folder, points, devices: count, fault_socket, _life: life })
     }
 
     fn elapsed(&self) -> Duration {
@@ -207,6 +215,7 @@ impl Stage {
         }
         println!("  旁观 watch     mosquitto_sub -h {} -p {} -v -t 'parkgate/#'", broker.ip(), broker.port());
         println!("  配置 folder    {}", self.folder.path.display());
+        println!("  故障 fault     parkgate fault plc-nitration silent --for 20s  ({})", self.fault_socket.display());
         if args.run_for.is_none() {
             println!("  结束 end       Ctrl-C");
         }
@@ -341,22 +350,31 @@ async fn servers(devices: &[Device]) -> std::io::Result<Vec<Server>> {
 }
 
 /// Lets the park live.
-async fn live(devices: Vec<Device>, servers: Arc<Vec<Server>>, clock: Clock, seed: u64) {
+async fn live(
+    devices: Vec<Device>,
+    servers: Arc<Vec<Server>>,
+    clock: Clock,
+    seed: u64,
+    faults: watch::Receiver<Faults>,
+) {
     let began = clock.mono();
     let mut due = began;
     loop {
-        step(&devices, &servers, Moment::new(clock.mono().since(began), seed));
+        let (now, all) = (clock.mono(), faults.borrow().clone());
+        step(&devices, &servers, Moment::new(now.since(began), seed), &|id| all.of(id, now));
         due = due + STEP;
         clock.sleep_until(due).await;
     }
 }
 
-fn step(devices: &[Device], servers: &[Server], moment: Moment) {
+fn step(devices: &[Device], servers: &[Server], moment: Moment, fault_of: &dyn Fn(&str) -> Fault) {
     for device in devices {
-        if let Some(server) = servers.get(device.socket) {
+        let Some(server) = servers.get(device.socket) else { continue };
+        let fault = fault_of(&device.id);
+        if fault != Fault::Frozen {
             server.show(device.unit, Arc::new(device.image(moment)));
-            server.behave(device.unit, device.mood(moment));
         }
+        server.behave(device.unit, fault.mood().unwrap_or_else(|| device.mood(moment)));
     }
 }
 

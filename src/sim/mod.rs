@@ -16,6 +16,7 @@ pub mod broker;
 pub mod demo;
 pub mod devices;
 mod envelope;
+pub mod fault;
 mod findings;
 pub mod folder;
 pub mod image;

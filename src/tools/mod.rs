@@ -6,6 +6,7 @@
 //! | `watch` | changes as they come | a running gateway |
 //! | `output`, `looptest` | a write with its read-back; a loop test with its record | a running gateway |
 //! | `wirelog` | the bytes between gateway and device | a running gateway |
+//! | `check --explain` | what each line of the point table was understood to mean | a configuration |
 //! | `probe modbus`, `probe serial` | unknown devices | nothing |
 //!
 //! With a running gateway everything goes through its control socket ([`crate::control`]). The probes read through the
@@ -25,3 +26,4 @@ pub mod progress;
 pub mod rank;
 pub mod read;
 pub mod table;
+pub mod understood;
