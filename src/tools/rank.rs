@@ -5,7 +5,7 @@
 //!
 //! | sign | points |
 //! |---|---|
-//! | it is what was expected, `--expect` (also after a scale of 0.1, 0.01, 0.001 or 10) | decides; scale 1 before the others |
+//! | it is what was expected, `--expect` (also after a scale of 0.1, 0.01, 0.001 or 10) | decides; scale 1 before the others, up to +30 for the middle |
 //! | NaN, infinity, a digit above 9 in BCD | ruled out |
 //! | a float of usual size (10⁻³ to 10⁶) | +25; far off −50 |
 //! | a float with few digits (123.456, not 123.45601) | +15 |
@@ -94,7 +94,8 @@ fn judged(reads: &[Vec<u16>], encoding: Encoding, order: WordOrder, base: i32, e
     });
     match fitting {
         Some((scale, cost)) => {
-            Candidate { scale, value: Some(last * scale), expected: true, score: score + cost, ..none }
+            let close = expect.map_or(0, |expect| closeness(last * scale, expect));
+            Candidate { scale, value: Some(last * scale), expected: true, score: score + cost + close, ..none }
         }
         None => Candidate { value: Some(last), score, ..none },
     }
@@ -120,6 +121,14 @@ pub fn value_of(words: &[u16], encoding: Encoding, order: WordOrder) -> Option<f
 
 fn within(value: f64, expect: Expect) -> bool {
     (expect.low..=expect.high).contains(&value)
+}
+
+/// Up to 30 points for the middle of what is expected: half of a float beside a zero is near it as well.
+#[expect(clippy::cast_possible_truncation, reason = "0 to 30")]
+fn closeness(value: f64, expect: Expect) -> i32 {
+    let half = (expect.high - expect.low) / 2.0;
+    let off = (value - (expect.low + half)).abs();
+    if half > 0.0 { (30.0 * (1.0 - (off / half).min(1.0))).round() as i32 } else { 30 }
 }
 
 fn is_float(encoding: Encoding) -> bool {
@@ -269,6 +278,13 @@ mod tests {
         assert_eq!(ranked[0].encoding, Encoding::IntTenths);
         let ranked = rank(&[vec![0xFFFE, 0]], expect("-2").ok());
         assert_eq!((ranked[0].encoding, ranked[0].scale), (Encoding::I16, 1.0));
+    }
+
+    #[test]
+    fn half_of_a_float_beside_a_zero_is_not_taken_for_the_whole() {
+        let best = |words: Vec<u16>| rank(&[words], expect("123.456").ok()).remove(0);
+        let (whole, half) = (best(vec![0xE979, 0x42F6]), best(vec![0x42F6, 0]));
+        assert!(whole.expected && half.expected && whole.score > half.score, "{whole:?} {half:?}");
     }
 
     #[test]
