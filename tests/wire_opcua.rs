@@ -398,6 +398,105 @@ async fn a_changed_configuration_touches_only_what_changed() {
     assert_eq!(peer.hears(SOON, "sessions").as_u64(), Some(1), "the session stays");
 }
 
+/// Runs the program and returns whether it succeeded, and what it said.
+fn parkgate(args: &[&str]) -> (bool, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_parkgate")).args(args).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engineer_trusts_a_server_and_makes_a_point_table_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = json!({"policies": ["Basic256Sha256_SignAndEncrypt"], "folder": dir.path(), "analog": true, "types": {"v2": "String"}});
+    let Some((_peer, port)) = dcs(&settings) else { return };
+    let (pki, url) = (dir.path().join("pki"), format!("opc.tcp://127.0.0.1:{port}/park"));
+    let pki = pki.to_str().unwrap();
+    let browse = ["opcua", "browse", &url, "--pki", pki];
+    let (ok, said) = parkgate(&browse);
+    assert!(!ok && said.contains("is not trusted"), "{said}");
+    let (ok, list) = parkgate(&["trust", "--pki", pki]);
+    let sha256 = list.lines().find_map(|line| line.trim().strip_prefix("SHA-256 ")).unwrap();
+    assert!(ok && list.contains("rejected") && list.contains("dcs"), "{list}");
+    assert!(!parkgate(&["trust", "--pki", pki, "0123456789"]).0);
+    assert!(parkgate(&["trust", "--pki", pki, sha256]).0);
+    let (ok, table) = parkgate(&[&browse[..], &["--under", &format!("nsu={SPACE};i=1")]].concat());
+    assert!(!ok || table.contains("0 个变量"), "{table}");
+    let (ok, table) = parkgate(&browse);
+    assert!(ok && table.contains("Double") && table.contains("-20..80") && table.contains("(String)"), "{table}");
+
+    // What it writes is a point table that the gateway takes as it is.
+    let (ok, csv) = parkgate(&[&browse[..], &["--csv", "--device", "unit-1"]].concat());
+    assert!(ok && csv.contains("unit-1.v0,v0,v0,unit-1,,,,°C,-20,80,normal,"), "{csv}");
+    let site = dir.path().join("site");
+    std::fs::create_dir(&site).unwrap();
+    let example = support::root().join("config/examples/opcua/gateway.toml");
+    std::fs::copy(example, site.join("gateway.toml")).unwrap();
+    let devices =
+        format!("[[opcua]]\nid = \"dcs-1\"\nurl = \"{url}\"\n[[device]]\nid = \"unit-1\"\nopcua = \"dcs-1\"\n");
+    std::fs::write(site.join("devices.toml"), devices).unwrap();
+    std::fs::write(site.join("points.csv"), csv).unwrap();
+    let loaded = parkgate::config::load(&site).unwrap();
+    assert_eq!(loaded.config.specs[0].points.len(), 2, "text makes no point");
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+}
+
+/// By hand, in a release build, on a quiet machine:
+/// `cargo test --release --test wire_opcua -- --ignored --nocapture ten_thousand`
+#[cfg(feature = "sim")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures for a minute"]
+async fn ten_thousand_items_that_change_each_second_cost() {
+    use parkgate::sim::dcs::{Dcs, SPACE as DCS_SPACE, Settings};
+    use std::fmt::Write;
+    let n = 10_000;
+    let dir = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..n).map(|i| format!("T{i}")).collect();
+    let settings = Settings { folder: dir.path().join("dcs"), names, secured: true, expired: false };
+    let dcs = Dcs::start(settings).await.unwrap();
+    let site = dir.path().join("site");
+    std::fs::create_dir(&site).unwrap();
+    let gateway = "[gateway]\npark = \"p\"\nid = \"g\"\nname = \"g\"\n[store]\ndir = \"d/store\"\nmirror_dir = \"d/mirror\"\nstate_dir = \"d/state\"\nquota = \"8GiB\"\n[store.streams.telemetry]\nretention = \"1h\"\n[web]\nlisten = \"127.0.0.1:0\"\n";
+    std::fs::write(site.join("gateway.toml"), gateway).unwrap();
+    let mut devices = format!("[[opcua]]\nid = \"dcs-1\"\nurl = \"opc.tcp://{}\"\n", dcs.addr());
+    let mut points = "uid,tag,name,device,table,address,encoding,node\n".to_owned();
+    for i in 0..n {
+        if i % 1000 == 0 {
+            write!(devices, "[[device]]\nid = \"unit-{}\"\nopcua = \"dcs-1\"\n", i / 1000).unwrap();
+        }
+        writeln!(points, "u{i},T{i},T{i},unit-{},,,,nsu={DCS_SPACE};s=T{i}", i / 1000).unwrap();
+    }
+    std::fs::write(site.join("devices.toml"), devices).unwrap();
+    std::fs::write(site.join("points.csv"), points).unwrap();
+    let pki = Pki::new(site.join("d/state/pki"));
+    pki.prepare().unwrap();
+    pki.judge(&std::fs::read(dcs.certificate()).unwrap(), Clock::system().now().wall).unwrap();
+    trust_all(pki.dir());
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_parkgate"))
+        .args(["run", "--config", site.to_str().unwrap()])
+        .spawn()
+        .unwrap();
+    let cpu = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let ticks: u64 = stat.split_whitespace().skip(13).take(2).map(|t| t.parse::<u64>().unwrap()).sum();
+        ticks * 10
+    };
+    let mut began = (support::wait::now(), 0);
+    for second in 0..60_u32 {
+        dcs.set((0..n).map(|i| f64::from(i) + f64::from(second)));
+        tokio::time::sleep(Duration::from_millis(1000 - 5)).await;
+        if second == 20 {
+            began = (support::wait::now(), cpu(child.id()));
+        }
+    }
+    let used = cpu(child.id()) - began.1;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let memory = status.lines().filter(|l| l.starts_with("VmRSS") || l.starts_with("VmHWM")).collect::<Vec<_>>();
+    println!("{n} items each second: {used} ms of CPU in {:?}, {memory:?}", began.0.elapsed());
+    drop(nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id().try_into().unwrap()), nix::sys::signal::SIGTERM));
+    child.wait().unwrap();
+}
+
 /// A line to the server that can be cut, or break by itself.
 struct Line {
     port: u16,

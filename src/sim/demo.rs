@@ -1,7 +1,7 @@
 //! The demo: a simulated park, a broker, a platform, and the real gateway between them over loopback.
 //!
 //! ```text
-//!  devices (real sockets) ◀──Modbus TCP── gateway ──MQTT──▶ broker ──MQTT──▶ platform, and whoever watches
+//!  devices (real sockets) ◀──Modbus TCP, OPC UA── gateway ──MQTT──▶ broker ──MQTT──▶ platform, and whoever watches
 //! ```
 //!
 //! With `--for` (or after Ctrl-C) it ends with an account. The account closes when every record that the gateway had
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::broker::Broker;
+use super::dcs::{self, Dcs};
 use super::devices::park;
 use super::fault::{self, Fault, Faults};
 use super::folder::{self, GATEWAY, PARK, Wiring};
@@ -32,6 +33,7 @@ use crate::clock::Clock;
 use crate::domain::record::Stream;
 use crate::domain::snapshot::{Snapshot, StoreStatus, UplinkStatus};
 use crate::domain::time::Mono;
+use crate::field::{Pki, PkiError};
 
 /// The devices' registers change this often; twice as often as the fastest class polls.
 const STEP: Duration = Duration::from_millis(100);
@@ -183,21 +185,27 @@ impl Stage {
         let servers = Arc::new(servers(&devices).await.map_err(|e| format!("a simulated device cannot start: {e}"))?);
         let broker =
             Broker::start(args.broker).await.map_err(|e| format!("the broker cannot use {}: {e}", args.broker))?;
-        let wiring =
-            Wiring { sockets: servers.iter().map(Server::addr).collect(), broker: broker.addr(), page: args.listen };
         let folder = Folder::new().map_err(|e| format!("no temporary folder: {e}"))?;
+        let dcs = trusted_dcs(&folder.path).await.map_err(|e| format!("the simulated DCS cannot start: {e}"))?;
+        let wiring = Wiring {
+            sockets: servers.iter().map(Server::addr).collect(),
+            dcs: dcs.addr(),
+            broker: broker.addr(),
+            page: args.listen,
+        };
         folder::write(&folder.path, &devices, &wiring)
             .map_err(|e| format!("the configuration cannot be written: {e}"))?;
         let platform = Platform::start(broker.addr(), PARK, GATEWAY, clock.clone());
         let began = clock.mono();
-        let (points, count) = (devices.iter().map(|d| d.points.len()).sum(), devices.len());
+        let points = devices.iter().map(|d| d.points.len()).sum::<usize>() + dcs::TAGS.len();
+        let count = devices.len() + 1;
         step(&devices, &servers, Moment::new(Duration::ZERO, args.seed), &|_| Fault::None);
         let mut life = JoinSet::new();
         let (faults_tx, faults) = watch::channel(Faults::default());
         let (listener, fault_socket) = fault::listen(&folder.path).map_err(|e| format!("no socket for faults: {e}"))?;
-        let ids = devices.iter().map(|d| d.id.clone()).collect();
+        let ids = devices.iter().map(|d| d.id.clone()).chain([folder::DCS_DEVICE.to_owned()]).collect();
         life.spawn(fault::serve(listener, ids, faults_tx, clock.clone()));
-        life.spawn(live(devices, Arc::clone(&servers), clock.clone(), args.seed, faults));
+        life.spawn(live(devices, Arc::clone(&servers), dcs, clock.clone(), args.seed, faults));
         Ok(Self { clock, began, servers, broker, platform, folder, points, devices: count, fault_socket, _life: life })
     }
 
@@ -349,10 +357,40 @@ async fn servers(devices: &[Device]) -> std::io::Result<Vec<Server>> {
     Ok(servers)
 }
 
+/// Starts the DCS; the gateway's engineer has trusted its certificate before.
+async fn trusted_dcs(folder: &Path) -> Result<Dcs, String> {
+    let dcs = Dcs::start(dcs::demo(folder)).await?;
+    let (pki, shown) = (Pki::new(folder.join("state/pki")), dcs.certificate());
+    let trust = move || -> Result<(), PkiError> {
+        pki.prepare()?;
+        pki.judge(&std::fs::read(shown).unwrap_or_default(), Clock::system().now().wall)?;
+        let rejected = pki.list().into_iter().filter(|cert| !cert.trusted);
+        rejected.map(|cert| cert.sha256).collect::<Vec<_>>().iter().try_for_each(|sha256| pki.trust(sha256).map(drop))
+    };
+    let trusted = tokio::task::spawn_blocking(trust).await.map_err(|e| e.to_string())?;
+    trusted.map_err(crate::cli::chain)?;
+    Ok(dcs)
+}
+
+/// What a fault by command is for the DCS: away while it is silent, late or restarts; without instruments for garbage.
+async fn trouble(dcs: &mut Dcs, fault: Fault) {
+    match fault {
+        Fault::Silent | Fault::Late(_) | Fault::Restart => return dcs.end(),
+        Fault::Frozen => dcs.set_fault(dcs::Fault::Frozen),
+        Fault::Noise | Fault::Exception(_) => dcs.set_fault(dcs::Fault::BadStatus),
+        Fault::None => dcs.set_fault(dcs::Fault::None),
+    }
+    // A port that is not free yet is tried again at the next step.
+    if !dcs.is_running() {
+        dcs.again().await.ok();
+    }
+}
+
 /// Lets the park live.
 async fn live(
     devices: Vec<Device>,
     servers: Arc<Vec<Server>>,
+    mut dcs: Dcs,
     clock: Clock,
     seed: u64,
     faults: watch::Receiver<Faults>,
@@ -361,7 +399,10 @@ async fn live(
     let mut due = began;
     loop {
         let (now, all) = (clock.mono(), faults.borrow().clone());
-        step(&devices, &servers, Moment::new(now.since(began), seed), &|id| all.of(id, now));
+        let moment = Moment::new(now.since(began), seed);
+        step(&devices, &servers, moment, &|id| all.of(id, now));
+        trouble(&mut dcs, all.of(folder::DCS_DEVICE, now)).await;
+        dcs.set(dcs::values(moment));
         due = due + STEP;
         clock.sleep_until(due).await;
     }

@@ -3,16 +3,19 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::dcs;
 use super::park::{Device, Point};
 use crate::field::settings::{Encoding, Table, WordOrder};
 
 /// Park id of the demo.
 pub const PARK: &str = "demo-park";
+/// The device behind the DCS.
+pub const DCS_DEVICE: &str = "dcs-unit-1";
 /// Gateway id of the demo.
 pub const GATEWAY: &str = "gw-east";
 
 /// Columns of the point table, in the order in which they are written.
-const COLUMNS: [&str; 19] = [
+const COLUMNS: [&str; 20] = [
     "uid",
     "tag",
     "name",
@@ -32,6 +35,7 @@ const COLUMNS: [&str; 19] = [
     "equipment",
     "kind",
     "commissioning",
+    "node",
 ];
 
 /// Where things are.
@@ -39,6 +43,8 @@ const COLUMNS: [&str; 19] = [
 pub struct Wiring {
     /// Address of each socket of the park, by [`Device::socket`].
     pub sockets: Vec<SocketAddr>,
+    /// The DCS.
+    pub dcs: SocketAddr,
     /// The broker.
     pub broker: SocketAddr,
     /// Where the page shall listen.
@@ -99,6 +105,11 @@ fn devices_toml(devices: &[Device], wiring: &Wiring) -> String {
             device.unit
         ));
     }
+    text.push_str(&format!(
+        "\n[[opcua]]\nid = \"dcs-1\"\nurl = \"opc.tcp://{}\"\n\n\
+         [[device]]\nid = \"{DCS_DEVICE}\"\nname = \"一单元 DCS\"\nopcua = \"dcs-1\"\n",
+        wiring.dcs
+    ));
     text
 }
 
@@ -117,6 +128,9 @@ fn points_csv(devices: &[Device]) -> std::io::Result<Vec<u8>> {
     let points = devices.iter().flat_map(|d| d.points.iter().map(move |p| (d, p)));
     for (n, (device, point)) in points.enumerate() {
         csv.write_record(row(n + 1, device, point))?;
+    }
+    for (n, tag) in dcs::TAGS.iter().enumerate() {
+        csv.write_record(dcs_row(n + 1, tag))?;
     }
     csv.into_inner().map_err(|e| std::io::Error::other(e.to_string()))
 }
@@ -144,7 +158,30 @@ fn row(n: usize, device: &Device, point: &Point) -> [String; COLUMNS.len()] {
         point.equipment.clone(),
         point.kind.to_owned(),
         "in_service".to_owned(),
+        String::new(),
     ]
+}
+
+fn dcs_row(n: usize, (name, title, unit, .., class): &dcs::Tag) -> [String; COLUMNS.len()] {
+    let tag = name.trim_end_matches(".PV");
+    let cells: [(usize, String); 9] = [
+        (0, format!("dd-{n:04}")),
+        (1, tag.to_owned()),
+        (2, (*title).to_owned()),
+        (3, DCS_DEVICE.to_owned()),
+        (9, (*unit).to_owned()),
+        (13, (*class).to_owned()),
+        (16, "R-2101".to_owned()),
+        (18, "in_service".to_owned()),
+        (19, format!("nsu={};s={name}", dcs::SPACE)),
+    ];
+    let mut row: [String; COLUMNS.len()] = Default::default();
+    for (column, text) in cells {
+        if let Some(cell) = row.get_mut(column) {
+            *cell = text;
+        }
+    }
+    row
 }
 
 fn table(table: Table) -> &'static str {
@@ -194,7 +231,7 @@ mod tests {
         let devices = park();
         let sockets = (0..14).map(|n| SocketAddr::from(([127, 0, 0, 1], 50_000 + n))).collect();
         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let wiring = Wiring { sockets, broker: at(1883), page: at(0) };
+        let wiring = Wiring { sockets, dcs: at(4840), broker: at(1883), page: at(0) };
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), &devices, &wiring).unwrap();
         for file in ["gateway.toml", "devices.toml", "uplink.toml"] {
@@ -204,8 +241,11 @@ mod tests {
         let loaded = crate::config::load(dir.path()).unwrap_or_else(|problems| panic!("{problems}"));
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
         let text = std::fs::read_to_string(dir.path().join("devices.toml")).unwrap();
-        assert_eq!(text.matches("[[device]]").count(), devices.len());
+        assert_eq!(text.matches("[[device]]").count(), devices.len() + 1);
         let mut csv = csv::Reader::from_path(dir.path().join("points.csv")).unwrap();
-        assert_eq!(csv.records().map(Result::unwrap).count(), devices.iter().map(|d| d.points.len()).sum::<usize>());
+        assert_eq!(
+            csv.records().map(Result::unwrap).count(),
+            devices.iter().map(|d| d.points.len()).sum::<usize>() + dcs::TAGS.len()
+        );
     }
 }

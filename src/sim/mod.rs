@@ -3,7 +3,7 @@
 //! In reading order:
 //!
 //! - The park: [`life`] is its story as a function of time, [`park`] and [`devices`] its points, [`image`] its registers,
-//!   [`server`] the Modbus TCP sockets, [`serial`] the RS-485 lines; both can also misbehave.
+//!   [`server`] the Modbus TCP sockets, [`serial`] the RS-485 lines, [`dcs`] an OPC UA server; all can also misbehave.
 //! - The far end: [`broker`], [`platform`], and [`account`]: what a receiver keeps of the feed (with [`ages`]).
 //! - [`demo`] joins both around a gateway, [`folder`] writes its configuration, [`report`] prints its account.
 //! - [`load`] is a field of many devices for end-to-end tests and the benchmark.
@@ -13,6 +13,7 @@
 pub mod account;
 pub mod ages;
 pub mod broker;
+pub mod dcs;
 pub mod demo;
 pub mod devices;
 mod envelope;
