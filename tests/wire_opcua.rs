@@ -420,8 +420,10 @@ async fn an_engineer_trusts_a_server_and_makes_a_point_table_of_it() {
     assert!(ok && list.contains("rejected") && list.contains("dcs"), "{list}");
     assert!(!parkgate(&["trust", "--pki", pki, "0123456789"]).0);
     assert!(parkgate(&["trust", "--pki", pki, sha256]).0);
-    let (ok, table) = parkgate(&[&browse[..], &["--under", &format!("nsu={SPACE};i=1")]].concat());
-    assert!(!ok || table.contains("0 个变量"), "{table}");
+    let under = |node: &str| parkgate(&[&browse[..], &["--under", node]].concat());
+    let (ok, table) = under(&format!("nsu={SPACE};i=1"));
+    assert!(ok && table.contains("3 variables, 2 can be points"), "{table}");
+    assert!(!under("nsu=urn:nowhere;i=1").0);
     let (ok, table) = parkgate(&browse);
     assert!(ok && table.contains("Double") && table.contains("-20..80") && table.contains("(String)"), "{table}");
 
@@ -493,7 +495,8 @@ async fn ten_thousand_items_that_change_each_second_cost() {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
     let memory = status.lines().filter(|l| l.starts_with("VmRSS") || l.starts_with("VmHWM")).collect::<Vec<_>>();
     println!("{n} items each second: {used} ms of CPU in {:?}, {memory:?}", began.0.elapsed());
-    drop(nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id().try_into().unwrap()), nix::sys::signal::SIGTERM));
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id().try_into().unwrap()), nix::sys::signal::SIGTERM)
+        .unwrap();
     child.wait().unwrap();
 }
 
