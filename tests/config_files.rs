@@ -306,7 +306,7 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_file_never_panics(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>(), which in 0_usize..4) {
+    fn a_damaged_file_never_panics(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>(), which in 0_usize..config::FILES.len()) {
         let dir = copy("config");
         let path = dir.path().join(config::FILES[which]);
         let mut bytes = fs::read(&path).unwrap();
@@ -492,5 +492,103 @@ fn every_shipped_profile_makes_a_device_without_a_word_of_complaint() {
         assert_eq!(problems(&dir), Vec::<String>::new(), "{name}");
         let config = loaded(dir.path());
         assert!(!config.specs[0].points.is_empty() && config.profiles[0].shipped, "{name} is built in");
+    }
+}
+
+fn with_derived(derived: &str) -> tempfile::TempDir {
+    let dir = small("");
+    points(&dir, "u1,T1,one,d,holding,0,u16\nu2,T2,two,d,holding,1,u16\nu3,T3,three,d,holding,2,u16\n");
+    fs::write(dir.path().join("derived.toml"), derived).unwrap();
+    dir
+}
+
+#[test]
+fn derived_points_stand_on_a_device_of_their_own() {
+    let point = |n: u8, keys: &str| format!("[[point]]\nuid = \"x{n}\"\ntag = \"X{n}\"\nname = \"x\"\n{keys}\n");
+    let vote = point(1, "formula = \"vote\"\ninputs = [\"T1\", \"T2\", \"T3\"]\nneed = 2\nabove = 25");
+    let rate = point(2, "formula = \"rate\"\ninputs = [\"X3\"]\nwindow = \"5min\"\nper = \"1h\"\nunit = \"m/h\"");
+    let sum = point(3, "formula = \"sum\"\ninputs = [\"T1\", \"T2\"]\ndecimals = 1");
+    let config = loaded(with_derived(&format!("{vote}{rate}{sum}")).path());
+    let device = config.specs.last().unwrap();
+    assert_eq!((device.id.as_str(), device.points.len()), ("derived", 3));
+    assert_eq!(device.points.iter().map(|p| p.decimals).collect::<Vec<_>>(), [Some(0), Some(3), Some(1)]);
+    let inputs = device.points[1].instrument.as_ref().unwrap().derived.as_ref().unwrap();
+    assert_eq!(inputs.inputs[0].as_str(), "x3", "made of another derived point, wherever it stands");
+    assert_eq!(config.devices.last().unwrap().class_of().len(), 3);
+}
+
+#[test]
+fn every_mistake_in_a_derived_point_has_its_place() {
+    let wrong = |keys: &str| {
+        let head = "[[point]]\nuid = \"x1\"\ntag = \"X1\"\nname = \"x\"\n";
+        problems(&with_derived(&format!("{head}{keys}"))).join("\n")
+    };
+    for (keys, told) in [
+        (
+            "formula = \"sum\"\ninputs = [\"T11\"]\n",
+            "derived.toml:6:10: [[point]] inputs: there is no tag `T11`; did you mean `T1`?",
+        ),
+        ("formula = \"summe\"\ninputs = [\"T1\"]\n", "`summe` is not accepted; write one of \"sum\""),
+        ("formula = \"ratio\"\ninputs = [\"T1\"]\n", "1 inputs where 2 to 2 are needed"),
+        ("formula = \"vote\"\ninputs = [\"T1\"]\nneed = 2\n", "1 inputs where 2 to 200 are needed"),
+        ("formula = \"sum\"\ninputs = [\"T1\", \"X1\"]\n", "`X1` is made of itself"),
+        ("formula = \"convert\"\ninputs = [\"T1\"]\nto = \"ppm\"\n", "`molar_mass` is missing"),
+        ("formula = \"sum\"\ninputs = []\n", "not a list of tags"),
+        ("formula = \"sum\"\ninputs = [\"T1\"]\nneed = 2\n", "unknown key `need`"),
+        (
+            "formula = \"sum\"\ninputs = [\"T1\"]\n[[point]]\nuid = \"u1\"\ntag = \"T1\"\nname = \"x\"\nformula = \"sum\"\ninputs = [\"T2\"]\n",
+            "`T1` is another point's already",
+        ),
+    ] {
+        let found = wrong(keys);
+        assert!(found.contains(told), "{keys}:\n{found}");
+    }
+}
+
+#[test]
+fn every_mistake_in_how_a_point_is_judged_has_its_place() {
+    let dir = small("");
+    let head = "uid,tag,name,device,table,address,encoding,range_low,range_high,signal,state_of,states,frozen,below\n";
+    let told = |row: &str| {
+        let word = "w,W,word,d,holding,9,u16,,,,,0=monitoring;1=fault,,\n";
+        fs::write(dir.path().join("points.csv"), format!("{head}{row}\n{word}")).unwrap();
+        problems(&dir).join("\n")
+    };
+    for (row, wanted) in [
+        ("a,A,a,d,holding,0,u16,0,100,4-20mA,w,,24h except 0,-5%", ""),
+        ("a,A,a,d,holding,0,u16,,,4-20mA,,,,", "a 4-20mA signal without a range"),
+        ("a,A,a,d,holding,0,u16,0,1,0-10V,,,,", "`0-10V` is not accepted; write 4-20mA"),
+        ("a,A,a,d,holding,0,u16,,,,ww,,,", "no point with the uid `ww`; did you mean `w`?"),
+        ("a,A,a,d,holding,0,u16,,,,a,,,", "`a` has no states"),
+        ("a,A,a,d,holding,0,u16,,,,,0=monitoring;1=kaputt,,", "`kaputt` is no state"),
+        ("a,A,a,d,holding,0,u16,,,,,,24h but 0,", "write e.g. 24h, or 24h except 0"),
+        ("a,A,a,d,holding,0,u16,,,,,,,-5%", "there is no range"),
+        ("a,A,a,d,holding,0,bit1,,,,,,24h,", "a bit may stand still"),
+    ] {
+        let found = told(row);
+        assert!(if wanted.is_empty() { found.is_empty() } else { found.contains(wanted) }, "{row}:\n{found}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Every shipped profile with one byte changed, or cut off, is a profile or a list of problems with places.
+    #[test]
+    fn a_damaged_profile_never_panics_and_its_problems_have_places(
+        which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
+        cut in any::<prop::sample::Index>(), rubbish in prop::option::weighted(0.2, prop::collection::vec(any::<u8>(), 0..300)),
+    ) {
+        let all: Vec<_> = fs::read_dir(repo("config/profiles")).unwrap().map(|f| f.unwrap().path()).collect();
+        let mut bytes = fs::read(&all[which.index(all.len())]).unwrap();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        bytes.truncate(cut.index(bytes.len()).max(at + 1));
+        let dir = profiled("profile = \"own\"\n", None);
+        fs::create_dir(dir.path().join("profiles")).unwrap();
+        fs::write(dir.path().join("profiles/own.toml"), rubbish.unwrap_or(bytes)).unwrap();
+        if let Err(problems) = load(dir.path()) {
+            prop_assert!(problems.0.iter().all(|p| p.at.line.is_some() || !p.at.file.ends_with("own.toml")), "{}", problems);
+        }
     }
 }

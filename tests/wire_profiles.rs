@@ -97,7 +97,7 @@ impl Line {
 fn modbus(source: &Source) -> Device {
     match source {
         Source::Modbus(device) => (**device).clone(),
-        _ => panic!("{} is not polled by Modbus", source.id()),
+        Source::OpcUa(_) | Source::Derived { .. } => panic!("{} is not polled by Modbus", source.id()),
     }
 }
 

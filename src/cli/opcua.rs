@@ -146,7 +146,7 @@ pub(super) fn run(command: OpcUa) -> ExitCode {
     };
     let servers = config.devices.iter().filter_map(|source| match source {
         Source::OpcUa(device) => Some(&device.server),
-        Source::Modbus(_) => None,
+        Source::Modbus(_) | Source::Derived { .. } => None,
     });
     let found: Option<Arc<Server>> = servers.into_iter().find(|server| server.id == args.server).cloned();
     let Some(server) = found else {

@@ -197,7 +197,7 @@ fn faster(planned: &PlannedBus, devices: &[Source]) -> Option<(u32, f64)> {
     let bus = &planned.bus;
     let on_it = |source: &Source| match source {
         Source::Modbus(device) => (device.endpoint == Endpoint::Bus(Arc::clone(bus))).then(|| Arc::clone(device)),
-        Source::OpcUa(_) => None,
+        Source::OpcUa(_) | Source::Derived { .. } => None,
     };
     let devices: Vec<_> = devices.iter().filter_map(on_it).collect();
     let own_gap = (bus.frame_gap > bus.line.silence()).then_some(bus.frame_gap);

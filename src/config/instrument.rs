@@ -175,7 +175,7 @@ fn judged(point: &PointRow, by_uid: &BTreeMap<&str, (u16, &PointRow)>, out: &mut
         out.warn(class.clone().unwrap_or_else(|| Spot::file("points.csv")), Wrong::new(what, instead));
     }
     let state_of = word.map(|(ordinal, _)| ordinal);
-    let instrument = Instrument { state_of, states: states.clone(), frozen: *frozen, below: *below };
+    let instrument = Instrument { state_of, states: states.clone(), frozen: *frozen, below: *below, derived: None };
     (instrument != Instrument::default()).then(|| Arc::new(instrument))
 }
 

@@ -6,6 +6,7 @@
 //! | `gateway.toml` | `[gateway]` who this is, `[store]` what it keeps, `[web]` its page | yes |
 //! | `devices.toml` | `[classes]` poll intervals, `[defaults]`, `[[bus]]`, `[[device]]` | yes |
 //! | `points.csv` | the point table (点表): UTF-8 with or without BOM, UTF-16, GB18030; comma, semicolon or tab | unless every device has a profile |
+//! | `derived.toml` | points computed from others: sums, rates, votes | no |
 //! | `profiles/*.toml` | the site's own instrument profiles (仪表模板), beside the shipped ones | no |
 //! | `outputs.toml` | what may be written (`[[output]]`) | no file, no output |
 //! | `uplink.toml` | `[mqtt]` the way to the platform | no file, no uplink |
@@ -36,6 +37,7 @@ use crate::web::settings as web;
 mod address;
 mod buses;
 mod cell;
+mod derived;
 mod devices;
 pub mod disk;
 mod folder;
@@ -60,10 +62,11 @@ pub use problem::{Problem, Problems, Severity, report};
 use problem::{Findings, Spot, Wrong, say};
 
 /// The files of the folder, in the order in which their problems are told.
-pub const FILES: [&str; 5] = [GATEWAY, DEVICES, UPLINK, OUTPUTS, POINTS];
+pub const FILES: [&str; 6] = [GATEWAY, DEVICES, UPLINK, OUTPUTS, POINTS, DERIVED];
 
 const GATEWAY: &str = "gateway.toml";
 const DEVICES: &str = "devices.toml";
+const DERIVED: &str = "derived.toml";
 const OUTPUTS: &str = "outputs.toml";
 const UPLINK: &str = "uplink.toml";
 const POINTS: &str = "points.csv";
@@ -176,9 +179,15 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
     let (mut gateway, devices) = (gateway?, devices?);
     let profiles = join::became(&devices);
     let named = devices.files.clone();
-    let (devices, specs) = join::join(devices, points?, out);
+    let (mut devices, mut specs) = join::join(devices, points?, out);
+    let derived_path = dir.join(DERIVED);
+    let derived = toml_file(&derived_path, false, out, derived::read);
     let mut files: Vec<_> = [GATEWAY, DEVICES, POINTS].iter().map(|name| dir.join(name)).collect();
     files.extend(profiles::files(dir, &texts));
+    if let Some(rows) = derived {
+        files.push(derived_path);
+        derived::join(rows, &mut devices, &mut specs, out);
+    }
     if outputs.is_some() {
         files.push(outputs_path);
     }

@@ -15,12 +15,14 @@
 //! - No record spans registry revisions: what was counted under the old one is recorded before the new one begins.
 //! - A step of the wall clock, or a change of its trust, is a record of its own; stamps before it are never rewritten.
 
+mod derivations;
 mod device;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::derivations::Derivations;
 use self::device::Device;
 use super::field_event::{FieldEvent, GapNotice, LOST_AFTER, LinkChange, LinkState, Origin, Poll, Sample};
 use super::id::DeviceSlot;
@@ -69,6 +71,7 @@ pub struct Engine {
     registry: Arc<Registry>,
     devices: Vec<Device>,
     by_slot: BTreeMap<DeviceSlot, usize>,
+    derivations: Derivations,
     outputs: VecDeque<Record>,
     totals: Totals,
     last_look: Now,
@@ -111,6 +114,7 @@ impl Engine {
             registry: plan.registry.clone(),
             devices: Vec::new(),
             by_slot: BTreeMap::new(),
+            derivations: Derivations::default(),
             outputs: VecDeque::new(),
             totals: Totals::default(),
             last_look: now,
@@ -240,6 +244,7 @@ impl Engine {
             })
             .collect();
         self.by_slot = self.devices.iter().enumerate().map(|(i, d)| (d.slot, i)).collect();
+        self.derivations = Derivations::new(&self.registry);
         self.refresh(now);
     }
 
@@ -288,8 +293,26 @@ impl Engine {
         }
     }
 
-    /// Lets readings stand: they are counted, and reported if they are worth it.
+    /// Lets readings stand, and what is derived from them.
     fn stand(&mut self, index: usize, readings: &[(u16, Reading)], time: Mono, origin: Origin, now: Now) {
+        self.stand_alone(index, readings, time, origin, now);
+        self.follow(index, readings, time, now);
+    }
+
+    fn follow(&mut self, index: usize, readings: &[(u16, Reading)], time: Mono, now: Now) {
+        if self.derivations.is_empty() {
+            return;
+        }
+        let devices = &self.devices;
+        let point = |(device, ordinal): (usize, u16)| devices.get(device)?.points.get(usize::from(ordinal))?.reading;
+        let derived = self.derivations.follow(index, readings.iter().map(|(ordinal, _)| *ordinal), time, point);
+        for (device, readings) in derived {
+            self.stand_alone(device, &readings, time, Origin::Polled, now);
+        }
+    }
+
+    /// Lets readings stand: they are counted, and reported if they are worth it.
+    fn stand_alone(&mut self, index: usize, readings: &[(u16, Reading)], time: Mono, origin: Origin, now: Now) {
         let (Some(device), Some(spec)) = (self.devices.get_mut(index), self.registry.devices.get(index)) else {
             return;
         };
@@ -328,6 +351,7 @@ impl Engine {
             }
         }
         self.push_samples(index, cells, Told::POLLED, time, now);
+        self.follow(index, readings, time, now);
     }
 
     fn handle_gap(&mut self, gap: GapNotice, now: Now) {
@@ -517,6 +541,8 @@ fn index_of(index: usize) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::derived::{Derived, Formula};
+    use crate::domain::id::PointUid;
     use crate::domain::instrument::{Instrument, InstrumentState, StateMap};
     use crate::domain::reading::Value;
     use crate::domain::registry::testing::registry_with;
@@ -705,6 +731,38 @@ mod tests {
         engine.handle_event(sample(0, 1, &[2.0, 9.0]), at(1));
         assert_eq!(engine.totals().states_unknown, 1);
         assert_eq!(engine.snapshot(at(1)).devices[0].points[0].reading.map(|r| r.quality), Some(Quality::Suspect));
+    }
+
+    #[test]
+    fn a_sum_and_what_is_made_of_it_follow_the_readings_of_any_device() {
+        let mut plan = plan(1, &[0, 1, 2]);
+        let mut registry = (*plan.registry).clone();
+        let mut device = (*registry.devices[2]).clone();
+        let derived = |formula, inputs: &[&str]| {
+            let inputs = inputs.iter().map(|uid| PointUid::new(*uid)).collect();
+            Some(Arc::new(Instrument { derived: Some(Derived { formula, inputs }), ..Instrument::default() }))
+        };
+        // The first is made of the second, which is made of points of two devices.
+        device.points[0].instrument = derived(Formula::Convert { factor: 2.0 }, &["u-2-1"]);
+        device.points[1].instrument = derived(Formula::Sum, &["u-0-0", "u-1-1"]);
+        registry.devices[2] = Arc::new(device);
+        plan.registry = Arc::new(registry);
+        plan.devices[2].classes.clear();
+        let mut engine = Engine::new(7, boot(), plan, at(0));
+        let standing = |engine: &Engine| {
+            let device = &engine.snapshot(at(9)).devices[2];
+            assert_eq!(device.link, LinkState::Up);
+            device.points.iter().map(|p| p.reading.map(|r| (r.value.map(Value::as_f64), r.quality))).collect::<Vec<_>>()
+        };
+        engine.handle_event(sample(0, 1, &[1.5, 9.0]), at(1));
+        assert_eq!(standing(&engine), [None, None], "not every input was read");
+        engine.handle_event(sample(1, 2, &[9.0, 2.0]), at(2));
+        assert_eq!(standing(&engine), [Some((Some(7.0), Quality::Good)), Some((Some(3.5), Quality::Good))]);
+        let records = drain(&mut engine);
+        assert!(samples_of(&records).iter().any(|s| s.device == 2 && s.cells.len() == 2), "told like any point");
+        let stale = tick_through(&mut engine, 3, 40);
+        assert!(samples_of(&stale).iter().any(|s| s.device == 2));
+        assert_eq!(standing(&engine)[1].map(|r| r.1), Some(Quality::Stale), "made of what is silent");
     }
 
     #[test]

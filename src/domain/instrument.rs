@@ -24,6 +24,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::derived::Derived;
 use super::reading::{Quality, Reading, Value};
 
 /// What an instrument is doing. The order is that of the table: a later one stands over an earlier one.
@@ -248,6 +249,8 @@ pub struct Instrument {
     pub frozen: Option<Frozen>,
     /// When a low value is suspect (rule 89).
     pub below: Option<Below>,
+    /// Where there is no instrument at all: what the value is computed of.
+    pub derived: Option<Derived>,
 }
 
 /// A value that never changes.

@@ -6,12 +6,13 @@
 //!
 //! In reading order: [`id`] and [`time`] are the words; [`reading`] is one value with its quality; [`registry`] is what
 //! the points mean; [`instrument`] what an instrument is doing, [`flatline`] whether its value stands still, [`judge`] what
-//! both make of a device's readings; [`field_event`] is what comes in; [`engine`] decides; [`record`] is what goes out, and
+//! both make of a device's readings; [`derived`] what is computed of others; [`field_event`] is what comes in; [`engine`] decides; [`record`] is what goes out, and
 //! [`codec`] its stored form; [`output`] what became of a write; [`ranges`] keeps account of sequence numbers; [`snapshot`]
 //! is what the page shows.
 
 pub mod codec;
 pub mod coverage;
+pub mod derived;
 pub mod engine;
 pub mod field_event;
 pub mod flatline;

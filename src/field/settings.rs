@@ -21,6 +21,13 @@ pub enum Source {
     Modbus(Arc<Device>),
     /// Subscribed to at an OPC UA server.
     OpcUa(Arc<OpcUaDevice>),
+    /// Computed from the points of other devices; nothing is read.
+    Derived {
+        /// Its id.
+        id: DeviceId,
+        /// How many points.
+        points: usize,
+    },
 }
 
 impl Source {
@@ -29,6 +36,7 @@ impl Source {
         match self {
             Self::Modbus(device) => &device.id,
             Self::OpcUa(device) => &device.id,
+            Self::Derived { id, .. } => id,
         }
     }
 
@@ -37,6 +45,7 @@ impl Source {
         match self {
             Self::Modbus(device) => &device.classes,
             Self::OpcUa(device) => &device.classes,
+            Self::Derived { .. } => &[],
         }
     }
 
@@ -45,6 +54,7 @@ impl Source {
         match self {
             Self::Modbus(device) => device.points.iter().map(|p| p.class).collect(),
             Self::OpcUa(device) => device.points.iter().map(|p| p.class).collect(),
+            Self::Derived { points, .. } => vec![0; *points],
         }
     }
 }

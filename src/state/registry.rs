@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{State, StateError};
+use crate::domain::derived::{Derived, Formula, Limit};
 use crate::domain::id::{DeviceId, PointUid, Tag};
 use crate::domain::instrument::{Below, Frozen, Instrument, StateMap};
 use crate::domain::registry::{Commissioning, Deadband, DeviceSpec, PlatformCodes, PointSpec, Registry};
@@ -168,6 +169,84 @@ struct PointWire {
     below: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     below_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    derived: Option<DerivedWire>,
+}
+
+/// What a derived point is made of; inputs by uid.
+#[derive(Serialize, Deserialize)]
+struct DerivedWire {
+    formula: FormulaWire,
+    inputs: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case")]
+enum FormulaWire {
+    Sum,
+    Mean,
+    Min,
+    Max,
+    Difference,
+    Ratio,
+    Rate {
+        window_ms: u64,
+        per_ms: u64,
+    },
+    Convert {
+        factor: f64,
+    },
+    Vote {
+        need: u16,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        above: Option<f64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        below: Option<f64>,
+        bad_counts: bool,
+    },
+}
+
+impl From<Formula> for FormulaWire {
+    fn from(formula: Formula) -> Self {
+        match formula {
+            Formula::Sum => Self::Sum,
+            Formula::Mean => Self::Mean,
+            Formula::Min => Self::Min,
+            Formula::Max => Self::Max,
+            Formula::Difference => Self::Difference,
+            Formula::Ratio => Self::Ratio,
+            Formula::Rate { window, per } => Self::Rate { window_ms: millis(window), per_ms: millis(per) },
+            Formula::Convert { factor } => Self::Convert { factor },
+            Formula::Vote { need, limit, bad_counts } => {
+                let (above, below) = match limit {
+                    Limit::Set => (None, None),
+                    Limit::Above(limit) => (Some(limit), None),
+                    Limit::Below(limit) => (None, Some(limit)),
+                };
+                Self::Vote { need, above, below, bad_counts }
+            }
+        }
+    }
+}
+
+impl FormulaWire {
+    fn into_formula(self) -> Formula {
+        let millis = Duration::from_millis;
+        match self {
+            Self::Sum => Formula::Sum,
+            Self::Mean => Formula::Mean,
+            Self::Min => Formula::Min,
+            Self::Max => Formula::Max,
+            Self::Difference => Formula::Difference,
+            Self::Ratio => Formula::Ratio,
+            Self::Rate { window_ms, per_ms } => Formula::Rate { window: millis(window_ms), per: millis(per_ms) },
+            Self::Convert { factor } => Formula::Convert { factor },
+            Self::Vote { need, above, below, bad_counts } => {
+                let limit = above.map(Limit::Above).or(below.map(Limit::Below)).unwrap_or(Limit::Set);
+                Formula::Vote { need, limit, bad_counts }
+            }
+        }
+    }
 }
 
 /// Returns the wire form of `registry`.
@@ -232,13 +311,21 @@ impl From<&PointSpec> for PointWire {
             frozen_except: frozen.and_then(|f| f.except),
             below: below.map(|b| b.limit),
             below_ms: below.map(|b| millis(b.stays)),
+            derived: instrument.and_then(|i| i.derived.as_ref()).map(|derived| DerivedWire {
+                formula: derived.formula.into(),
+                inputs: derived.inputs.iter().map(|uid| uid.as_str().to_owned()).collect(),
+            }),
         }
     }
 }
 
 impl PointWire {
-    fn into_spec(self) -> Option<PointSpec> {
-        let instrument = self.instrument()?;
+    fn into_spec(mut self) -> Option<PointSpec> {
+        let mut instrument = self.instrument()?;
+        instrument.derived = self.derived.take().map(|derived| Derived {
+            formula: derived.formula.into_formula(),
+            inputs: derived.inputs.into_iter().map(PointUid::new).collect(),
+        });
         Some(PointSpec {
             uid: PointUid::new(self.uid),
             tag: Tag::new(self.tag),
@@ -268,6 +355,7 @@ impl PointWire {
             states: self.states.as_deref().map(StateMap::parse).transpose().ok()?,
             frozen: millis(self.frozen_ms).map(|after| Frozen { after, except: self.frozen_except }),
             below: self.below.zip(millis(self.below_ms)).map(|(limit, stays)| Below { limit, stays }),
+            derived: None,
         })
     }
 }
@@ -302,7 +390,18 @@ mod tests {
             states: None,
             frozen: Some(Frozen { after, except: Some(0.0) }),
             below: Some(Below { limit: -5.0, stays: after }),
+            derived: None,
         }));
+        let formulas = [
+            Formula::Sum,
+            Formula::Rate { window: after, per: after },
+            Formula::Convert { factor: 1.0 / 3.0 },
+            Formula::Vote { need: 2, limit: Limit::Below(19.5), bad_counts: true },
+        ];
+        for (point, formula) in device.points.iter_mut().skip(1).zip(formulas) {
+            let derived = Some(Derived { formula, inputs: vec![PointUid::new("u-1-0"), PointUid::new("u-1-1")] });
+            point.instrument = Some(Arc::new(Instrument { derived, ..Instrument::default() }));
+        }
         let states = StateMap::parse("mask=3; 0=monitoring; 1=fault; bit4=calibration").ok();
         device.points[1].instrument = Some(Arc::new(Instrument { states, ..Instrument::default() }));
         registry.devices[0] = Arc::new(device);

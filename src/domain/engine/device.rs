@@ -64,9 +64,11 @@ impl Device {
             stale: false,
         };
         let point = |class: &u8| Point { class: *class, reading: None, at: None, reporter: Reporter::default() };
+        let is_computed = plan.classes.is_empty() && !plan.class_of.is_empty();
         Self {
             slot: plan.slot,
-            link: LinkState::Connecting,
+            // Points without poll classes are computed: nothing connects to them.
+            link: if is_computed { LinkState::Up } else { LinkState::Connecting },
             link_since: None,
             lost: false,
             classes: plan.classes.iter().map(class).collect(),
