@@ -105,6 +105,10 @@ fn a_reload_with_mistakes_is_refused_and_the_old_configuration_goes_on() {
     let said = gateway.log().matches("points.csv").count();
     gateway.sighup();
     says(&gateway, "points.csv", said);
+    let refused = |yes: f64| gateway.metric("parkgate_config_refused", &[]) == Some(yes);
+    eventually(SOON, "the refusal in the metrics", || refused(1.0));
+    let page = gateway.get("/").map(|(_, body)| body).unwrap_or_default();
+    assert!(page.contains("points.csv") && page.contains("70000"), "the page does not say what is wrong");
     scene.heard_from_all(5);
     assert!(scene.seen().iter().zip(&before).all(|(a, b)| a.accepted == b.accepted), "a connection was given up");
 
@@ -112,6 +116,7 @@ fn a_reload_with_mistakes_is_refused_and_the_old_configuration_goes_on() {
     gateway.sighup();
     eventually(SOON, "the corrected revision at the platform", || scene.platform.count(Stream::Registry) >= 2);
     scene.heard_from_all(3);
+    eventually(SOON, "its end in the metrics", || refused(0.0));
     assert_eq!(gateway.sigterm(), Some(0));
     scene.closes();
     scene.nothing_is_wrong();

@@ -55,7 +55,7 @@ use crate::domain::engine::Engine;
 use crate::domain::field_event::FieldEvent;
 use crate::domain::record::Boot;
 use crate::domain::registry::Registry;
-use crate::domain::snapshot::UplinkStatus;
+use crate::domain::snapshot::{ConfigStatus, UplinkStatus};
 use crate::output::settings::Output;
 use crate::state::registry::{RegistryBook, Revision};
 use crate::state::{State, StateError};
@@ -146,6 +146,7 @@ pub struct Gateway {
     /// The allow-list of the outputs' driver.
     allowed: watch::Sender<Arc<Vec<Arc<Output>>>>,
     reloads: mpsc::Receiver<()>,
+    config_status: watch::Sender<Arc<ConfigStatus>>,
     uplink: UplinkParts,
     views: Views,
     web_addr: SocketAddr,
@@ -209,16 +210,15 @@ impl Gateway {
         let (commands_tx, commands_rx) = mpsc::channel(N_QUEUED_COMMANDS);
         let (next_tx, next_rx) = watch::channel(opened.appender.next());
         let (rev_tx, rev_rx) = watch::channel(registry.rev);
-        let status_tx = watch::Sender::new(Arc::new(UplinkStatus::default()));
-        let pulses = [Pulse::new("engine", clock.mono()), Pulse::new("housekeeping", clock.mono())];
-        let [engine_pulse, _] = pulses.clone();
-
-        let stops = Stops::default();
+        let (status_tx, config_status) = (watch::Sender::<Arc<UplinkStatus>>::default(), watch::Sender::default());
+        let pulses = ["engine", "housekeeping"].map(|name| Pulse::new(name, clock.mono()));
+        let (stops, [engine_pulse, _]) = (Stops::default(), pulses.clone());
         let mut supervisor = Supervisor::new(clock.clone());
         let task = EngineTask::new(engine, opened.appender, next_tx, clock.clone(), engine_pulse);
         supervisor.core("engine", stops.engine.clone(), task.run(events_rx, requests_rx));
         let opcua = OpcUa { pki: field::Pki::new(config.pki_dir()), status: watch::Sender::default() };
         let views = Views::new(views::Parts {
+            status_of_config: config_status.subscribe(),
             opcua: opcua.status.subscribe(),
             clock: clock.clone(),
             config: &config,
@@ -241,8 +241,9 @@ impl Gateway {
             requests: requests_tx.clone(),
         };
         keepers.start(&mut supervisor, &stops);
-        let allowed = watch::Sender::new(Arc::new(config.outputs.clone()));
         let mut gateway = Self {
+            config_status,
+            allowed: watch::Sender::new(Arc::new(config.outputs.clone())),
             uplink: UplinkParts {
                 next: next_rx,
                 status: status_tx,
@@ -266,7 +267,6 @@ impl Gateway {
             registry_rev: rev_tx,
             registry: watch::Sender::new(registry),
             files,
-            allowed,
             reloads: reloads_rx,
             views,
             web_addr,

@@ -9,6 +9,12 @@ use super::Gateway;
 use super::engine::Request;
 use crate::config;
 use crate::config::Config;
+use crate::config::problem::Severity;
+use crate::domain::snapshot::{ConfigStatus, RefusedConfig};
+use crate::domain::time::Mono;
+
+/// Problems shown on the page: who mends these calls `check` for the rest.
+const N_SHOWN: usize = 8;
 
 impl Gateway {
     /// Reads the configuration folder again and takes over what it can.
@@ -19,16 +25,29 @@ impl Gateway {
                 for warning in &loaded.warnings {
                     tracing::warn!(%warning, "New configuration should be looked at.");
                 }
-                self.take_over(loaded.config).await;
+                let restart = needs_restart(&self.config, &loaded.config);
+                match self.take_over(loaded.config).await {
+                    Ok(()) => drop(self.config_status.send_replace(Arc::new(ConfigStatus { refused: None, restart }))),
+                    Err(why) => self.note_refused(vec![why]),
+                }
             }
             Err(problems) => {
                 tracing::error!(%problems, "New configuration is refused; the running one goes on.");
+                let errors = problems.0.iter().filter(|problem| problem.severity == Severity::Error);
+                self.note_refused(errors.map(ToString::to_string).collect());
             }
         }
         drop(sd_notify::notify(&[sd_notify::NotifyState::Ready]));
     }
 
-    async fn take_over(&mut self, mut new: Config) {
+    /// Shows on the page what only the log would say.
+    fn note_refused(&self, problems: Vec<String>) {
+        let now = self.clock.mono();
+        self.config_status.send_modify(|status| *status = Arc::new(refused(status, problems, now)));
+    }
+
+    /// Takes over what it can; says why it could not.
+    async fn take_over(&mut self, mut new: Config) -> Result<(), String> {
         for what in needs_restart(&self.config, &new) {
             tracing::warn!(what, "Changed setting takes effect at the next start.");
         }
@@ -43,13 +62,16 @@ impl Gateway {
         let uplink_changed = new.uplink != self.config.uplink;
         if !uplink_changed && new.devices == self.config.devices && new.specs == self.config.specs {
             tracing::info!("Configuration says the same as before.");
-            return;
+            return Ok(());
         }
         let revision = match self.book.revision_of(&new.specs) {
             Ok(revision) => revision,
             Err(error) => {
                 tracing::error!(%error, "New registry revision cannot be kept; the running configuration goes on.");
-                return;
+                return Err(format!(
+                    "点表新版本无法保存 | the new registry revision cannot be kept: {}",
+                    crate::cli::chain(error)
+                ));
             }
         };
         let registry = revision.registry.clone();
@@ -70,6 +92,7 @@ impl Gateway {
             self.start_uplink().await;
         }
         tracing::info!(rev, uplink_changed, "New configuration is in force.");
+        Ok(())
     }
 }
 
@@ -95,4 +118,27 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("web", old.web != new.web),
     ];
     checks.into_iter().filter(|(_, changed)| *changed).map(|(what, _)| what).collect()
+}
+
+/// Returns the status after one more refusal.
+fn refused(before: &ConfigStatus, mut problems: Vec<String>, now: Mono) -> ConfigStatus {
+    let since = before.refused.as_ref().map_or(now, |refused| refused.since);
+    let total = problems.len();
+    problems.truncate(N_SHOWN);
+    ConfigStatus { refused: Some(RefusedConfig { since, problems, total }), restart: before.restart.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_tells_its_first_problems_and_since_when_files_are_refused() {
+        let problems = |n: usize| (0..n).map(|i| format!("points.csv:{i}")).collect::<Vec<_>>();
+        let first = refused(&ConfigStatus::default(), problems(20), Mono::from_secs(5));
+        let second = refused(&first, problems(2), Mono::from_secs(9));
+        let of = |status: &ConfigStatus| status.refused.as_ref().map(|r| (r.since, r.problems.len(), r.total));
+        assert_eq!(of(&first), Some((Mono::from_secs(5), N_SHOWN, 20)));
+        assert_eq!(of(&second), Some((Mono::from_secs(5), 2, 2)));
+    }
 }

@@ -11,7 +11,7 @@ use super::trend;
 use crate::buffer;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::snapshot::{BusStatus, ClockStatus, OpcUaStatus, Snapshot, StoreStatus, UplinkStatus};
+use crate::domain::snapshot::{BusStatus, ClockStatus, ConfigStatus, OpcUaStatus, Snapshot, StoreStatus, UplinkStatus};
 use crate::domain::time::Now;
 use crate::field::Buses;
 use crate::state::registry::RegistryBook;
@@ -33,6 +33,7 @@ pub struct Views {
     uplink: watch::Receiver<Arc<UplinkStatus>>,
     opcua: watch::Receiver<OpcUaStatus>,
     buses: watch::Receiver<Buses>,
+    config: watch::Receiver<Arc<ConfigStatus>>,
     requests: mpsc::Sender<Request>,
     book: RegistryBook,
     pulses: Vec<Pulse>,
@@ -41,6 +42,7 @@ pub struct Views {
 /// What [`Views`] are made of.
 pub(super) struct Parts<'a> {
     pub(super) opcua: watch::Receiver<OpcUaStatus>,
+    pub(super) status_of_config: watch::Receiver<Arc<ConfigStatus>>,
     pub(super) clock: Clock,
     pub(super) config: &'a Config,
     pub(super) start: &'a buffer::Start,
@@ -68,6 +70,7 @@ impl Views {
             uplink: parts.uplink,
             opcua: parts.opcua,
             buses: parts.buses,
+            config: parts.status_of_config,
             requests: parts.requests,
             book: parts.book,
             pulses: parts.pulses,
@@ -95,6 +98,10 @@ impl Park for Views {
 
     fn uplink(&self) -> Arc<UplinkStatus> {
         self.uplink.borrow().clone()
+    }
+
+    fn config(&self) -> Arc<ConfigStatus> {
+        self.config.borrow().clone()
     }
 
     fn opcua(&self) -> OpcUaStatus {

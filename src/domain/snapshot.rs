@@ -279,6 +279,26 @@ pub struct ClockStatus {
     pub max_error: Option<Duration>,
 }
 
+/// The configuration on disk against the one in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigStatus {
+    /// The newest files, where they are refused.
+    pub refused: Option<RefusedConfig>,
+    /// Parts of the newest files that take effect at the next start.
+    pub restart: Vec<&'static str>,
+}
+
+/// A configuration that is not taken over; the running one goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedConfig {
+    /// Since when what is on disk is refused.
+    pub since: Mono,
+    /// Why, Chinese first, the first of them only.
+    pub problems: Vec<String>,
+    /// How many there are in all.
+    pub total: usize,
+}
+
 /// The OPC UA sources as they stand.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OpcUaStatus {

@@ -79,6 +79,8 @@ texts! {
     Lost: "连接中断，画面停留在", "Connection lost, this page stands still since";
     LostFor: "已中断", "for";
     NotReady: "网关未就绪", "Gateway not ready";
+    ConfigRefused: "新的配置文件有误，未生效，仍按原配置运行；自", "The configuration files are refused, the one before stays in force; since";
+    ConfigRestart: "以下设置的更改在重启后生效", "Changes of these settings take effect at the next start";
     EngineSilent: "采集引擎无应答，以下没有现场数据", "The engine does not answer; there is no field data below";
     Devices: "设备", "Devices";
     Device: "设备", "Device";

@@ -341,6 +341,16 @@ fn clock(look: &Look) -> Vec<Family> {
         Family::gauge("clock_trust", "1 for the state that the clock is in", trust.into()),
         Family::counter("clock_steps", "Steps of the wall clock seen in this run", one(c.steps)),
         Family::gauge("clock_max_error_seconds", "The kernel's estimate of the error", error),
+        Family::gauge(
+            "config_refused",
+            "Whether the newest configuration files are refused",
+            vec![(vec![], flag(look.config.refused.is_some()))],
+        ),
+        Family::gauge(
+            "config_needs_restart",
+            "Whether they hold changes that take effect at the next start",
+            vec![(vec![], flag(!look.config.restart.is_empty()))],
+        ),
         Family::gauge("ready", "What /readyz says", vec![(vec![], flag(look.readiness.ready))]),
         Family::gauge("live", "What /healthz says", vec![(vec![], flag(look.readiness.live))]),
         Family::gauge("boot", "Start counter in this epoch", vec![(vec![], f64::from(look.identity.boot))]),

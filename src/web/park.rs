@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::domain::id::Tag;
 use crate::domain::reading::Reading;
 use crate::domain::registry::PointSpec;
-use crate::domain::snapshot::{BusStatus, ClockStatus, OpcUaStatus, Snapshot, StoreStatus, UplinkStatus};
+use crate::domain::snapshot::{BusStatus, ClockStatus, ConfigStatus, OpcUaStatus, Snapshot, StoreStatus, UplinkStatus};
 use crate::domain::time::{Now, Timestamp};
 
 /// The gateway as the page sees it. Cheap to clone; every method may be called at any time from any connection.
@@ -20,6 +20,10 @@ pub trait Park: Clone + Send + Sync + 'static {
     fn store(&self) -> Arc<StoreStatus>;
     /// Returns the uplink as it stands.
     fn uplink(&self) -> Arc<UplinkStatus>;
+    /// Returns the configuration on disk against the one in force.
+    fn config(&self) -> Arc<ConfigStatus> {
+        Arc::default()
+    }
     /// Returns the OPC UA sources as they stand.
     fn opcua(&self) -> OpcUaStatus {
         OpcUaStatus::default()

@@ -72,6 +72,7 @@ impl<P: Park> Hub<P> {
             uplink: self.park.uplink(),
             opcua: self.park.opcua(),
             buses: self.park.buses(),
+            config: self.park.config(),
             clock: self.park.clock(),
             readiness: self.park.ready(),
         }

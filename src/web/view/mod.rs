@@ -28,7 +28,7 @@ use super::park::{Identity, Readiness};
 use super::request::Choice;
 use crate::domain::reading::Quality;
 use crate::domain::record::Stream;
-use crate::domain::snapshot::{BusStatus, ClockStatus, OpcUaStatus, Snapshot, StoreStatus, UplinkStatus};
+use crate::domain::snapshot::{BusStatus, ClockStatus, ConfigStatus, OpcUaStatus, Snapshot, StoreStatus, UplinkStatus};
 use crate::domain::time::{ClockTrust, Mono, Now};
 
 /// A page without script loads itself again after this many seconds.
@@ -57,6 +57,8 @@ pub struct Look {
     pub opcua: OpcUaStatus,
     /// The field buses, by id.
     pub buses: Vec<Arc<BusStatus>>,
+    /// The configuration on disk against the one in force.
+    pub config: Arc<ConfigStatus>,
     /// The clock.
     pub clock: ClockStatus,
     /// Whether it may be relied upon.
@@ -411,7 +413,24 @@ fn notices(look: &Look, viewer: &Viewer<'_>) -> Vec<Block> {
         let text = format!("{}: {}", viewer.t(Text::NotReady), look.readiness.reasons.join("; "));
         notices.push(Block::Notice(Cell::toned(Tone::Bad, text)));
     }
+    notices.extend(config_notices(look, viewer).into_iter().map(Block::Notice));
     notices
+}
+
+/// What whoever edits the files must see: that what they wrote is not in force, and why.
+fn config_notices(look: &Look, viewer: &Viewer<'_>) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    if let Some(refused) = &look.config.refused {
+        let since = viewer.zone.date_time(look.now.wall_at(refused.since));
+        let text = format!("{} {since} ({})", viewer.t(Text::ConfigRefused), refused.total);
+        cells.push(Cell::toned(Tone::Bad, text));
+        cells.extend(refused.problems.iter().map(|problem| Cell::live(problem.as_str())));
+    }
+    if !look.config.restart.is_empty() {
+        let text = format!("{}: {}", viewer.t(Text::ConfigRestart), look.config.restart.join(", "));
+        cells.push(Cell::toned(Tone::Warn, text));
+    }
+    cells
 }
 
 fn trust(trust: ClockTrust, lang: Lang) -> Cell {

@@ -56,6 +56,7 @@ fn look(tag: &str, view: PointView) -> Look {
         uplink: Arc::default(),
         opcua: OpcUaStatus::default(),
         buses: Vec::new(),
+        config: Arc::default(),
         clock: ClockStatus { trust: ClockTrust::Synced, steps: 0, last_step_ms: None, max_error: None },
         readiness: Readiness { live: true, ready: true, reasons: Vec::new() },
     }
@@ -223,4 +224,30 @@ fn an_instrument_that_does_not_measure_is_listed_with_what_it_does_and_since_whe
     let row: Vec<_> = titles(Calibration)[0].rows[0].cells.iter().map(|c| c.text.clone()).collect();
     assert_eq!(row[..3], ["GD-701", "储罐温度", "◇ calibration"]);
     assert_eq!(row[3], viewer.span(Duration::from_secs(60)));
+}
+
+#[test]
+fn a_refused_configuration_is_on_every_page_until_a_good_one_is_taken_over() {
+    let zone = Zone::utc();
+    let mut look = look("TT101", read(1.0, 0));
+    let notices = |look: &Look| -> Vec<String> {
+        let blocks = overview(look, &viewer(&zone)).blocks.into_iter().chain(store(look, &viewer(&zone)).blocks);
+        blocks.filter_map(|block| if let Block::Notice(cell) = block { Some(cell.text) } else { None }).collect()
+    };
+    assert_eq!(notices(&look), [""; 0]);
+    let shape = overview(&look, &viewer(&zone)).shape();
+    let problems = vec!["points.csv:3: <b>".to_owned()];
+    let refused = crate::domain::snapshot::RefusedConfig { since: Mono::from_secs(940), problems, total: 9 };
+    look.config = Arc::new(ConfigStatus { refused: Some(refused), restart: vec!["web"] });
+    let told = notices(&look);
+    assert_eq!(told.len(), 6, "three on each page");
+    assert!(
+        told[0].starts_with("■ ") && told[0].contains("2026-11-23 07:59:01") && told[0].ends_with("(9)"),
+        "{told:?}"
+    );
+    assert_eq!(told[1], "points.csv:3: <b>");
+    assert!(told[2].starts_with("▲ ") && told[2].ends_with("web"), "{told:?}");
+    let page = overview(&look, &viewer(&zone));
+    assert_ne!(page.shape(), shape, "an open page is loaded anew");
+    assert!(crate::web::html::page(&page).contains("points.csv:3: &lt;b&gt;"));
 }
