@@ -371,7 +371,7 @@ fn two_devices_of_one_id_are_found_also_when_one_has_another_mistake() {
 fn modbus(source: &Source) -> &parkgate::field::settings::Device {
     match source {
         Source::Modbus(device) => device,
-        _ => panic!("{} is not polled by Modbus", source.id()),
+        Source::OpcUa(_) | Source::Derived { .. } => panic!("{} is not polled by Modbus", source.id()),
     }
 }
 
