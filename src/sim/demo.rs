@@ -1,7 +1,8 @@
 //! The demo: a simulated park, a broker, a platform, and the real gateway between them over loopback.
 //!
 //! ```text
-//!  devices (real sockets) ◀──Modbus TCP, OPC UA── gateway ──MQTT──▶ broker ──MQTT──▶ platform, and whoever watches
+//!  devices (real sockets, an RS-485 line) ◀──Modbus, OPC UA── gateway ──MQTT──▶ broker ──MQTT──▶ platform, and whoever
+//!  watches
 //! ```
 //!
 //! With `--for` (or after Ctrl-C) it ends with an account. The account closes when every record that the gateway had
@@ -21,18 +22,21 @@ use tokio::task::JoinSet;
 
 use super::broker::Broker;
 use super::dcs::{self, Dcs};
-use super::devices::park;
+use super::devices::{LINE_SOCKET, park};
 use super::fault::{self, Fault, Faults};
-use super::folder::{self, GATEWAY, PARK, Wiring};
+use super::folder::{self, GATEWAY, PARK, Socket, Wiring};
+use super::image::Image;
 use super::life::{Moment, News};
 use super::park::Device;
 use super::platform::{Platform, Verdict};
 use super::report::{self, Progress, Summary};
-use super::server::Server;
+use super::serial::{Manner, SerialLine};
+use super::server::{Responsiveness, Server};
 use crate::clock::Clock;
 use crate::domain::record::Stream;
 use crate::domain::snapshot::{Snapshot, StoreStatus, UplinkStatus};
 use crate::domain::time::Mono;
+use crate::field::settings::{Line, Parity};
 use crate::field::{Pki, PkiError};
 
 /// The devices' registers change this often; twice as often as the fastest class polls.
@@ -167,7 +171,7 @@ fn outage_of(args: &DemoArgs) -> Result<Option<(Duration, Duration)>, String> {
 struct Stage {
     clock: Clock,
     began: Mono,
-    servers: Arc<Vec<Server>>,
+    servers: Arc<Vec<Place>>,
     broker: Broker,
     platform: Platform,
     folder: Folder,
@@ -188,7 +192,7 @@ impl Stage {
         let folder = Folder::new().map_err(|e| format!("no temporary folder: {e}"))?;
         let dcs = trusted_dcs(&folder.path).await.map_err(|e| format!("the simulated DCS cannot start: {e}"))?;
         let wiring = Wiring {
-            sockets: servers.iter().map(Server::addr).collect(),
+            sockets: servers.iter().map(Place::socket).collect(),
             dcs: dcs.addr(),
             broker: broker.addr(),
             page: args.listen,
@@ -321,7 +325,7 @@ impl<R: Running> Show<R> {
             left: left(&last),
             last,
             platform: stage.platform.totals(),
-            writes: stage.servers.iter().map(Server::writes).sum(),
+            writes: stage.servers.iter().map(Place::writes).sum(),
             dropped_slow: stage.broker.dropped_slow(),
         };
         println!("{}", summary.table());
@@ -347,12 +351,67 @@ async fn settled(stage: &Stage, next: [u64; Stream::ALL.len()], patience: Durati
     }
 }
 
-/// One server per socket, with all units behind it.
-async fn servers(devices: &[Device]) -> std::io::Result<Vec<Server>> {
+/// What serves a socket of the park.
+enum Place {
+    Tcp(Server),
+    Line(SerialLine),
+}
+
+/// The line of the gas detectors: what they are delivered with.
+const DETECTORS: Line = Line { baud: 9600, parity: Parity::None, stop_bits: 1 };
+
+impl Place {
+    fn socket(&self) -> Socket {
+        match self {
+            Self::Tcp(server) => Socket::Tcp(server.addr()),
+            Self::Line(line) => Socket::Line(line.path().to_owned()),
+        }
+    }
+
+    fn writes(&self) -> u64 {
+        match self {
+            Self::Tcp(server) => server.writes(),
+            Self::Line(line) => line.writes(),
+        }
+    }
+
+    fn show(&self, unit: u8, image: Arc<Image>) {
+        match self {
+            Self::Tcp(server) => server.show(unit, image),
+            Self::Line(line) => line.show(unit, image),
+        }
+    }
+
+    fn behave(&self, unit: u8, mood: Responsiveness) {
+        match self {
+            Self::Tcp(server) => server.behave(unit, mood),
+            Self::Line(line) => line.behave(unit, manner_of(mood)),
+        }
+    }
+}
+
+/// What a slave on a line does that a socket does so.
+fn manner_of(mood: Responsiveness) -> Manner {
+    match mood {
+        Responsiveness::Answering => Manner::Answering,
+        Responsiveness::Silent => Manner::Silent,
+        Responsiveness::Late(late) => Manner::Late(late),
+        Responsiveness::Dropping => Manner::Half,
+        Responsiveness::Exception(code) => Manner::Exception(code),
+        Responsiveness::Garbage => Manner::NoiseInside,
+    }
+}
+
+/// One server or line per socket, with all units behind it.
+async fn servers(devices: &[Device]) -> std::io::Result<Vec<Place>> {
     let sockets = devices.iter().map(|d| d.socket + 1).max().unwrap_or(0);
     let mut servers = Vec::new();
     for socket in 0..sockets {
-        servers.push(Server::start(devices.iter().filter(|d| d.socket == socket).map(|d| d.unit)).await?);
+        let units = devices.iter().filter(|d| d.socket == socket).map(|d| d.unit);
+        servers.push(match socket {
+            LINE_SOCKET => Place::Line(SerialLine::pty(units, DETECTORS)?),
+            _ => Place::Tcp(Server::start(units).await?),
+        });
     }
     Ok(servers)
 }
@@ -389,7 +448,7 @@ async fn trouble(dcs: &mut Dcs, fault: Fault) {
 /// Lets the park live.
 async fn live(
     devices: Vec<Device>,
-    servers: Arc<Vec<Server>>,
+    servers: Arc<Vec<Place>>,
     mut dcs: Dcs,
     clock: Clock,
     seed: u64,
@@ -408,7 +467,7 @@ async fn live(
     }
 }
 
-fn step(devices: &[Device], servers: &[Server], moment: Moment, fault_of: &dyn Fn(&str) -> Fault) {
+fn step(devices: &[Device], servers: &[Place], moment: Moment, fault_of: &dyn Fn(&str) -> Fault) {
     for device in devices {
         let Some(server) = servers.get(device.socket) else { continue };
         let fault = fault_of(&device.id);

@@ -9,6 +9,9 @@ use crate::field::settings::Encoding::{Bit, Bool, F32, I16, IntTenths, U16, U32}
 use crate::field::settings::Table::{Coil, Discrete, Holding, Input};
 use crate::field::settings::WordOrder;
 
+/// The socket that is an RS-485 line: that of the combustible gas detectors.
+pub const LINE_SOCKET: usize = 7;
+
 /// Low and high alarm limit of the combustible gas detectors, %LEL.
 const LEL_LIMITS: (f64, f64) = (25.0, 50.0);
 
@@ -201,7 +204,7 @@ fn tank(n: u16, t: u16, order: WordOrder) -> Vec<Point> {
     points.into_iter().map(|p| p.at(format!("V-4{n}0{t}"))).collect()
 }
 
-/// One combustible gas detector in the makers' layout of YA-K300; all six behind one serial-to-TCP converter.
+/// One combustible gas detector in the makers' layout of YA-K300; all six on one RS-485 line.
 fn lel_detector(n: u8) -> Device {
     let tag = format!("AT700{n}");
     let leaks = n == 3;
@@ -240,7 +243,7 @@ fn lel_detector(n: u8) -> Device {
         .class("slow"),
     ];
     let points = points.into_iter().map(|p| p.at("GDS-7")).collect();
-    Device { unit: n, ..device(format!("gas-700{n}"), "可燃气体探测器", 7, points) }
+    Device { unit: n, ..device(format!("gas-700{n}"), "可燃气体探测器", LINE_SOCKET, points) }
 }
 
 /// A controller for toxic gases: eight channels of three registers.

@@ -1,7 +1,7 @@
 //! The configuration folder of the demo: the simulated park written down as an engineer of a site would write it.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::dcs;
 use super::park::{Device, Point};
@@ -38,11 +38,23 @@ const COLUMNS: [&str; 20] = [
     "node",
 ];
 
+/// Id of the bus of the gas detectors.
+const LINE: &str = "gas-line";
+
+/// Where one socket of the park is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Socket {
+    /// Modbus TCP at this address.
+    Tcp(SocketAddr),
+    /// An RS-485 line at this serial port.
+    Line(PathBuf),
+}
+
 /// Where things are.
 #[derive(Clone, Debug)]
 pub struct Wiring {
-    /// Address of each socket of the park, by [`Device::socket`].
-    pub sockets: Vec<SocketAddr>,
+    /// Where each socket of the park is, by [`Device::socket`].
+    pub sockets: Vec<Socket>,
     /// The DCS.
     pub dcs: SocketAddr,
     /// The broker.
@@ -89,20 +101,31 @@ listen = "{}"
     )
 }
 
+fn line_of(socket: &Socket) -> Option<&PathBuf> {
+    match socket {
+        Socket::Tcp(_) => None,
+        Socket::Line(path) => Some(path),
+    }
+}
+
 fn devices_toml(devices: &[Device], wiring: &Wiring) -> String {
     let mut text = String::from(
         "[classes]\nfast = \"200ms\"\nnormal = \"1s\"\nslow = \"5s\"\n\n\
          [defaults]\ntimeout = \"500ms\"\nbackoff_max = \"2s\"\n",
     );
+    for path in wiring.sockets.iter().filter_map(line_of) {
+        let path = path.display();
+        text.push_str(&format!("\n[[bus]]\nid = \"{LINE}\"\nport = \"{path}\"\nbaud = 9600\n"));
+    }
     for device in devices {
-        let Some(addr) = wiring.sockets.get(device.socket) else { continue };
+        let Some(socket) = wiring.sockets.get(device.socket) else { continue };
+        let place = match socket {
+            Socket::Tcp(addr) => format!("host = \"{}\"\nport = {}", addr.ip(), addr.port()),
+            Socket::Line(_) => format!("bus = \"{LINE}\""),
+        };
         text.push_str(&format!(
-            "\n[[device]]\nid = \"{}\"\nname = \"{}\"\nhost = \"{}\"\nport = {}\nunit = {}\n",
-            device.id,
-            device.name,
-            addr.ip(),
-            addr.port(),
-            device.unit
+            "\n[[device]]\nid = \"{}\"\nname = \"{}\"\n{place}\nunit = {}\n",
+            device.id, device.name, device.unit
         ));
     }
     text.push_str(&format!(
@@ -229,7 +252,11 @@ mod tests {
     #[test]
     fn the_folder_holds_four_files_that_parse_and_name_every_point() {
         let devices = park();
-        let sockets = (0..14).map(|n| SocketAddr::from(([127, 0, 0, 1], 50_000 + n))).collect();
+        let socket = |n: u16| match usize::from(n) {
+            super::super::devices::LINE_SOCKET => Socket::Line("/dev/ttyS1".into()),
+            _ => Socket::Tcp(SocketAddr::from(([127, 0, 0, 1], 50_000 + n))),
+        };
+        let sockets = (0..14).map(socket).collect();
         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let wiring = Wiring { sockets, dcs: at(4840), broker: at(1883), page: at(0) };
         let dir = tempfile::tempdir().unwrap();

@@ -20,7 +20,7 @@ pub struct Device {
     pub id: String,
     /// Name, Chinese.
     pub name: &'static str,
-    /// Devices of the same address share a number here; each number is one socket.
+    /// Devices of the same address share a number here; each number is one socket, or one line.
     pub socket: usize,
     /// Unit id.
     pub unit: u8,
