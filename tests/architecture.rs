@@ -26,7 +26,7 @@ const MAX_LINES: usize = 600;
 const MAY_WAIT: &[&str] = &["session", "task", "routes"];
 
 /// In an adapter, the files that declare what others implement for it: their traits may be async and name tokio's channels.
-const DOORS: &[&str] = &["mod", "source", "tap"];
+const DOORS: &[&str] = &["mod", "source", "tap", "errand"];
 
 /// What a door may not do all the same.
 const NOT_IN_A_DOOR: &[&str] = &["tokio::net", "tokio::fs", "tokio::time", "tokio::process", "tokio::select"];

@@ -14,6 +14,7 @@ use nix::time::{ClockId, clock_gettime};
 use parkgate::clock::Clock;
 use parkgate::domain::field_event::FieldEvent;
 use parkgate::domain::id::{DeviceId, DeviceSlot};
+use parkgate::field::errand::Lenders;
 use parkgate::field::settings::{Device, Encoding, Endpoint, Link, Point, PollClass, Signal, Table, WordOrder};
 use parkgate::field::tap::Taps;
 use parkgate::field::{Buses, Joints, run_link};
@@ -112,7 +113,12 @@ async fn readers(devices: usize, registers: u16) {
         let (_, taps) = watch::channel(Arc::new(Taps::default()));
         tokio::spawn(run_link(
             link_rx,
-            Joints { events: events_tx.clone(), taps, buses: watch::channel(Buses::default()).0 },
+            Joints {
+                events: events_tx.clone(),
+                taps,
+                buses: watch::channel(Buses::default()).0,
+                lenders: watch::channel(Lenders::default()).0,
+            },
             clock.clone(),
             stop.clone(),
         ));

@@ -13,6 +13,7 @@ use std::time::Duration;
 use parkgate::domain::field_event::{FieldEvent, LinkState, Poll, Sample};
 use parkgate::domain::id::DeviceSlot;
 use parkgate::domain::reading::{Quality, Reading, Value};
+use parkgate::field::errand::{Errand, Refused};
 use parkgate::field::settings::{
     Bus, Device, Encoding, Endpoint, Line, Parity, Point, PollClass, Port, Table, WordOrder,
 };
@@ -330,6 +331,32 @@ async fn thirty_slaves_at_9600_cycle_within_a_tenth_of_theory() {
     let theory = Duration::from_micros(30 * 54_167);
     println!("cycle: mean {:?}, longest {:?}; theory {theory:?}", cycle(&intervals), intervals.last());
     assert!(cycle(&intervals) <= theory.mul_f64(1.1));
+}
+
+/// Function 6 stands in no file of the field: the frame comes from outside, and is sent once.
+#[tokio::test]
+async fn a_lent_bus_carries_one_frame_of_somebody_else_between_two_requests() {
+    let wires = line_of([1, 2], 4, QUICK);
+    let bus = serial(wires.path(), QUICK);
+    let mut reader = Reader::start(link(vec![slave(&bus, 1, holding(0..4)), slave(&bus, 2, holding(0..4))]));
+    reader.until(good_of(0)).await;
+    let lender = reader.lenders.borrow().get("bus-1").cloned().unwrap();
+    let clock = parkgate::clock::Clock::system();
+    let frame = parkgate::field::modbus::rtu::sealed(&[2, 6, 0, 0, 0, 1]);
+    let (errand, answer) = Errand::new(frame, |bytes| bytes.len() >= 5, clock.mono() + DEADLINE);
+    lender.try_send(errand).unwrap();
+    // The simulated slave refuses to be written: exception 1 of function 6.
+    assert_eq!(answer.await.unwrap(), Ok(parkgate::field::modbus::rtu::sealed(&[2, 0x86, 1])));
+    let (late, answer) = Errand::new(vec![2, 6], |_| true, clock.mono());
+    lender.try_send(late).unwrap();
+    assert_eq!(answer.await.unwrap(), Err(Refused::NotSent("its time is up".to_owned())));
+    reader.until(good_of(0)).await;
+    reader.until(good_of(1)).await;
+    assert_eq!(wires.writes(), 1);
+    let measured = reader.buses.wait_for(|buses| buses.get("bus-1").is_some_and(|b| b.busy_minute.is_some()));
+    let status = measured.await.unwrap()["bus-1"].clone();
+    assert!(status.requests > 0 && status.trouble.is_none() && status.slaves[0].turnaround.is_some(), "{status:?}");
+    reader.stop().await;
 }
 
 #[tokio::test]

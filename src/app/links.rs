@@ -13,6 +13,7 @@ use crate::domain::id::{DeviceId, DeviceSlot};
 use crate::domain::registry::DeviceSpec;
 use crate::domain::snapshot::OpcUaStatus;
 use crate::field::Pki;
+use crate::field::errand::Lenders;
 use crate::field::settings::opcua::ServerLink;
 use crate::field::settings::{Endpoint, Link, Source};
 use crate::field::tap::Taps;
@@ -29,6 +30,8 @@ pub(super) struct Links {
     taps: watch::Sender<Arc<Taps>>,
     /// How the buses stand.
     buses: watch::Sender<Buses>,
+    /// Where the buses take errands.
+    lenders: watch::Sender<Lenders>,
     running: BTreeMap<Endpoint, Running>,
     servers: BTreeMap<String, Subscribed>,
 }
@@ -115,7 +118,12 @@ impl Links {
         for (endpoint, link) in wanted {
             let stop = stop.child_token();
             let (link_tx, link_rx) = watch::channel(Arc::new(link));
-            let joints = Joints { events: events.clone(), taps: self.taps.subscribe(), buses: self.buses.clone() };
+            let joints = Joints {
+                events: events.clone(),
+                taps: self.taps.subscribe(),
+                buses: self.buses.clone(),
+                lenders: self.lenders.clone(),
+            };
             let clock = clock.clone();
             supervisor.restartable(format!("link {endpoint}"), stop.clone(), move |stop| {
                 field::run_link(link_rx.clone(), joints.clone(), clock.clone(), stop)

@@ -96,6 +96,11 @@ impl Meter {
         }
     }
 
+    /// Notes that the bus was lent.
+    pub fn lent(&mut self, from: Mono, to: Mono) {
+        self.add_busy(from, to);
+    }
+
     /// Returns what stands.
     pub fn status(&self, now: Mono) -> BusStatus {
         let slave = |(unit, slave): &(u8, BusSlave)| BusSlave {

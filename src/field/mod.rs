@@ -21,9 +21,11 @@ use tokio::sync::{mpsc, watch};
 
 use crate::domain::field_event::FieldEvent;
 use crate::domain::snapshot::BusStatus;
+use errand::Lenders;
 use tap::Taps;
 
 pub mod backoff;
+pub mod errand;
 pub mod lateness;
 pub mod meter;
 pub mod modbus;
@@ -51,6 +53,8 @@ pub struct Joints {
     pub taps: watch::Receiver<Arc<Taps>>,
     /// Where a bus says how it stands, by its id, about once a second.
     pub buses: watch::Sender<Buses>,
+    /// Where a bus says that it takes errands ([`errand`]): how another room has an exchange of its own carried out on it.
+    pub lenders: watch::Sender<Lenders>,
 }
 
 /// The buses as they stand, by id.

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -33,6 +33,7 @@ use crate::domain::time::Mono;
 
 use super::Joints;
 use super::backoff::Backoff;
+use super::errand::{Errand, N_WAITING, Refused};
 use super::lateness::Lateness;
 use super::meter::Meter;
 use super::modbus::Answer;
@@ -103,6 +104,8 @@ struct Runner {
     meter: Option<Meter>,
     /// When the bus says next how it stands.
     tell_at: Mono,
+    /// Errands that wait for their turn; `None` on TCP.
+    errands: Option<mpsc::Receiver<Errand>>,
     out: Outbox,
 }
 
@@ -128,6 +131,7 @@ impl Runner {
             taps,
             meter: None,
             tell_at: Mono::default(),
+            errands: None,
             out: Outbox::default(),
         }
     }
@@ -153,15 +157,41 @@ impl Runner {
         self.flush().await?;
         let now = self.clock.mono();
         self.tell_of_bus(now);
+        if let Some(errand) = self.errands.as_mut().and_then(|errands| errands.try_recv().ok()) {
+            return self.run_errand(errand).await;
+        }
         match self.most_urgent(now) {
             Some((unit, ready)) if ready.at <= now => self.step(unit, ready.class, now).await,
             next => {
                 let tell = self.meter.as_ref().map(|_| self.tell_at);
                 let next = next.map(|(_, ready)| ready.at).into_iter().chain(tell).min();
                 let wake = self.clock.sleep_until_opt(next);
-                self.signals.rest(wake).await
+                match &mut self.errands {
+                    Some(errands) => match self.signals.rest(first_of(wake, errands)).await? {
+                        Some(Some(errand)) => self.run_errand(errand).await,
+                        Some(None) | None => Ok(()),
+                    },
+                    None => self.signals.rest(wake).await.map(drop),
+                }
             }
         }
+    }
+
+    /// Carries out an errand between two requests. One whose line is not open is not sent: opening it is the readers' work.
+    async fn run_errand(&mut self, errand: Errand) -> Result<(), End> {
+        let Some(connection) = self.connection.take() else {
+            errand.end(Err(Refused::NotSent("the line is not open".to_owned())));
+            return Ok(());
+        };
+        let began = self.clock.mono();
+        // Its deadline bounds it; a stop does not cut off a frame that is on its way.
+        let (connection, result) = connection.run_errand(&errand).await;
+        self.connection = connection;
+        if let Some(meter) = &mut self.meter {
+            meter.lent(began, self.clock.mono());
+        }
+        errand.end(result);
+        Ok(())
     }
 
     /// Says how the bus stands, about once a second.
@@ -174,9 +204,11 @@ impl Runner {
     }
 
     /// A bus that is not read any more stands nowhere.
-    fn forget_bus(&self) {
+    fn forget_bus(&mut self) {
         if let Endpoint::Bus(bus) = &self.endpoint {
             self.joints.buses.send_modify(|buses| drop(buses.remove(&bus.id)));
+            self.errands = None;
+            self.joints.lenders.send_modify(|lenders| lenders.retain(|_, lender| !lender.is_closed()));
         }
     }
 
@@ -324,6 +356,11 @@ impl Runner {
                 Some(meter) => meter.plan(bus, &link.devices),
                 None => self.meter = Some(Meter::new(bus, &link.devices, now)),
             }
+            if self.errands.is_none() {
+                let (lender, errands) = mpsc::channel(N_WAITING);
+                self.errands = Some(errands);
+                self.joints.lenders.send_modify(|lenders| drop(lenders.insert(bus.id.clone(), lender)));
+            }
         }
         tracing::info!(
             link = %self.endpoint, devices = self.units.len(), dropped = old.len(), "Link configured."
@@ -397,14 +434,14 @@ impl Signals {
         }
     }
 
-    /// Waits for `wake`, a reload or the stop.
-    async fn rest(&mut self, wake: impl Future<Output = ()>) -> Result<(), End> {
+    /// Waits for `wake`, a reload or the stop; returns what `wake` gave.
+    async fn rest<T>(&mut self, wake: impl Future<Output = T>) -> Result<Option<T>, End> {
         tokio::select! {
-            () = wake => Ok(()),
+            woken = wake => Ok(Some(woken)),
             () = self.stop.cancelled() => Err(End::Stopped),
             changed = self.link.changed(), if self.watching => {
                 self.note(changed.is_ok());
-                Ok(())
+                Ok(None)
             }
         }
     }
@@ -423,6 +460,15 @@ impl Signals {
     /// Returns whether the device is (still) configured; looks only when there was a reload.
     fn has(&self, slot: DeviceSlot) -> bool {
         !self.is_fresh() || self.link.borrow().devices.iter().any(|(other, _)| *other == slot)
+    }
+}
+
+/// Waits for an errand, at most until `wake`.
+async fn first_of(wake: impl Future<Output = ()>, errands: &mut mpsc::Receiver<Errand>) -> Option<Errand> {
+    tokio::select! {
+        biased;
+        Some(errand) = errands.recv() => Some(errand),
+        () = wake => None,
     }
 }
 

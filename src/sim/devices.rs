@@ -219,12 +219,13 @@ fn lel_detector(n: u8) -> Device {
         f64::from(u8::from(now >= LEL_LIMITS.0) + u8::from(now >= LEL_LIMITS.1))
     };
     let points = vec![
-        Point::new(&*tag, format!("储罐区可燃气体{n}号"), (Holding, 0, U16), concentration)
-            .scaled(0.1)
-            .measured("%LEL", (0.0, 100.0), "gas")
-            .class("fast"),
+        Point::new(&*tag, format!("储罐区可燃气体{n}号"), (Holding, 0, U16), concentration).scaled(0.1).measured(
+            "%LEL",
+            (0.0, 100.0),
+            "gas",
+        ),
         Point::new(format!("{tag}.DEV"), format!("可燃气体{n}号探测器状态"), (Holding, 1, U16), |_, _| 0.0),
-        Point::new(format!("{tag}.ALM"), format!("可燃气体{n}号报警状态"), (Holding, 2, U16), alarm).class("fast"),
+        Point::new(format!("{tag}.ALM"), format!("可燃气体{n}号报警状态"), (Holding, 2, U16), alarm),
         Point::new(format!("{tag}.T"), format!("可燃气体{n}号机内温度"), (Holding, 3, I16), living(90.0, 21.0, 29.0))
             .scaled(0.1)
             .measured("℃", (-40.0, 85.0), "temperature")

@@ -7,6 +7,7 @@ use std::time::Duration;
 use parkgate::clock::Clock;
 use parkgate::domain::field_event::FieldEvent;
 use parkgate::domain::id::{DeviceId, DeviceSlot};
+use parkgate::field::errand::Lenders;
 use parkgate::field::settings::{Device, Encoding, Endpoint, Link, Point, PollClass, Signal, Table, WordOrder};
 use parkgate::field::tap::Taps;
 use parkgate::field::{Buses, Joints, run_link};
@@ -55,6 +56,7 @@ pub(crate) struct Reader {
     pub(crate) link: watch::Sender<Arc<Link>>,
     pub(crate) taps: watch::Sender<Arc<Taps>>,
     pub(crate) buses: watch::Receiver<Buses>,
+    pub(crate) lenders: watch::Receiver<Lenders>,
     pub(crate) stop: CancellationToken,
     pub(crate) task: JoinHandle<Result<(), String>>,
 }
@@ -67,9 +69,10 @@ impl Reader {
         let stop = CancellationToken::new();
         let (taps_tx, taps) = watch::channel(Arc::new(Taps::default()));
         let (buses_tx, buses) = watch::channel(Buses::default());
-        let joints = Joints { events: events_tx, taps, buses: buses_tx };
+        let (lenders_tx, lenders) = watch::channel(Lenders::default());
+        let joints = Joints { events: events_tx, taps, buses: buses_tx, lenders: lenders_tx };
         let task = tokio::spawn(run_link(link_rx, joints, Clock::system(), stop.clone()));
-        Self { events, link: link_tx, taps: taps_tx, buses, stop, task }
+        Self { events, link: link_tx, taps: taps_tx, buses, lenders, stop, task }
     }
 
     /// Waits for the first event of which `wanted` makes something.

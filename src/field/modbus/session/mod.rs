@@ -11,6 +11,7 @@ mod tcp;
 
 use std::time::Duration;
 
+use super::super::errand::{Errand, Refused};
 use super::super::settings::Endpoint;
 use super::super::tap::Tap;
 use super::Answer;
@@ -60,7 +61,7 @@ pub struct Exchange {
 /// What was seen on a bus beside the answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Noted {
-    /// Time between the end of the request and the first byte of the answer.
+    /// Time that the slave took before it began to answer, beyond the silence between frames.
     pub turnaround: Option<Duration>,
     /// Units of whole frames that were no answer to this request: somebody was late.
     pub strays: Vec<u8>,
@@ -115,6 +116,20 @@ impl ModbusLink {
                 let outcome = link.read(call, &mut noted).await;
                 let link = link.is_fit().then(|| Self(Wire::Rtu(link)));
                 Exchange { link, outcome, noted }
+            }
+        }
+    }
+}
+
+impl ModbusLink {
+    /// Carries out an errand on a bus. The link is given back where it may be used again. On TCP nothing is sent: there
+    /// everybody has a connection of his own.
+    pub async fn run_errand(self, errand: &Errand) -> (Option<Self>, Result<Vec<u8>, Refused>) {
+        match self.0 {
+            Wire::Tcp(_) => (Some(self), Err(Refused::NotSent("not a bus".to_owned()))),
+            Wire::Rtu(mut link) => {
+                let result = link.errand(errand).await;
+                (link.is_fit().then(|| Self(Wire::Rtu(link))), result)
             }
         }
     }

@@ -20,6 +20,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::super::errand::{Errand, Refused};
 use super::super::super::settings::Bus;
 use super::super::super::tap::Direction;
 use super::super::Answer;
@@ -120,6 +121,60 @@ impl RtuLink {
         self.account(call, asked, heard, outcome, noted)
     }
 
+    /// Carries out an errand: one frame, sent once, and what comes until it is complete.
+    pub(super) async fn errand(&mut self, errand: &Errand) -> Result<Vec<u8>, Refused> {
+        let not_sent = |words: &str| Refused::NotSent(words.to_owned());
+        let mut buffer = [0; MAX_FRAME];
+        loop {
+            let silent_at = self.last_byte + self.bus.frame_gap;
+            tokio::select! {
+                biased;
+                n = self.way.read(&mut buffer) => if !matches!(n, Ok(n) if n > 0) {
+                    self.broken = true;
+                    return Err(not_sent(&self.way.broken(n.err().as_ref())));
+                },
+                () = self.clock.sleep_until(silent_at) => break,
+            }
+            self.last_byte = self.clock.mono();
+            if self.last_byte > errand.deadline() {
+                return Err(not_sent("the line is never silent"));
+            }
+        }
+        self.way.flush_input().map_err(|error| {
+            self.broken = true;
+            not_sent(&self.way.broken(Some(&error)))
+        })?;
+        if let Some(obstacle) = errand.obstacle(self.clock.mono()) {
+            return Err(not_sent(obstacle));
+        }
+        if let Err(error) = self.way.write(errand.frame()).await {
+            self.broken = true;
+            // A part of it may have left.
+            return Err(Refused::NoAnswer(self.way.broken(Some(&error))));
+        }
+        self.last_byte = self.clock.mono() + self.bus.line.chars(errand.frame().len());
+        let mut heard = Vec::new();
+        while !errand.is_complete(&heard) {
+            let read = tokio::select! {
+                biased;
+                n = self.way.read(&mut buffer) => n,
+                () = self.clock.sleep_until(errand.deadline()) => {
+                    return Err(Refused::NoAnswer(format!("{} bytes by its deadline", heard.len())));
+                }
+            };
+            match read {
+                Ok(n) if n > 0 && heard.len() <= 2 * MAX_FRAME => heard.extend(buffer.iter().take(n)),
+                Ok(n) if n > 0 => return Err(Refused::NoAnswer("more than an answer may be".to_owned())),
+                ended => {
+                    self.broken = true;
+                    return Err(Refused::NoAnswer(self.way.broken(ended.err().as_ref())));
+                }
+            }
+            self.last_byte = self.clock.mono();
+        }
+        Ok(heard)
+    }
+
     /// Waits until the line has been silent for the gap between frames; what comes meanwhile is nobody's.
     async fn settle(&mut self, call: Call<'_>, noted: &mut Noted) -> Result<(), Miss> {
         let give_up = self.clock.mono() + call.within.max(self.bus.frame_gap);
@@ -218,7 +273,9 @@ impl RtuLink {
         noted.noise += noise;
         let answer = outcome?.ok_or(miss)?;
         self.served = true;
-        noted.turnaround = heard.first.map(|first| first.since(asked));
+        // The silence and the first character are the line's, not the slave's.
+        let begins = asked + self.bus.line.silence() + self.bus.line.chars(1);
+        noted.turnaround = heard.first.map(|first| first.since(begins));
         Ok(answer)
     }
 
