@@ -93,11 +93,22 @@ struct Scan<'a> {
     samples: Vec<TrendSample>,
     holes: Vec<(Timestamp, Timestamp)>,
     last: Option<(u32, Timestamp)>,
+    /// Whether numbers were missing behind the last record taken: the hole ends with the next one, on whatever page.
+    after_gap: bool,
 }
 
 impl<'a> Scan<'a> {
     fn new(book: &'a RegistryBook, current: Arc<Registry>, uid: PointUid) -> Self {
-        Self { book, uid, places: BTreeMap::new(), current, samples: Vec::new(), holes: Vec::new(), last: None }
+        Self {
+            book,
+            uid,
+            places: BTreeMap::new(),
+            current,
+            samples: Vec::new(),
+            holes: Vec::new(),
+            last: None,
+            after_gap: false,
+        }
     }
 
     /// Reads the first `budget` bytes of a window, in pages.
@@ -124,12 +135,13 @@ impl<'a> Scan<'a> {
         let mut missing = page.missing.iter().map(|m| *m.start()).peekable();
         for entry in &page.entries {
             // Numbers that are not there are a hole between the records around them.
-            let mut after_gap = false;
+            let mut after_gap = std::mem::take(&mut self.after_gap);
             while missing.next_if(|start| *start < entry.seq).is_some() {
                 after_gap = true;
             }
             self.take(entry, after_gap);
         }
+        self.after_gap |= missing.next().is_some();
     }
 
     fn take(&mut self, entry: &Entry, after_gap: bool) {
@@ -189,6 +201,25 @@ mod tests {
             let all: Vec<u64> = windows(1..=last, 360).flatten().collect();
             assert_eq!(all, (1..=last).collect::<Vec<_>>(), "every number once, to the end");
         }
+    }
+
+    #[test]
+    fn a_hole_at_the_end_of_a_page_ends_with_the_first_record_of_the_next() {
+        use crate::domain::record::Stamp;
+        use crate::domain::registry::testing::registry_with;
+        use crate::domain::time::{ClockTrust, Mono};
+        let dir = tempfile::tempdir().unwrap();
+        let book = RegistryBook::new(crate::state::State::open(dir.path()).unwrap());
+        let mut scan = Scan::new(&book, Arc::new(registry_with(1, 1, |_| None)), PointUid::new("none"));
+        let page = |seq: u64, missing| {
+            let wall = Timestamp(i64::try_from(seq).unwrap() * 1000);
+            let stamp = Stamp { boot: 1, rev: 1, mono: Mono::from_secs(seq), wall, trust: ClockTrust::Synced };
+            Page { entries: vec![Entry { seq, stamp, body: Vec::new().into() }], missing, next: seq + 1 }
+        };
+        scan.take_page(&page(1, vec![2..=4]));
+        scan.take_page(&page(5, Vec::new()));
+        scan.take_page(&page(6, Vec::new()));
+        assert_eq!(scan.holes, [(Timestamp(1000), Timestamp(5000))]);
     }
 
     #[test]
