@@ -203,14 +203,22 @@ fn buses(look: &Look) -> Vec<Family> {
     ]
 }
 
+/// The interval in seconds; numbered from the second class of a device with the same one on, because a series that is there
+/// twice makes Prometheus refuse the whole answer.
+fn class_name(classes: &[ClassView], index: usize) -> String {
+    let interval = classes.get(index).map(|class| class.interval).unwrap_or_default();
+    let before = classes.iter().take(index).filter(|class| class.interval == interval).count();
+    let seconds = interval.as_secs_f64();
+    if before == 0 { seconds.to_string() } else { format!("{seconds}#{}", before + 1) }
+}
+
 fn per_class<T>(snapshot: &Snapshot, of: impl Fn(&ClassView) -> Option<T>) -> Vec<(Labels, T)> {
-    let labelled = |spec: &DeviceSpec, class: &ClassView| {
-        let interval = class.interval.as_secs_f64().to_string();
-        vec![("device", spec.id.as_str().to_owned()), ("class", interval)]
-    };
+    let labelled = |spec: &DeviceSpec, name: String| vec![("device", spec.id.as_str().to_owned()), ("class", name)];
     pairs(snapshot)
-        .flat_map(|(spec, view)| view.classes.iter().map(move |class| (spec, class)))
-        .filter_map(|(spec, class)| of(class).map(|value| (labelled(spec, class), value)))
+        .flat_map(|(spec, view)| {
+            (0..).zip(&view.classes).map(move |(i, class)| (spec, class_name(&view.classes, i), class))
+        })
+        .filter_map(|(spec, name, class)| of(class).map(|value| (labelled(spec, name), value)))
         .collect()
 }
 
@@ -355,4 +363,26 @@ fn clock(look: &Look) -> Vec<Family> {
         Family::gauge("live", "What /healthz says", vec![(vec![], flag(look.readiness.live))]),
         Family::gauge("boot", "Start counter in this epoch", vec![(vec![], f64::from(look.identity.boot))]),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_of_one_interval_have_names_of_their_own() {
+        let class = |ms| ClassView {
+            interval: Duration::from_millis(ms),
+            p50: None,
+            p95: None,
+            p99: None,
+            worst_late: Duration::ZERO,
+            due: 0,
+            ok: 0,
+            bad: 0,
+            skipped: 0,
+        };
+        let classes = [class(1000), class(200), class(1000), class(1000)];
+        assert_eq!([0, 1, 2, 3].map(|i| class_name(&classes, i)), ["1", "0.2", "1#2", "1#3"]);
+    }
 }
