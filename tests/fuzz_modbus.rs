@@ -18,6 +18,7 @@ use parkgate::field::modbus::Answer;
 use parkgate::field::modbus::class::Ask;
 use parkgate::field::modbus::plan::items;
 use parkgate::field::modbus::request::Request;
+use parkgate::field::modbus::rtu::{self, Found, Receiver};
 use parkgate::field::modbus::session::{Call, Fault, ModbusLink};
 use parkgate::field::settings::{Encoding, Endpoint, Point, Signal, Table, WordOrder};
 use proptest::prelude::*;
@@ -206,4 +207,79 @@ fn whatever_the_bytes_only_an_answer_is_an_answer() {
         Ok(())
     });
     assert!(outcome.is_ok(), "{}", outcome.unwrap_err());
+}
+
+/// Whether an answer stands anywhere in the bytes: the specification of RTU, written a second time and differently.
+fn holds_an_answer(ask: Ask, bytes: &[u8]) -> bool {
+    let function =
+        1 + [Table::Coil, Table::Discrete, Table::Holding, Table::Input].iter().position(|t| *t == ask.table).unwrap();
+    let bits = if ask.table.is_bits() { 1 } else { 16 };
+    let expected = (usize::from(ask.count) * bits).div_ceil(8);
+    (0..bytes.len()).any(|at| {
+        let (unit, code) = (bytes[at] == UNIT, bytes.get(at + 1).copied().map(usize::from));
+        let len = match code {
+            Some(code) if code == function && bytes.get(at + 2).copied().map(usize::from) == Some(expected) => {
+                5 + expected
+            }
+            Some(code) if code == function + 0x80 => 5,
+            _ => return false,
+        };
+        // The remainder over a frame with its CRC is nothing.
+        unit && bytes.get(at..at + len).is_some_and(|frame| rtu::crc16(frame) == 0)
+    })
+}
+
+/// Hands the bytes over at once and one by one.
+fn received(ask: Ask, bytes: &[u8]) -> Option<Answer> {
+    let answer = |found| match found {
+        Found::Answer(answer) => Some(answer),
+        Found::Begun | Found::Nothing => None,
+    };
+    let at_once = answer(Receiver::new(UNIT, ask).take(bytes));
+    let mut receiver = Receiver::new(UNIT, ask);
+    let one_by_one = bytes.iter().find_map(|byte| answer(receiver.take(&[*byte])));
+    assert_eq!(at_once.is_some(), one_by_one.is_some(), "{ask:?}: {bytes:02x?}");
+    at_once
+}
+
+#[test]
+fn the_corpus_of_a_bus_is_told_apart() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/rtu");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() >= 20, "the corpus is there");
+    for file in files {
+        let bytes = parsed(&std::fs::read_to_string(&file).unwrap());
+        let right = file.file_name().unwrap().to_string_lossy().starts_with("right");
+        let answers: Vec<_> =
+            ASKS.into_iter().filter_map(|ask| received(ask, &bytes).map(|answer| (ask, answer))).collect();
+        assert_eq!(answers.len(), usize::from(right), "{}: {answers:?}", file.display());
+        answers.iter().for_each(|(ask, answer)| readings_hold(*ask, answer));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_comes_on_a_bus_only_an_answer_is_an_answer(
+        mut bytes in prop::collection::vec(prop_oneof![any::<u8>(), Just(UNIT), 0_u8..5, Just(8_u8)], 0..80),
+        sealed in any::<bool>(), flips in prop::collection::vec((0_usize..80, any::<u8>()), 0..2),
+    ) {
+        if sealed {
+            bytes.extend(rtu::sealed(&[UNIT, 3, 8, 0, 1, 0, 2, 0, 3, 0, 4]));
+        }
+        for (at, byte) in flips {
+            if let Some(old) = bytes.get_mut(at) {
+                *old = byte;
+            }
+        }
+        for ask in ASKS {
+            let got = Receiver::new(UNIT, ask).take(&bytes);
+            prop_assert!(!matches!(got, Found::Answer(_)) || holds_an_answer(ask, &bytes), "{ask:?} {bytes:02x?}");
+            if let Found::Answer(answer) = got {
+                readings_hold(ask, &answer);
+            }
+        }
+    }
 }
