@@ -179,7 +179,8 @@ impl Dcs {
         let limits = &mut builder.limits_mut().subscriptions;
         limits.max_monitored_items_per_sub = 0;
         limits.max_notifications_per_publish = 10_000;
-        limits.max_queued_notifications = 0;
+        // Called unlimited when 0, and then keeps one: the rest is dropped although it has its number.
+        limits.max_queued_notifications = 1000;
         let (server, handle) = builder.build()?;
         let manager = handle.node_managers().get_of_type::<SimpleNodeManager>().ok_or("no node manager")?;
         let index = handle.get_namespace_index(SPACE).ok_or("no namespace")?;
