@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// What a point read. Never NaN or infinite: the decoder turns those into [`Quality::Sensor`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value {
@@ -47,7 +49,8 @@ impl fmt::Display for Value {
 }
 
 /// Why a reading may not be used as a measurement. A closed, versioned list on the wire (`design.md`, feed contract).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Quality {
     /// A measurement.
     Good,

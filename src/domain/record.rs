@@ -5,6 +5,7 @@
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::output::{LoopTest, OutputWrite};
 use super::reading::Reading;
@@ -93,7 +94,8 @@ pub struct Record {
 }
 
 /// Whether the world meant it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Real.
     #[default]

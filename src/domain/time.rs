@@ -5,6 +5,9 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// Time that only goes forward: since the machine's start (`CLOCK_BOOTTIME`). Constructible from literals in tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mono(pub Duration);
@@ -68,6 +71,52 @@ impl fmt::Display for Timestamp {
         let (h, m, s, ms) = (of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1000 % 60, of_day % 1000);
         write!(f, "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{ms:03}Z")
     }
+}
+
+impl Timestamp {
+    /// Reads what `Display` writes: `2026-11-23T08:00:00.120Z`, nothing else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.'), (23, b'Z')];
+        if bytes.len() != 24 || marks.iter().any(|(at, mark)| bytes.get(*at) != Some(mark)) {
+            return None;
+        }
+        let number = |at: usize, n: usize| {
+            bytes
+                .get(at..at + n)?
+                .iter()
+                .try_fold(0i64, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0')))
+        };
+        let (year, month, day) = (number(0, 4)?, number(5, 2)?, number(8, 2)?);
+        let (h, m, s, ms) = (number(11, 2)?, number(14, 2)?, number(17, 2)?, number(20, 3)?);
+        let days = days_from_civil(year, month, day);
+        let real = civil(days) == (year, month, day) && h < 24 && m < 60 && s < 60;
+        real.then(|| Self(((days * 24 + h) * 60 + m) * 60_000 + s * 1000 + ms))
+    }
+}
+
+impl Serialize for Timestamp {
+    /// As `Display`.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| D::Error::custom("not a time such as 2026-11-23T08:00:00.120Z"))
+    }
+}
+
+/// Returns the number of days from 1970-01-01 to this date (H. Hinnant, `days_from_civil`). A date that does not exist gives
+/// the day of another one.
+pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
 /// Returns year, month and day of the day `days` after 1970-01-01, in the proleptic Gregorian calendar (H. Hinnant,
@@ -147,6 +196,24 @@ mod tests {
         for (ms, text) in cases {
             assert_eq!(Timestamp(ms).to_string(), text);
         }
+    }
+
+    #[test]
+    fn what_is_printed_is_read_back_and_nothing_else() {
+        for ms in (-62_167_219_200_000i64..253_402_300_799_999).step_by(86_400_000 * 97 + 12_345_678) {
+            assert_eq!(Timestamp::parse(&Timestamp(ms).to_string()), Some(Timestamp(ms)));
+        }
+        for text in [
+            "",
+            "2026-02-30T00:00:00.000Z",
+            "2026-01-01T24:00:00.000Z",
+            "2026-01-01 00:00:00.000Z",
+            "2026-01-01T00:00:00Z",
+        ] {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+        assert_eq!(serde_json::from_str::<Timestamp>("\"1970-01-01T00:00:00.001Z\"").unwrap(), Timestamp(1));
+        assert_eq!(serde_json::to_string(&Timestamp(1)).unwrap(), "\"1970-01-01T00:00:00.001Z\"");
     }
 
     #[test]

@@ -1,0 +1,82 @@
+//! What a state machine wants done in the world: the machine orders, the application carries it out, and what became of it
+//! comes back under the order's key.
+
+use serde::{Deserialize, Serialize};
+
+/// One order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Unique in the epoch; the idempotency key of the write, and the name of the receipt.
+    pub key: String,
+    /// What is to be done.
+    pub what: OrderKind,
+    /// Whether it may wait until its reason is stored.
+    pub urgency: Urgency,
+}
+
+/// When an order may be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Urgency {
+    /// Life safety: at once, recorded after.
+    AtOnce,
+    /// When its reason is stored, or its deadline has come.
+    AfterCommit,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderKind {
+    /// A value of an output, both by their names in `outputs.toml`.
+    Output {
+        /// Id of the output.
+        output: String,
+        /// Name of the value.
+        value: String,
+    },
+    /// A rule for a lane, until another one comes.
+    Lane {
+        /// Id of the lane.
+        lane: String,
+        /// The rule.
+        rule: LaneRule,
+    },
+    /// A text for people, by a named channel.
+    Message {
+        /// Id of the channel.
+        channel: String,
+        /// Chinese.
+        zh: String,
+        /// English.
+        en: String,
+    },
+}
+
+/// What a lane does by order of the site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaneRule {
+    /// Decides by its permits.
+    Normal,
+    /// Lets nobody in; out is free.
+    NoEntry,
+    /// Open and held open.
+    Open,
+    /// Rescue only in, open out.
+    RescueOnly,
+    /// A guard decides each passage.
+    Guarded,
+}
+
+/// What became of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Receipt {
+    /// Done, and seen to be done.
+    Done,
+    /// Taken by the channel; nobody has confirmed that it arrived.
+    Sent,
+    /// Not done, or not known to be; why, for people.
+    Failed(String),
+}
