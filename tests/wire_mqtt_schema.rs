@@ -10,6 +10,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use parkgate::domain::document::DocumentKind;
 use parkgate::domain::output::{LoopTest, OutputWrite, WriteResult};
 use parkgate::domain::reading::{Quality, Reading, Value};
 use parkgate::domain::record::{Basis, Body, Boot, ClockChange, Coverage, Gap, GapReason, Mode, Samples, Stream};
@@ -115,6 +116,9 @@ fn every_kind(gateway: &Gateway) {
     gateway.make(Stream::Registry, &Body::Registry { json: "{\"rev\":1,\"devices\":[]}".into() });
     let large = format!("{{\"rev\":2,\"text\":\"{}\"}}", "罐\\n".repeat(20_000));
     gateway.make(Stream::Registry, &Body::Registry { json: large });
+    for (kind, mode) in DocumentKind::ALL.into_iter().zip(Mode::ALL.into_iter().cycle()) {
+        gateway.make(kind.stream(), &Body::Document { kind, mode, json: "{\"id\":\"一\"}".into() });
+    }
     gateway.make_unstored(Stream::Alarm, &Body::Answer { json: "{}".into() });
     gateway.store.add_gap(Gap {
         no: 1,
@@ -141,7 +145,8 @@ async fn every_message_on_the_wire_fits_its_published_schema() {
     platform
         .until("every kind", |h| {
             let n = |s| h.seqs(s).len();
-            (n("telemetry"), n("event"), n("registry"), n("alarm"), n("gap")) == (3, 7, 2, 1, 1)
+            (n("telemetry"), n("event"), n("registry"), n("gap")) == (3, 10, 2, 1)
+                && (n("alarm"), n("passage"), n("report")) == (3, 1, 3)
         })
         .await;
     gateway.task.abort();

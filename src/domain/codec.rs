@@ -28,6 +28,7 @@
 //!     0 write:     output device value issuer key detail, all text; result:u8 mode:u8 flags:u8 (1 raw, 2 seen given)
 //!                  [raw:varint] [seen:varint] elapsed_ms:varint
 //!     1 loop test: tag device issuer expected read quality detail, all text; passed:u8
+//! 10 document: what:u8 mode:u8 json:text
 //! ```
 //!
 //! # Limits
@@ -37,6 +38,7 @@
 
 use bytes::Bytes;
 
+use super::document::DocumentKind;
 use super::output::{LoopTest, OutputWrite, WriteResult};
 use super::reading::{Quality, Reading, Value};
 use super::record::{Basis, Body, Boot, ClockChange, Coverage, Mode, Samples, SourceGap, SourceGapReason};
@@ -90,6 +92,11 @@ pub fn encode(body: &Body, registry: &Registry) -> Bytes {
         Body::SourceGap(gap) => out.source_gap(gap),
         Body::Write(write) => out.write(write),
         Body::LoopTest(test) => out.loop_test(test),
+        Body::Document { kind, mode, json } => {
+            let (kind, mode) = (index_of(&DocumentKind::ALL, kind), index_of(&Mode::ALL, mode));
+            out.0.extend_from_slice(&[10, kind, mode]);
+            out.text(json);
+        }
     }
     Bytes::from(out.0)
 }
@@ -114,6 +121,11 @@ pub fn decode(bytes: &[u8], registry: &Registry) -> Result<Body, CodecError> {
             0 => Body::Write(input.write()?),
             1 => Body::LoopTest(input.loop_test()?),
             _ => return Err(CodecError::Invalid("output record")),
+        },
+        10 => Body::Document {
+            kind: *DocumentKind::ALL.get(usize::from(input.byte()?)).ok_or(CodecError::Invalid("document"))?,
+            mode: *Mode::ALL.get(usize::from(input.byte()?)).ok_or(CodecError::Invalid("mode"))?,
+            json: input.text()?,
         },
         _ => return Err(CodecError::Invalid("kind")),
     };
@@ -641,6 +653,18 @@ mod tests {
         for body in bodies {
             assert_eq!(round_trip(&body), body);
         }
+    }
+
+    #[test]
+    fn documents_survive_in_every_kind_and_mode_and_an_unknown_kind_is_an_error() {
+        for (kind, mode) in DocumentKind::ALL.into_iter().flat_map(|kind| Mode::ALL.map(|mode| (kind, mode))) {
+            let body = Body::Document { kind, mode, json: "{\"alarm\":\"罐区.high\"}".into() };
+            assert_eq!(round_trip(&body), body);
+        }
+        let unknown = [10, u8::try_from(DocumentKind::ALL.len()).unwrap(), 0, 2, b'{', b'}'];
+        assert_eq!(decode(&unknown, &registry()), Err(CodecError::Invalid("document")));
+        assert_eq!(decode(&[10, 0, 4, 2, b'{', b'}'], &registry()), Err(CodecError::Invalid("mode")));
+        assert_eq!(decode(&[10, 0, 0, 3, b'{', b'}'], &registry()), Err(CodecError::Short));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::document::DocumentKind;
 use super::output::{LoopTest, OutputWrite};
 use super::reading::Reading;
 use super::time::{ClockTrust, Mono, Timestamp};
@@ -159,6 +160,15 @@ pub enum Body {
     Write(OutputWrite),
     /// An engineer's loop test of a point.
     LoopTest(LoopTest),
+    /// What a state machine of danger or duty gave out; the text is its wire form.
+    Document {
+        /// What it tells.
+        kind: DocumentKind,
+        /// Whether the world meant it.
+        mode: Mode,
+        /// JSON text of an object.
+        json: String,
+    },
 }
 
 /// Readings of one device at one time.

@@ -20,6 +20,8 @@
 //! | `source_gap` | `{device, points, from, to, reason}`: values that the source had and that were not received |
 //! | `write` | `{output, device, value, raw, seen, result, detail, issuer, key, elapsed_ms}`; `mode` only when not real |
 //! | `loop_test` | `{point, device, issuer, expected, read, quality, passed, detail}`; `mode` always `commissioning` |
+//! | `alarm`, `active_alarms`, `site`, `report`, `duty`, `accident`, `hazard`, `audit`, `service` | what a state machine of
+//! |          | danger or duty gave out: an object of its own; `mode` only when not real |
 //! | `gap` | `{epoch, stream, from_seq, to_seq, from_t, to_t, count, exact, reason}` |
 //! | `part` | `{no, of, text}`: a record too large for one message; the texts 1..=of together are the record's JSON |
 //! | `unreadable` | `{why}`: the record is stored but can not be told: its revision is gone, it is damaged, or beyond all limits |
@@ -246,6 +248,12 @@ impl Revision {
             Body::SourceGap(gap) => source_gap_body(out, gap, self.device(gap.device)?)?,
             Body::Write(write) => write_body(out, write),
             Body::LoopTest(test) => loop_test_body(out, test),
+            Body::Document { kind, mode, json } => {
+                raw(out, kind.as_str(), json)?;
+                if *mode != Mode::Real {
+                    text(out, "mode", mode.as_str());
+                }
+            }
         }
         Ok(())
     }
@@ -485,6 +493,7 @@ fn key_of(tag: &str) -> Box<[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::document::DocumentKind;
     use crate::domain::id::{DeviceId, PointUid, Tag};
     use crate::domain::reading::{Reading, Value};
     use crate::domain::record::{Basis, GapReason, Stream};
@@ -590,6 +599,16 @@ mod tests {
         assert_eq!(
             written(&body),
             r#"{"seq":1001,"t":"2026-11-23T08:00:00.120Z","coverage":{"device":"plc-tank-1","from":"2026-11-23T07:59:00.120Z","to":"2026-11-23T08:00:00.120Z","due":60,"ok":58,"bad":1,"skipped":1}}"#
+        );
+    }
+
+    #[test]
+    fn a_document_stands_under_its_kind_and_says_when_it_is_not_real() {
+        let alarm = |mode| Body::Document { kind: DocumentKind::Alarm, mode, json: "{\"n\":1}".into() };
+        assert_eq!(written(&alarm(Mode::Real)), r#"{"seq":1001,"t":"2026-11-23T08:00:00.120Z","alarm":{"n":1}}"#);
+        assert_eq!(
+            written(&alarm(Mode::Drill)),
+            r#"{"seq":1001,"t":"2026-11-23T08:00:00.120Z","alarm":{"n":1},"mode":"drill"}"#
         );
     }
 
