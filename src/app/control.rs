@@ -1,7 +1,6 @@
 //! Answers what is asked on the control socket: values as they stand and change, writes to outputs, loop tests.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,9 @@ use super::outputs::Outputs;
 use super::views::Views;
 use crate::clock::Clock;
 use crate::control::ask::{FrameLine, PointLine, TestedLine, WroteLine};
-use crate::control::{self, Ask, Asked, Line, MAX_CONNECTIONS, MAX_SPAN, SOCKET};
+use crate::control::settings::Settings;
+use crate::control::{self, Ask, Asked, Line, MAX_CONNECTIONS, MAX_SPAN};
+use crate::domain::actor::{Actor, Refused, Role};
 use crate::domain::id::DeviceId;
 use crate::domain::output::LoopTest;
 use crate::domain::reading::{Quality, Reading, Value};
@@ -43,22 +44,27 @@ pub(super) struct Desk {
     pub(super) clock: Clock,
 }
 
-/// Opens the socket in the state folder. Without it the gateway runs all the same.
-pub(super) fn open(state_dir: &Path) -> Option<UnixListener> {
-    let path = state_dir.join(SOCKET);
-    match control::session::listen(&path) {
+/// Opens the socket. Without it the gateway runs all the same.
+pub(super) fn open(settings: &Settings) -> Option<UnixListener> {
+    match control::session::listen(settings) {
         Ok(listener) => Some(listener),
         Err(error) => {
-            tracing::error!(path = %path.display(), %error, "No control socket: read, watch, output and looptest cannot reach this gateway.");
+            tracing::error!(path = %settings.socket.display(), %error, "No control socket: read, watch, output and looptest cannot reach this gateway.");
             None
         }
     }
 }
 
 /// Serves the socket until `stop`.
-pub(super) async fn run(listener: UnixListener, desk: Desk, stop: CancellationToken) -> Result<(), String> {
+pub(super) async fn run(
+    listener: UnixListener,
+    settings: Settings,
+    desk: Desk,
+    stop: CancellationToken,
+) -> Result<(), String> {
     let (asks_tx, asks) = mpsc::channel(MAX_CONNECTIONS);
-    let (served, ()) = tokio::join!(control::serve(listener, asks_tx, stop.clone()), answer_all(asks, desk, stop));
+    let (served, ()) =
+        tokio::join!(control::serve(listener, settings, asks_tx, stop.clone()), answer_all(asks, desk, stop));
     served
 }
 
@@ -79,7 +85,11 @@ async fn answer_all(mut asks: mpsc::Receiver<Asked>, desk: Desk, stop: Cancellat
 
 /// Gives the whole answer and its end. A client that went away ends it at the next line.
 async fn answered(asked: Asked, desk: Desk) {
-    let Asked { ask, lines } = asked;
+    let Asked { ask, caller, lines } = asked;
+    if let Err(refused) = may_ask(&ask, &caller) {
+        drop(lines.send(Line::End(refused.to_string())).await);
+        return;
+    }
     let end = match ask {
         Ask::Read { tags } => desk.watch(&tags, Duration::ZERO, &lines).await,
         Ask::Watch { tags, for_ms } => desk.watch(&tags, Duration::from_millis(for_ms), &lines).await,
@@ -90,6 +100,16 @@ async fn answered(asked: Asked, desk: Desk) {
         }
     };
     drop(lines.send(Line::End(end.err().unwrap_or_default())).await);
+}
+
+/// To look needs any role; to change something in a device, or to copy what passes on the wire, the administrator's. The
+/// state machines judge their own actions.
+fn may_ask(ask: &Ask, caller: &Actor) -> Result<(), Refused> {
+    let open = match ask {
+        Ask::Read { .. } | Ask::Watch { .. } => true,
+        Ask::WireLog { .. } | Ask::Write { .. } | Ask::LoopTest { .. } => caller.has(Role::Admin),
+    };
+    if open { Ok(()) } else { Err(Refused::role(Role::Admin)) }
 }
 
 /// Looks at a device as long as it lives: whoever ends, however it ends, nothing is copied any more.

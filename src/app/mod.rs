@@ -419,12 +419,12 @@ impl Gateway {
         let outputs = outputs::start(&mut self.supervisor, self.allowed.subscribe(), parts);
         let (views, requests, clock) = (self.views.clone(), self.requests.clone(), self.clock.clone());
         let desk = control::Desk { views, outputs, requests, taps: self.links.taps(), clock };
-        let state_dir = self.config.state_dir.clone();
+        let settings = self.config.control.clone();
         self.supervisor.restartable("control", self.stops.page.clone(), move |stop| {
-            let (desk, listener) = (desk.clone(), control::open(&state_dir));
+            let (desk, settings, listener) = (desk.clone(), settings.clone(), control::open(&settings));
             async move {
                 match listener {
-                    Some(listener) => control::run(listener, desk, stop).await,
+                    Some(listener) => control::run(listener, settings, desk, stop).await,
                     // It would fail again at once; the cause was told.
                     None => {
                         stop.cancelled().await;

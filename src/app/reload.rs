@@ -116,6 +116,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("gateway", old.gateway != new.gateway),
         ("store", old.store != new.store || old.state_dir != new.state_dir),
         ("web", old.web != new.web),
+        ("control, roles", old.control != new.control),
     ];
     checks.into_iter().filter(|(_, changed)| *changed).map(|(what, _)| what).collect()
 }

@@ -1,4 +1,5 @@
-//! `gateway.toml`: who this gateway is (`[gateway]`), what it keeps (`[store]`), its page (`[web]`).
+//! `gateway.toml`: who this gateway is (`[gateway]`), what it keeps (`[store]`), its page (`[web]`), its control socket
+//! (`[control]`) and who may do what by it (`[roles]`).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,8 +9,9 @@ use toml::de::DeTable;
 
 use super::problem::{Findings, Spot, Wrong, say};
 use super::section::{Got, Page, Section};
-use super::value::{Kind, Label, Listen, Located, Ratio, Size, Slug, Span, Whole, show_size};
-use super::{Gateway, buffer, web};
+use super::value::{Kind, Label, Listen, Located, Names, Ratio, Size, Slug, Span, Whole, show_size};
+use super::{Gateway, buffer, control, web};
+use crate::domain::actor::Role;
 use crate::domain::record::Stream;
 
 const KIB: u64 = 1 << 10;
@@ -36,6 +38,8 @@ pub(super) struct GatewayFile {
     pub(super) quota_spot: Spot,
     /// The page.
     pub(super) web: web::Settings,
+    /// The control socket.
+    pub(super) control: control::Settings,
 }
 
 /// Reads the file. `dir` is where relative paths start.
@@ -51,8 +55,9 @@ pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, dir: &Path, ou
     check_folders(&store, &state_dir, &spots, out);
     let zone = gateway.as_ref().map_or_else(|| DEFAULT_ZONE.to_owned(), |g| g.timezone.clone());
     let web = web(root.section("web", out), zone, out);
+    let control = control(&mut root, &state_dir, dir, out);
     root.finish(&[], out);
-    GatewayFile { gateway, state_dir, store, expected_change, quota_spot, web }
+    GatewayFile { gateway, state_dir, store, expected_change, quota_spot, web, control }
 }
 
 const DEFAULT_ZONE: &str = "Asia/Shanghai";
@@ -200,6 +205,22 @@ fn warn_open(listen: &Got<std::net::SocketAddr>, out: &mut Findings) {
     out.warn(listen.spot.clone(), Wrong::new(what, instead));
 }
 
+/// Where the socket is, and which groups of the machine have which role.
+fn control(root: &mut Section<'_>, state_dir: &Path, dir: &Path, out: &mut Findings) -> control::Settings {
+    let mut settings = control::Settings::private(state_dir);
+    let mut section = root.section("control", out);
+    settings.socket = section.or("socket", &Located(dir), settings.socket, out);
+    section.finish(&[], out);
+    let mut roles = root.section("roles", out);
+    for role in Role::ALL {
+        if let Some(groups) = roles.read(role.as_str(), &Names, out) {
+            settings.groups.insert(role, groups.value);
+        }
+    }
+    roles.finish(&[], out);
+    settings
+}
+
 /// A time zone that this machine knows; on a machine without any time zone data, one that looks like a name.
 struct Zone;
 
@@ -266,6 +287,23 @@ mod tests {
                 "gateway.toml:9:11: [store] segment: `65MiB` is not in 1MiB..=64MiB",
                 "gateway.toml:12:16: [store.streams] alrm: unknown key `alrm`",
                 "gateway.toml:14:10: [web] listen: `localhost` is not accepted",
+            ]
+        );
+    }
+
+    #[test]
+    fn roles_are_lists_of_groups_and_their_names_are_known() {
+        let (good, problems) = file(&format!("{ID}[control]\nsocket = \"c.sock\"\n[roles]\noperator = [\"ops\"]\n"));
+        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!(good.control.socket, Path::new("/etc/parkgate/c.sock"));
+        assert_eq!(good.control.groups, [(Role::Operator, vec!["ops".to_owned()])].into());
+        let (_, problems) = file(&format!("{ID}[roles]\noperators = [\"ops\"]\nguard = \"ops\"\nadmin = [\"a b\"]\n"));
+        assert_eq!(
+            problems,
+            [
+                "gateway.toml:5:1: [roles] operators: unknown key `operators`",
+                "gateway.toml:6:9: [roles] guard: wrong type: this is a string",
+                "gateway.toml:7:9: [roles] admin: `a b` is not accepted",
             ]
         );
     }

@@ -3,7 +3,7 @@
 //!
 //! | file | what | needed |
 //! |---|---|---|
-//! | `gateway.toml` | `[gateway]` who this is, `[store]` what it keeps, `[web]` its page | yes |
+//! | `gateway.toml` | `[gateway]` who this is, `[store]` what it keeps, `[web]` its page, `[control]` its control socket, `[roles]` who may do what | yes |
 //! | `devices.toml` | `[classes]` poll intervals, `[defaults]`, `[[bus]]`, `[[device]]` | yes |
 //! | `points.csv` | the point table (点表): UTF-8 with or without BOM, UTF-16, GB18030; comma, semicolon or tab | unless every device has a profile |
 //! | `derived.toml` | points computed from others: sums, rates, votes | no |
@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::buffer::settings as buffer;
+use crate::control::settings as control;
 use crate::domain::registry::DeviceSpec;
 use crate::field::settings::Source;
 use crate::output::settings::Output;
@@ -86,6 +87,8 @@ pub struct Config {
     pub uplink: Option<uplink::Settings>,
     /// The page.
     pub web: web::Settings,
+    /// The control socket, and who may do what by it.
+    pub control: control::Settings,
     /// Devices in file order.
     pub devices: Vec<Source>,
     /// The same devices for the registry, same order, same points.
@@ -204,6 +207,7 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
         expected_change: gateway.expected_change,
         uplink: uplink.map(|u| u.settings),
         web: gateway.web,
+        control: gateway.control,
         devices,
         specs,
         profiles,

@@ -318,6 +318,29 @@ impl Kind for Listen {
     }
 }
 
+/// Names of groups of the machine: `["parkgate-operators"]`.
+pub(super) struct Names;
+
+impl Kind for Names {
+    type Out = Vec<String>;
+
+    fn read(&self, value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
+        let wanted = || {
+            say!(
+                "请写组名的列表，例如 [\"parkgate-operators\"]",
+                "write a list of group names, e.g. [\"parkgate-operators\"]"
+            )
+        };
+        let Some(items) = value.as_array() else { return Err(wrong_type(value, wanted())) };
+        let name = |item: &toml::Spanned<DeValue<'_>>| {
+            let text = string(item.get_ref(), wanted)?;
+            let fits = (1..=32).contains(&text.len()) && !text.contains(|c: char| c.is_whitespace() || c == ':');
+            fits.then(|| text.to_owned()).ok_or_else(|| not_allowed(text, wanted()))
+        };
+        items.iter().map(name).collect()
+    }
+}
+
 /// Reads a duration and checks its bounds.
 pub(super) fn duration_in(text: &str, min: Duration, max: Duration) -> Result<Duration, Wrong> {
     let wanted = duration_wanted(min, max);

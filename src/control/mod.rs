@@ -5,8 +5,10 @@
 //!
 //! # Protocol
 //!
-//! A Unix stream socket, `control.sock` in the state folder, mode 0600; a peer must have the gateway's own user id or be
-//! root (`SO_PEERCRED`). One request for each connection: one line of JSON ([`Ask`]); then lines of JSON ([`Line`]) until
+//! A Unix stream socket, `control.sock` in the state folder unless `[control] socket` says else. The caller is who the
+//! kernel says (`SO_PEERCRED`); what he may do is the business of his roles ([`settings`]). Without `[roles]` the socket
+//! has mode 0600. With it, mode 0666: groups of several roles cannot share one mode, and the check by the kernel's word
+//! stands behind it in any case; who has no role is told so and closed. One request for each connection: one line of JSON ([`Ask`]); then lines of JSON ([`Line`]) until
 //! the last one, `{"end":…}`. A connection that closes without it was cut.
 //!
 //! ```text
@@ -28,6 +30,7 @@
 
 pub mod ask;
 pub mod session;
+pub mod settings;
 
 pub use ask::{Ask, Line};
 pub use session::{Asked, serve};

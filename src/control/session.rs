@@ -4,11 +4,10 @@ use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use nix::unistd::geteuid;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -16,7 +15,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::ask::{parse, written};
+use super::settings::Settings;
 use super::{ASK_WITHIN, Ask, Line, MAX_ASK_BYTES, MAX_CONNECTIONS, N_QUEUED_LINES, STALL};
+use crate::domain::actor::{Actor, Via};
+use crate::sys::users;
 
 /// Longest path of a Unix socket: `sun_path` has 108 bytes with its end.
 const MAX_PATH: usize = 107;
@@ -28,6 +30,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 pub struct Asked {
     /// What.
     pub ask: Ask,
+    /// Who, with his roles; at least one.
+    pub caller: Actor,
     /// The answer.
     pub lines: mpsc::Sender<Line>,
 }
@@ -37,9 +41,10 @@ pub struct Asked {
 /// # Errors
 ///
 /// When the path is too long for a socket, something else is there, or the system refuses.
-pub fn listen(path: &Path) -> io::Result<UnixListener> {
+pub fn listen(settings: &Settings) -> io::Result<UnixListener> {
+    let path: &Path = &settings.socket;
     if path.as_os_str().len() > MAX_PATH {
-        return Err(io::Error::other(format!("the path is longer than {MAX_PATH} bytes; use a shorter state_dir")));
+        return Err(io::Error::other(format!("the path is longer than {MAX_PATH} bytes; use a shorter one")));
     }
     match std::fs::symlink_metadata(path) {
         Ok(meta) if meta.file_type().is_socket() => std::fs::remove_file(path)?,
@@ -48,8 +53,9 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
         Err(error) => return Err(error),
     }
     let listener = UnixListener::bind(path)?;
-    // Until here the umask guards it, and the check of the peer's user always.
-    std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    // Until here the umask guards it, and the check of the caller always.
+    let mode = if settings.is_shared() { 0o666 } else { 0o600 };
+    std::fs::set_permissions(path, Permissions::from_mode(mode))?;
     Ok(listener)
 }
 
@@ -58,7 +64,13 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
 /// # Errors
 ///
 /// Never: a failed accept is waited out.
-pub async fn serve(listener: UnixListener, asks: mpsc::Sender<Asked>, stop: CancellationToken) -> Result<(), String> {
+pub async fn serve(
+    listener: UnixListener,
+    settings: Settings,
+    asks: mpsc::Sender<Asked>,
+    stop: CancellationToken,
+) -> Result<(), String> {
+    let settings = Arc::new(settings);
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -70,7 +82,7 @@ pub async fn serve(listener: UnixListener, asks: mpsc::Sender<Asked>, stop: Canc
         match accepted {
             Ok((stream, _)) => {
                 let busy = connections.len() >= MAX_CONNECTIONS;
-                connections.spawn(connection(stream, busy, asks.clone()));
+                connections.spawn(connection(stream, busy, settings.clone(), asks.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "A connection to the control socket could not be accepted.");
@@ -80,8 +92,8 @@ pub async fn serve(listener: UnixListener, asks: mpsc::Sender<Asked>, stop: Canc
     }
 }
 
-async fn connection(mut stream: UnixStream, busy: bool, asks: mpsc::Sender<Asked>) {
-    let lines = match greet(&mut stream, busy, &asks).await {
+async fn connection(mut stream: UnixStream, busy: bool, settings: Arc<Settings>, asks: mpsc::Sender<Asked>) {
+    let lines = match greet(&mut stream, busy, settings, &asks).await {
         Ok(lines) => lines,
         Err(why) => {
             let _told = send(&mut stream, &Line::End(why)).await;
@@ -104,14 +116,14 @@ async fn connection(mut stream: UnixStream, busy: bool, asks: mpsc::Sender<Asked
 async fn greet(
     stream: &mut UnixStream,
     busy: bool,
+    settings: Arc<Settings>,
     asks: &mpsc::Sender<Asked>,
 ) -> Result<mpsc::Receiver<Line>, String> {
     if busy {
         return Err("too many clients".to_owned());
     }
-    if !stream.peer_cred().is_ok_and(|peer| may_ask(&peer)) {
-        return Err("only the gateway's own user and root may ask".to_owned());
-    }
+    let uid = stream.peer_cred().map_err(|error| error.to_string())?.uid();
+    let caller = known(uid, settings).await?;
     let mut line = Vec::new();
     let mut limited = BufReader::new(&mut *stream).take(MAX_ASK_BYTES as u64);
     match timeout(ASK_WITHIN, limited.read_until(b'\n', &mut line)).await {
@@ -122,12 +134,26 @@ async fn greet(
     }
     let ask = parse(&line)?;
     let (lines, receiver) = mpsc::channel(N_QUEUED_LINES);
-    asks.send(Asked { ask, lines }).await.map_err(|_| "the gateway is stopping".to_owned())?;
+    asks.send(Asked { ask, caller, lines }).await.map_err(|_| "the gateway is stopping".to_owned())?;
     Ok(receiver)
 }
 
-fn may_ask(peer: &UCred) -> bool {
-    peer.uid() == 0 || peer.uid() == geteuid().as_raw()
+/// Returns who the caller is and what he may do; refuses one who may do nothing.
+async fn known(uid: u32, settings: Arc<Settings>) -> Result<Actor, String> {
+    let look = tokio::task::spawn_blocking(move || {
+        let known = users::look_up(uid);
+        let roles = settings.roles_of(users::owns_process(uid), &known.groups);
+        Actor { name: known.name, via: Via::Machine, roles }
+    });
+    let caller = look.await.map_err(|error| error.to_string())?;
+    if caller.roles.is_empty() {
+        return Err(format!(
+            "用户 {0} 没有任何角色：请管理员在 gateway.toml 的 [roles] 中加入其所在的组 / \
+             user {0} has no role: [roles] in gateway.toml names none of his groups",
+            caller.name
+        ));
+    }
+    Ok(caller)
 }
 
 async fn forward(mut lines: mpsc::Receiver<Line>, to: &mut (impl AsyncWriteExt + Unpin)) {
@@ -146,6 +172,7 @@ async fn send(to: &mut (impl AsyncWriteExt + Unpin), line: &Line) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::actor::Role;
 
     struct Rig {
         path: std::path::PathBuf,
@@ -159,7 +186,8 @@ mod tests {
         let path = dir.path().join("control.sock");
         let (asks_tx, asks) = mpsc::channel(16);
         let mut task = JoinSet::new();
-        task.spawn(serve(listen(&path).unwrap(), asks_tx, CancellationToken::new()));
+        let settings = Settings::private(dir.path());
+        task.spawn(serve(listen(&settings).unwrap(), settings, asks_tx, CancellationToken::new()));
         Rig { path, asks, _dir: dir, _task: task }
     }
 
@@ -180,6 +208,8 @@ mod tests {
         let asking = tokio::task::JoinSet::from_iter([async move { told(&path, b"{\"ask\":\"read\"}\n").await }]);
         let asked = rig.asks.recv().await.unwrap();
         assert_eq!(asked.ask, Ask::Read { tags: Vec::new() });
+        assert_eq!((asked.caller.via, asked.caller.roles.len()), (Via::Machine, Role::ALL.len()));
+        assert!(!asked.caller.name.is_empty());
         asked.lines.send(Line::End(String::new())).await.unwrap();
         drop(asked);
         assert_eq!(asking.join_all().await, ["{\"end\":\"\"}\n"]);
@@ -209,6 +239,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn with_roles_everybody_may_knock() {
+        let dir = tempfile::tempdir().unwrap();
+        let groups = [(Role::Operator, vec!["parkgate-operators".to_owned()])].into();
+        let settings = Settings { groups, ..Settings::private(dir.path()) };
+        let _listener = listen(&settings).unwrap();
+        assert_eq!(std::fs::metadata(&settings.socket).unwrap().permissions().mode() & 0o777, 0o666);
+    }
+
+    #[tokio::test]
+    async fn a_stranger_is_told_that_he_has_no_role() {
+        let refused = known(4_000_000_123, Arc::new(Settings::private(Path::new("/s")))).await.unwrap_err();
+        assert!(refused.contains("no role") && refused.contains("4000000123"), "{refused}");
+    }
+
+    #[tokio::test]
     async fn a_client_that_goes_away_ends_its_answer() {
         let mut rig = rig();
         let mut stream = UnixStream::connect(&rig.path).await.unwrap();
@@ -221,11 +266,11 @@ mod tests {
     #[test]
     fn a_path_too_long_and_a_file_in_its_place_are_said() {
         let dir = tempfile::tempdir().unwrap();
-        let long = dir.path().join("x".repeat(120));
+        let long = Settings { socket: dir.path().join("x".repeat(120)), ..Settings::private(dir.path()) };
         assert!(listen(&long).unwrap_err().to_string().contains("longer than"));
         let file = dir.path().join("control.sock");
         std::fs::write(&file, "").unwrap();
-        assert!(listen(&file).unwrap_err().to_string().contains("no socket"));
+        assert!(listen(&Settings::private(dir.path())).unwrap_err().to_string().contains("no socket"));
         assert!(file.exists());
     }
 }

@@ -107,7 +107,7 @@ pub fn output(config: &Config, args: OutputArgs) -> Result<(), String> {
 
 fn write(config: &Config, request: &Ask, output: &str, value: &str, form: Form) -> Result<(), String> {
     let mut result = None;
-    ask(&config.state_dir, request, WRITE_WITHIN, |line| {
+    ask(&config.control.socket, request, WRITE_WITHIN, |line| {
         if let Line::Wrote(wrote) = line {
             result = Some(wrote);
         }
@@ -171,7 +171,7 @@ pub fn loop_test(config: &Config, args: LoopTestArgs) -> Result<(), String> {
 fn point_test(config: &Config, request: &Ask, form: Form) -> Result<(), String> {
     let Ask::LoopTest { tag, expected, .. } = request else { return Ok(()) };
     let mut result = None;
-    ask(&config.state_dir, request, Duration::ZERO, |line| {
+    ask(&config.control.socket, request, Duration::ZERO, |line| {
         if let Line::Tested(tested) = line {
             result = Some(tested);
         }
@@ -200,7 +200,7 @@ pub fn wire_log(config: &Config, args: &WireLogArgs) -> Result<(), String> {
         say("time,direction,hex,meaning");
     }
     let request = Ask::WireLog { device: args.device.clone(), for_ms };
-    let told = ask(&config.state_dir, &request, args.span, |line| {
+    let told = ask(&config.control.socket, &request, args.span, |line| {
         if let Line::Frame(frame) = line {
             show(&frame, args.csv);
         }

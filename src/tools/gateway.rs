@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::control::ask::written;
-use crate::control::{Ask, Line, SOCKET};
+use crate::control::{Ask, Line};
 
 /// Time for the gateway to answer beyond the span that was asked for: it answers within 2 s, or not at all.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -18,7 +18,9 @@ pub enum AskError {
     #[error("网关没有运行（{0} 无人应答）/ the gateway does not run (nobody answers at {0})")]
     NotRunning(PathBuf),
     /// The socket belongs to another user.
-    #[error("无权访问 {0}：请用 root 或网关的用户运行 / no right to use {0}: run as root or as the gateway's user")]
+    #[error(
+        "无权访问 {0}：请用 root、网关的用户，或 [roles] 中的组的成员运行 / no right to use {0}: run as root, as the gateway's user, or as a member of a group of [roles]"
+    )]
     Forbidden(PathBuf),
     /// What the gateway said.
     #[error("{0}")]
@@ -28,14 +30,13 @@ pub enum AskError {
     Broken(String),
 }
 
-/// Asks and hands each line to `take`, until the end or until `take` returns false.
+/// Asks by the gateway's `socket` and hands each line to `take`, until the end or until `take` returns false.
 ///
 /// # Errors
 ///
 /// [`AskError`].
-pub fn ask(state_dir: &Path, ask: &Ask, span: Duration, mut take: impl FnMut(Line) -> bool) -> Result<(), AskError> {
-    let path = state_dir.join(SOCKET);
-    let mut stream = connect(&path)?;
+pub fn ask(socket: &Path, ask: &Ask, span: Duration, mut take: impl FnMut(Line) -> bool) -> Result<(), AskError> {
+    let mut stream = connect(socket)?;
     let broken = |error: std::io::Error| AskError::Broken(error.to_string());
     stream.set_read_timeout(Some(span + PATIENCE)).map_err(broken)?;
     stream.write_all(&written(ask)).map_err(broken)?;

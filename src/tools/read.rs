@@ -87,7 +87,7 @@ pub async fn read(config: &Config, args: &ReadArgs) -> Result<(), String> {
     if args.direct {
         return direct(&found, args).await;
     }
-    match through_gateway(&found, &config.state_dir, args) {
+    match through_gateway(&found, &config.control.socket, args) {
         Err(AskError::NotRunning(_)) => {
             eprintln!("网关没有运行，直接读设备 / the gateway does not run: reading the device itself");
             direct(&found, args).await
@@ -97,10 +97,10 @@ pub async fn read(config: &Config, args: &ReadArgs) -> Result<(), String> {
 }
 
 /// The value as the gateway has it, and the registers as its next poll brings them.
-fn through_gateway(found: &Found<'_>, state_dir: &Path, args: &ReadArgs) -> Result<(), AskError> {
+fn through_gateway(found: &Found<'_>, socket: &Path, args: &ReadArgs) -> Result<(), AskError> {
     let mut rows = table();
     let tags = vec![args.point.clone()];
-    ask(state_dir, &Ask::Read { tags }, Duration::ZERO, |line| {
+    ask(socket, &Ask::Read { tags }, Duration::ZERO, |line| {
         if let Told::Point(point) = line {
             rows.row(cells(&point));
         }
@@ -111,7 +111,7 @@ fn through_gateway(found: &Found<'_>, state_dir: &Path, args: &ReadArgs) -> Resu
     let look = (found.spec.interval * 2 + device.timeout).clamp(LOOK_AT_LEAST, LOOK_AT_MOST);
     let for_ms = u64::try_from(look.as_millis()).unwrap_or(u64::MAX);
     let (mut pending, mut raw) = (None, None);
-    ask(state_dir, &Ask::WireLog { device: device.id.to_string(), for_ms }, look, |line| {
+    ask(socket, &Ask::WireLog { device: device.id.to_string(), for_ms }, look, |line| {
         if let Told::Frame(frame) = line {
             raw = covered(&frame, &mut pending, device, point);
         }
@@ -223,7 +223,7 @@ pub fn watch(config: &Config, args: &WatchArgs) -> Result<(), String> {
         say(csv_line(&HEAD.map(str::to_owned)).trim_end());
     }
     let request = Ask::Watch { tags: args.points.clone(), for_ms };
-    let told = ask(&config.state_dir, &request, args.span, |line| {
+    let told = ask(&config.control.socket, &request, args.span, |line| {
         if let Told::Point(point) = line {
             let cells = cells(&point);
             if args.csv {
