@@ -58,7 +58,7 @@ impl Server {
         let patience = Duration::from_secs(30);
         self.runtime.block_on(async {
             let link = ModbusLink::connect(&self.endpoint, patience, &Clock::system()).await?;
-            link.read(Call { unit: UNIT, ask, within: patience, tap: None }).await.outcome
+            link.read(Call { unit: UNIT, ask, within: patience, exceptions: true, tap: None }).await.outcome
         })
     }
 }
@@ -235,8 +235,8 @@ fn received(ask: Ask, bytes: &[u8]) -> Option<Answer> {
         Found::Answer(answer) => Some(answer),
         Found::Begun | Found::Nothing => None,
     };
-    let at_once = answer(Receiver::new(UNIT, ask).take(bytes));
-    let mut receiver = Receiver::new(UNIT, ask);
+    let at_once = answer(Receiver::new(UNIT, ask, true).take(bytes));
+    let mut receiver = Receiver::new(UNIT, ask, true);
     let one_by_one = bytes.iter().find_map(|byte| answer(receiver.take(&[*byte])));
     assert_eq!(at_once.is_some(), one_by_one.is_some(), "{ask:?}: {bytes:02x?}");
     at_once
@@ -275,7 +275,7 @@ proptest! {
             }
         }
         for ask in ASKS {
-            let got = Receiver::new(UNIT, ask).take(&bytes);
+            let got = Receiver::new(UNIT, ask, true).take(&bytes);
             prop_assert!(!matches!(got, Found::Answer(_)) || holds_an_answer(ask, &bytes), "{ask:?} {bytes:02x?}");
             if let Found::Answer(answer) = got {
                 readings_hold(ask, &answer);

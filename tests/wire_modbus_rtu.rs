@@ -183,6 +183,44 @@ async fn a_late_answer_never_becomes_the_reading_of_another_block() {
     reader.stop().await;
 }
 
+/// Later than its timeout and the rest after it, so that the next request is on the wires when it comes: by its length
+/// it is seen to be late. On a line and behind a serial server.
+#[tokio::test]
+async fn an_answer_later_than_timeout_and_rest_is_not_taken_for_the_next_one() {
+    tokio::join!(much_too_late(SerialLine::pty([1], QUICK).unwrap()), async {
+        much_too_late(SerialLine::tcp([1], QUICK).await.unwrap()).await;
+    });
+}
+
+async fn much_too_late(wires: SerialLine) {
+    wires.show(1, image(1, 60));
+    let bus = match wires.addr() {
+        Some(addr) => bus(Port::Server { host: addr.ip().to_string(), port: addr.port() }, QUICK),
+        None => serial(wires.path(), QUICK),
+    };
+    let (step, late) = (Duration::from_millis(300), Duration::from_millis(800));
+    let blocks = holding((0..4).chain(40..44));
+    let device = Device { max_registers: 4, backoff_initial: step, backoff_max: step, ..hasty(&bus, 1, blocks) };
+    let mut reader = Reader::start(link(vec![device]));
+    let expected: Vec<u16> = (0..4).chain(40..44).map(|a| 1000 + a).collect();
+    wires.behave(1, Manner::LateEveryThird(late));
+    let (mut good, mut missing) = (0, 0);
+    while good < 16 || missing < 8 {
+        for (ordinal, reading) in reader.until(sample_of(0)).await.readings {
+            match reading.value {
+                Some(_) => {
+                    assert_eq!(reading, number(expected[usize::from(ordinal)]), "WRONG DATA");
+                    good += 1;
+                }
+                None => missing += 1,
+            }
+        }
+    }
+    let strays = reader.buses.wait_for(|buses| buses.get("bus-1").is_some_and(|bus| bus.strays > 0));
+    tokio::time::timeout(DEADLINE, strays).await.unwrap().unwrap();
+    reader.stop().await;
+}
+
 #[tokio::test]
 async fn a_dead_slave_is_visited_once_per_back_off_step_and_the_others_are_read() {
     let wires = line_of([1, 2, 3], 4, QUICK);

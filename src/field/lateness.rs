@@ -1,12 +1,12 @@
-//! How late the slaves of a bus may be: what keeps a late answer from being taken for the next one.
+//! How late the slaves of a bus may be: how long one rests after a fault, so that its late answer does not meet the next
+//! request on the wires.
 //!
-//! RTU frames carry no number, so the answer to a request given up looks like the answer to the next one of the same kind
-//! to the same slave. After a fault a slave therefore rests until any answer still on its way has had its time: the
-//! longest timeout configured on the bus, or twice what was seen of this slave. Others are asked meanwhile: their answers
-//! bear their own address.
+//! That no late answer is taken for another is not a matter of time but of shape ([`super::modbus::owed`]). After a fault a
+//! slave rests until an answer still on its way has most likely come: the longest timeout configured on the bus, or twice
+//! what was seen of this slave. Others are asked meanwhile: their answers bear their own address.
 //!
-//! A whole frame that nobody waited for is such a late answer. When it comes from a slave that has answered since, what was
-//! taken for its answer may have been an older one: it is not trusted, and rests.
+//! A whole frame that nobody waited for and that nobody owed should not be. When it comes from a slave that has answered
+//! since it was last silent, that slave does not answer in order; what it says is not trusted, and it rests.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::settings::Device;
 use crate::domain::id::DeviceSlot;
 use crate::domain::time::Mono;
 
-/// A request asked longer ago than this has no answer on its way any more.
+/// The longest rest taken for lateness is twice this; a frame that nobody owed is blamed on a silence of this long ago at most.
 const FORGET_AFTER: Duration = Duration::from_secs(10);
 
 /// See the module.
@@ -34,21 +34,26 @@ impl Lateness {
         Self { base, ..Self::default() }
     }
 
-    /// Notes that `unit` did not answer what was asked at `sent`; returns how long it must rest.
-    pub fn in_vain(&mut self, unit: u8, sent: Mono) -> Duration {
+    /// Notes that `unit` did not answer what was asked at `sent`.
+    pub fn in_vain(&mut self, unit: u8, sent: Mono) {
         let asked = self.in_vain.entry(unit).or_default();
         asked.retain(|earlier| sent.since(*earlier) <= FORGET_AFTER);
         asked.push(sent);
-        self.rest(unit)
     }
 
-    /// Notes a whole frame of `unit` that was no answer. Returns whether it was the answer to a request given up.
+    /// Notes that an answer of `unit` came so late.
+    pub fn late(&mut self, unit: u8, late: Duration) {
+        let seen = self.seen.entry(unit).or_default();
+        *seen = late.min(FORGET_AFTER).max(*seen);
+    }
+
+    /// Notes a whole frame of `unit` that was no answer and that it did not owe. Returns whether it was silent lately, so
+    /// that this may be an answer out of turn.
     pub fn stray(&mut self, unit: u8, now: Mono) -> bool {
         let asked = self.in_vain.get(&unit).into_iter().flatten();
         let late = asked.map(|sent| now.since(*sent)).filter(|late| *late <= FORGET_AFTER).max();
         if let Some(late) = late {
-            let seen = self.seen.entry(unit).or_default();
-            *seen = late.max(*seen);
+            self.late(unit, late);
         }
         late.is_some()
     }
@@ -74,10 +79,12 @@ mod tests {
     #[test]
     fn a_slave_that_was_late_rests_twice_as_long_and_the_others_do_not() {
         let mut bus = lateness();
-        assert_eq!(bus.in_vain(1, at(0)), Duration::from_millis(300));
-        assert!(bus.stray(1, at(900)));
-        assert_eq!(bus.in_vain(1, at(1000)), Duration::from_millis(1800));
-        assert_eq!(bus.in_vain(2, at(1000)), Duration::from_millis(300));
+        assert_eq!(bus.rest(1), Duration::from_millis(300));
+        bus.late(1, Duration::from_millis(900));
+        bus.late(1, Duration::from_millis(500));
+        assert_eq!((bus.rest(1), bus.rest(2)), (Duration::from_millis(1800), Duration::from_millis(300)));
+        bus.late(1, Duration::from_secs(50));
+        assert_eq!(bus.rest(1), Duration::from_secs(20), "never for minutes");
     }
 
     #[test]
@@ -87,5 +94,7 @@ mod tests {
         bus.in_vain(1, at(0));
         assert!(!bus.stray(1, at(10_001)));
         assert_eq!(bus.rest(1), Duration::from_millis(300));
+        assert!(bus.stray(1, at(900)));
+        assert_eq!(bus.rest(1), Duration::from_millis(1800));
     }
 }

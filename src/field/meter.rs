@@ -84,7 +84,7 @@ impl Meter {
         self.status.requests += 1 + u64::from(noted.again);
         self.status.asked_again += u64::from(noted.again);
         self.status.noise_bytes += u64::try_from(noted.noise).unwrap_or(u64::MAX);
-        self.status.strays += u64::try_from(noted.strays.len()).unwrap_or(u64::MAX);
+        self.status.strays += u64::try_from(noted.before.len() + noted.strays.len()).unwrap_or(u64::MAX);
         match fault {
             Some(Fault::Silent(_)) => self.status.silent += 1,
             Some(Fault::Garbled(_) | Fault::Closed(_) | Fault::Unreachable(_)) => self.status.garbled += 1,

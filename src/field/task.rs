@@ -13,7 +13,8 @@
 //! - After any fault a TCP connection is dropped and the next request opens another at once; only the device that
 //!   failed rests. If connecting itself fails, all devices of the link are down and the next try waits the link's own
 //!   back-off. A bus stays open as long as it carries anything (`modbus/session/rtu.rs`); on it a device that failed rests
-//!   until a late answer can no longer come ([`Lateness`]).
+//!   until a late answer is hardly to be expected ([`Lateness`]), and then answers a probe first where a later one still
+//!   could pass for its answer ([`Owed`]).
 //! - When the engine does not keep up, sending waits; polls are then late, and skipped ones counted.
 //! - `stop` abandons the request under way. So does a reload that takes its device away, after a short grace in which
 //!   the answer is awaited (and thrown away), so that the devices that stay keep their connection.
@@ -38,6 +39,9 @@ use super::lateness::Lateness;
 use super::meter::Meter;
 use super::modbus::Answer;
 use super::modbus::class::Ask;
+use super::modbus::owed::{Owed, Question};
+use super::modbus::plan::Limits;
+use super::modbus::rtu::Stray;
 use super::modbus::session::{Call, Exchange, Fault, ModbusLink, Noted};
 use super::outbox::Outbox;
 use super::schedule::fnv1a;
@@ -97,6 +101,9 @@ struct Runner {
     connection: Option<ModbusLink>,
     backoff: Backoff,
     lateness: Lateness,
+    /// What the slaves of a bus were asked and did not answer; empty on TCP. It outlives connections and reloads: the wires
+    /// stay the same.
+    owed: Owed,
     /// Units found to be late in the exchange just over.
     late: Vec<u8>,
     taps: Arc<Taps>,
@@ -127,6 +134,7 @@ impl Runner {
             connection: None,
             backoff,
             lateness: Lateness::default(),
+            owed: Owed::default(),
             late: Vec::new(),
             taps,
             meter: None,
@@ -219,15 +227,30 @@ impl Runner {
 
     async fn step(&mut self, index: usize, class: usize, now: Mono) -> Result<(), End> {
         let Some(unit) = self.units.get_mut(index) else { return Ok(()) };
-        let Some(ask) = unit.step(class, now, &mut self.out) else { return Ok(()) };
+        let Some(wanted) = unit.step(class, now, &mut self.out) else { return Ok(()) };
         let (slot, device) = (unit.slot(), Arc::clone(unit.device()));
+        let question = self.owed.question(device.unit, wanted, unit.known(class), &Limits::of(&device), now);
+        let ask = match question {
+            Question::AsIs => wanted,
+            Question::Probe(probe) => probe,
+            Question::NotBefore(then) => {
+                let reason = "a late answer could not be told from a timely one";
+                unit.failed_for(reason, then.since(now), now, &mut self.rng, &mut self.out);
+                return Ok(());
+            }
+        };
         let outcome = self.exchange(slot, &device, ask).await?;
         let now = self.clock.mono();
         let Some(unit) = self.units.get_mut(index) else { return Ok(()) };
         match outcome {
             Outcome::Answered { answer, sent } => {
                 let was_up = unit.is_up();
-                unit.answered(class, &answer, sent, now, &mut self.rng, &mut self.out);
+                match question {
+                    Question::Probe(_) => unit.probed(&answer, now, &mut self.rng, &mut self.out),
+                    Question::AsIs | Question::NotBefore(_) => {
+                        unit.answered(class, &answer, sent, now, &mut self.rng, &mut self.out);
+                    }
+                }
                 if !was_up && unit.is_up() {
                     tracing::info!(device = %device.id, "Device answers.");
                 }
@@ -272,16 +295,22 @@ impl Runner {
             let had_served = connection.has_served();
             let sent = self.clock.mono();
             let taps = self.taps();
-            let call = Call { unit: device.unit, ask, within: device.timeout, tap: taps.of(&device.id) };
+            let exceptions = self.owed.tells_exceptions(device.unit, ask, sent);
+            let call = Call { unit: device.unit, ask, within: device.timeout, exceptions, tap: taps.of(&device.id) };
             let read = self.signals.guard(slot, &self.endpoint, connection.read(call)).await?;
             let there = self.signals.has(slot);
-            let Some(Exchange { link, outcome, noted }) = read else { return Ok(Outcome::Vanished) };
+            let Some(Exchange { link, outcome, noted }) = read else {
+                if matches!(self.endpoint, Endpoint::Bus(_)) {
+                    self.owed.in_vain(device.unit, ask, sent, self.clock.mono());
+                }
+                return Ok(Outcome::Vanished);
+            };
             self.connection = link;
-            self.note(device.unit, sent, outcome.as_ref().err(), &noted);
+            self.note(device.unit, ask, sent, outcome.as_ref().err(), &noted);
             match outcome {
                 _ if !there => return Ok(Outcome::Vanished),
                 Ok(answer) => return Ok(Outcome::Answered { answer, sent }),
-                Err(Fault::Closed(_)) if had_served => {}
+                Err(Fault::Closed(_)) if had_served && !noted.sent => {}
                 Err(fault) => return Ok(Outcome::Failed(fault)),
             }
         }
@@ -296,19 +325,31 @@ impl Runner {
     }
 
     /// Learns from what an exchange showed of the bus.
-    fn note(&mut self, unit: u8, sent: Mono, fault: Option<&Fault>, noted: &Noted) {
+    fn note(&mut self, unit: u8, ask: Ask, sent: Mono, fault: Option<&Fault>, noted: &Noted) {
         let now = self.clock.mono();
         if let Some(meter) = &mut self.meter {
             meter.exchanged(unit, sent, now, fault, noted);
         }
-        for stray in &noted.strays {
-            if self.lateness.stray(*stray, now) {
-                self.late.push(*stray);
-            }
+        self.note_late(&noted.before, now);
+        if noted.sent && fault.is_some() {
+            self.owed.in_vain(unit, ask, sent, now);
         }
+        self.note_late(&noted.strays, now);
         match fault {
-            Some(Fault::Silent(_) | Fault::Garbled(_)) => drop(self.lateness.in_vain(unit, sent)),
-            Some(Fault::Closed(_) | Fault::Unreachable(_)) | None => {}
+            Some(Fault::Silent(_) | Fault::Garbled(_)) => self.lateness.in_vain(unit, sent),
+            Some(Fault::Closed(_) | Fault::Unreachable(_)) => {}
+            None => self.owed.answered(unit),
+        }
+    }
+
+    /// Frames that were no answer: known late ones, or such as should not be.
+    fn note_late(&mut self, strays: &[Stray], now: Mono) {
+        for stray in strays {
+            match self.owed.late(*stray, now) {
+                Some(late) => self.lateness.late(stray.unit, late),
+                None if self.lateness.stray(stray.unit, now) => self.late.push(stray.unit),
+                None => {}
+            }
         }
     }
 

@@ -11,7 +11,8 @@
 //! While a device is down and `until` has not come, a poll that falls due is done at once without asking: all points
 //! `comm`, the poll not ok. The first poll due after `until` sends one request; that is the probe. A fault ends all polls
 //! of the device that are under way, so a silent device costs the link one timeout per back-off step. When it answers
-//! again, what it missed is polled at once.
+//! again, what it missed is polled at once. On a bus the request that is the probe may be put otherwise than the poll
+//! wants ([`super::modbus::owed`]); its answer is no reading, and the poll goes on with what it wants.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,6 +129,23 @@ impl Unit {
         if !class.is_under_way() {
             self.backoff.reset();
         }
+    }
+
+    /// Takes the answer to a probe received at `now`: the device answers, and what the poll wants is asked next.
+    pub fn probed(&mut self, answer: &Answer, now: Mono, rng: &mut fastrand::Rng, out: &mut Outbox) {
+        self.not_before = now + self.device.request_gap;
+        match answer {
+            Answer::Exception(code) if meaning_of(*code) == Meaning::NoDevice => {
+                self.failed(words_of(*code), now, rng, out);
+            }
+            Answer::Exception(_) | Answer::Registers(_) | Answer::Bits(_) => self.up(now, out),
+        }
+    }
+
+    /// Returns what the device is known to have, in parts of what it is asked for: those of the class `first` first.
+    pub fn known(&self, first: usize) -> impl Iterator<Item = Ask> {
+        let others = self.classes.iter().enumerate().filter(move |(index, _)| *index != first).map(|(_, class)| class);
+        self.classes.get(first).into_iter().chain(others).flat_map(Class::known)
     }
 
     /// Notes that the device did not answer: back-off, and all its polls under way end.

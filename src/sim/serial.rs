@@ -43,7 +43,7 @@ pub enum Manner {
     Answering,
     /// Never answers.
     Silent,
-    /// Answers after this long, whatever is on the line meanwhile.
+    /// Answers after this long, whatever is on the line meanwhile; what it is asked until then it answers after that.
     Late(Duration),
     /// Answers this time after this long, and every third time only; otherwise as it should.
     LateEveryThird(Duration),
@@ -198,16 +198,16 @@ fn slaves(units: impl IntoIterator<Item = u8>, line: Line) -> (BTreeMap<u8, Slav
     (senders, view)
 }
 
-/// Answers that are on their way, by when they begin.
-type Pending = Vec<(Mono, Vec<u8>)>;
+/// Answers that are on their way: when they begin, whose, and the bytes.
+type Pending = Vec<(Mono, u8, Vec<u8>)>;
 
 /// Serves the line until the other end goes.
 async fn serve(mut wires: impl AsyncRead + AsyncWrite + Unpin, view: &View) -> io::Result<()> {
     let (mut buffer, mut chunk) = (Vec::new(), [0; 256]);
     let mut pending: Pending = Vec::new();
     loop {
-        pending.sort_by_key(|(at, _)| *at);
-        let next = pending.first().map(|(at, _)| *at);
+        pending.sort_by_key(|(at, ..)| *at);
+        let next = pending.first().map(|(at, ..)| *at);
         tokio::select! {
             n = wires.read(&mut chunk) => {
                 let n = n?;
@@ -218,7 +218,7 @@ async fn serve(mut wires: impl AsyncRead + AsyncWrite + Unpin, view: &View) -> i
                 view.take(&mut buffer, &mut pending);
             }
             () = view.clock.sleep_until_opt(next) => {
-                let (at, frame) = pending.remove(0);
+                let (at, _, frame) = pending.remove(0);
                 send(&mut wires, view, at, &frame).await?;
             }
         }
@@ -279,7 +279,13 @@ impl View {
         let image = slave.image.borrow().clone();
         let answer = sealed(&[&[*unit], server::answer(&image, pdu).as_slice()].concat());
         let manner = *slave.manner.borrow();
-        pending.extend(spoilt(manner, answer, turn).map(|(late, frame)| (begins + late, frame)));
+        // One thing after the other: a slave has one request in hand.
+        let busy = pending
+            .iter()
+            .filter(|(_, other, _)| other == unit)
+            .map(|(at, _, frame)| *at + self.line.chars(frame.len()));
+        let free = busy.max().map_or(begins, |done| begins.max(done + self.line.silence()));
+        pending.extend(spoilt(manner, answer, turn).map(|(late, frame)| (free.max(begins + late), *unit, frame)));
     }
 }
 

@@ -140,6 +140,19 @@ impl Class {
         self.ordinals.is_empty()
     }
 
+    /// Returns the parts of its requests that end where a value ends, the longest of each first.
+    pub fn known(&self) -> impl Iterator<Item = Ask> {
+        let requests = self.current().map(|(_, request)| request).into_iter().chain(&self.requests);
+        requests.flat_map(|request| {
+            let Request { table, start, .. } = *request;
+            let items = self.items.get(request.items.clone()).unwrap_or_default();
+            let mut ends: Vec<u32> = items.iter().map(Item::end).collect();
+            ends.sort_unstable_by(|a, b| b.cmp(a));
+            let counts = ends.into_iter().filter_map(move |end| u16::try_from(end - u32::from(start)).ok());
+            counts.map(move |count| Ask { table, start, count })
+        })
+    }
+
     /// Returns what to ask now, beginning the poll if none is under way. `None` when nothing is left: then it has ended.
     pub fn ask(&mut self, device: &Device, now: Mono, out: &mut Outbox) -> Option<Ask> {
         if self.poll.is_none() {

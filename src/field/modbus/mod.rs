@@ -9,11 +9,11 @@
 //! | exception 02 illegal address, 03 illegal value (a quantity the device does not take) | the block is split until the refused points are found; these `sensor` and remembered, the others good | up | stays |
 //! | exception 04 device failure, 05 acknowledge, 06 busy, 07, 08 parity, any other | `sensor`, asked again by the next poll | up | stays |
 //! | exception 0A no path, 0B target silent | `comm`: what answers is the gateway before the device | down, back-off | stays |
-//! | no answer in time | `comm` | down, back-off | TCP: dropped, a late answer must never be taken for the next one; on a bus the device rests instead ([`super::lateness`]) |
+//! | no answer in time | `comm` | down, back-off | TCP: dropped, a late answer must never be taken for the next one; on a bus the device rests instead ([`super::lateness`]), and is asked next so that a late answer shows as what it is ([`owed`]) |
 //! | another unit, function, transaction or length; garbage | `comm` | down, back-off | the same |
 //! | on a bus: an answer damaged, or half of one | asked once more at once; then as garbage | | stays |
 //! | closed by the peer on first use | `comm` | down, back-off | dropped |
-//! | closed by the peer after it had served | asked once more on a new connection (gateways close idle ones) | | reopened |
+//! | closed by the peer after it had served (on a bus: before the request was sent) | asked once more on a new connection (gateways close idle ones) | | reopened |
 //! | connecting failed | `comm` | all devices behind the address down, back-off of the link | none |
 //!
 //! A refused point is not asked by the following polls; it gets `sensor` each time, and is tried alone, rarely
@@ -22,6 +22,7 @@
 
 pub mod class;
 pub mod decode;
+pub mod owed;
 pub mod plan;
 pub mod request;
 pub mod rtu;

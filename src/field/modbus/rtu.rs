@@ -69,22 +69,75 @@ pub enum Found {
     Nothing,
 }
 
+/// All that tells answers of one slave from one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Shape {
+    /// Values.
+    Values {
+        /// Function code.
+        function: u8,
+        /// Bytes of data.
+        bytes: u8,
+    },
+    /// An exception: the same for whatever was asked.
+    Exception {
+        /// Function code, without the mark of the exception.
+        function: u8,
+    },
+}
+
+impl Shape {
+    /// Returns the function asked for.
+    pub fn function(self) -> u8 {
+        match self {
+            Self::Values { function, .. } | Self::Exception { function } => function,
+        }
+    }
+}
+
+/// Returns the shape of the values asked for.
+pub fn shape_of(ask: Ask) -> Shape {
+    Shape::Values { function: function_of(ask.table), bytes: u8::try_from(data_len(ask)).unwrap_or(u8::MAX) }
+}
+
+/// A whole frame that was not the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stray {
+    /// Whose.
+    pub unit: u8,
+    /// What it would have answered.
+    pub shape: Shape,
+}
+
+/// What is left when nothing more is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Whole frames that were not the answer, in the order in which they came.
+    pub strays: Vec<Stray>,
+    /// Bytes that were part of no frame.
+    pub noise: usize,
+    /// Whether the answer had come, damaged or in half: its head stands there.
+    pub damaged: bool,
+}
+
 /// The bytes that came after a request, and what was made of them.
 #[derive(Debug)]
 pub struct Receiver {
     unit: u8,
     ask: Ask,
     echo: Vec<u8>,
+    exceptions: bool,
     buffer: Vec<u8>,
-    /// Units of whole frames that were not the answer.
-    strays: Vec<u8>,
+    strays: Vec<Stray>,
     noise: usize,
 }
 
 impl Receiver {
-    /// Returns a receiver of the answer to `ask` from `unit`.
-    pub fn new(unit: u8, ask: Ask) -> Self {
-        Self { unit, ask, echo: request(unit, ask), buffer: Vec::new(), strays: Vec::new(), noise: 0 }
+    /// Returns a receiver of the answer to `ask` from `unit`. Without `exceptions`, an exception may be the late answer to
+    /// something else, and is none ([`super::owed`]).
+    pub fn new(unit: u8, ask: Ask, exceptions: bool) -> Self {
+        let echo = request(unit, ask);
+        Self { unit, ask, echo, exceptions, buffer: Vec::new(), strays: Vec::new(), noise: 0 }
     }
 
     /// Takes bytes and looks for the answer.
@@ -95,38 +148,39 @@ impl Receiver {
         found
     }
 
-    /// Ends it: returns the units of whole frames that were no answer, and how many bytes were part of no frame.
-    pub fn leave(mut self) -> (Vec<u8>, usize) {
+    /// Ends it.
+    pub fn leave(mut self) -> Left {
         let rest = std::mem::take(&mut self.buffer);
+        // Two bytes are too often noise; three are as sure as a CRC.
+        let damaged =
+            (0..rest.len()).filter_map(|at| rest.get(at..)).any(|rest| rest.len() > 2 && self.may_begin(rest));
         let (mut strays, noise) = strays_in(&rest);
         self.strays.append(&mut strays);
-        (self.strays, self.noise + noise)
+        Left { strays: self.strays, noise: self.noise + noise, damaged }
     }
 
     fn look(&mut self) -> Found {
         let mut begun = false;
         let mut at = 0;
         while let Some(rest) = self.buffer.get(at..).filter(|rest| !rest.is_empty()) {
-            if at == 0 && rest.starts_with(&self.echo) {
+            if rest.starts_with(&self.echo) {
                 // A two-wire adapter hears itself.
-                self.buffer.drain(..self.echo.len());
+                self.noise += at;
+                self.buffer.drain(..at + self.echo.len());
+                (at, begun) = (0, false);
                 continue;
             }
             match whole_frame(rest) {
-                Some((len, body)) => match self.answer_in(body) {
-                    Some(answer) => {
-                        self.noise += at;
-                        self.buffer.drain(..at + len);
+                Some((len, body)) => {
+                    let (answer, stray) = (self.answer_in(body), stray_of(body));
+                    self.noise += at;
+                    self.buffer.drain(..at + len);
+                    if let Some(answer) = answer {
                         return Found::Answer(answer);
                     }
-                    None => {
-                        self.noise += at;
-                        self.strays.extend(body.first());
-                        self.buffer.drain(..at + len);
-                        at = 0;
-                        begun = false;
-                    }
-                },
+                    self.strays.extend(stray);
+                    (at, begun) = (0, false);
+                }
                 None => {
                     begun |= self.may_begin(rest);
                     at += 1;
@@ -146,20 +200,24 @@ impl Receiver {
     fn may_begin(&self, rest: &[u8]) -> bool {
         let function = function_of(self.ask.table);
         match rest {
-            [unit, code] => *unit == self.unit && (*code == function || *code == function | 0x80),
+            [unit, code] => *unit == self.unit && (*code == function || self.is_exception(*code)),
             [unit, code, bytes, ..] if *code == function => {
                 *unit == self.unit && usize::from(*bytes) == data_len(self.ask)
             }
-            [unit, code, _, ..] => *unit == self.unit && *code == function | 0x80,
+            [unit, code, _, ..] => *unit == self.unit && self.is_exception(*code),
             _ => false,
         }
+    }
+
+    fn is_exception(&self, code: u8) -> bool {
+        self.exceptions && code == function_of(self.ask.table) | 0x80
     }
 
     /// The body of a frame with a good CRC, as the answer if it is that.
     fn answer_in(&self, body: &[u8]) -> Option<Answer> {
         let function = function_of(self.ask.table);
         match body {
-            [unit, code, exception] if *unit == self.unit && *code == function | 0x80 => {
+            [unit, code, exception] if *unit == self.unit && self.is_exception(*code) => {
                 Some(Answer::Exception(*exception))
             }
             [unit, code, bytes, data @ ..] if *unit == self.unit && *code == function => {
@@ -192,13 +250,23 @@ fn whole_frame(rest: &[u8]) -> Option<(usize, &[u8])> {
     (crc16(body) == u16::from_le_bytes(*crc)).then_some((len, body))
 }
 
-/// Returns the units of the whole frames in bytes that nobody waited for, and how many bytes are part of none.
-pub fn strays_in(bytes: &[u8]) -> (Vec<u8>, usize) {
+/// What a whole frame, given without its CRC, would have answered.
+fn stray_of(body: &[u8]) -> Option<Stray> {
+    let (unit, function, third) = (*body.first()?, *body.get(1)?, *body.get(2)?);
+    let shape = match function {
+        0x81.. => Shape::Exception { function: function & 0x7F },
+        _ => Shape::Values { function, bytes: third },
+    };
+    Some(Stray { unit, shape })
+}
+
+/// Returns the whole frames in bytes that nobody waited for, and how many bytes are part of none.
+pub fn strays_in(bytes: &[u8]) -> (Vec<Stray>, usize) {
     let (mut strays, mut noise, mut at) = (Vec::new(), 0, 0);
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
         match whole_frame(rest) {
             Some((len, body)) => {
-                strays.extend(body.first());
+                strays.extend(stray_of(body));
                 at += len;
             }
             None => {
@@ -233,16 +301,16 @@ mod tests {
         let gas = hex("01031000FA0001000100F50001006400FA01F4E21D");
         assert_eq!(gas.len(), answer_len(READ));
         let expected = [0x00FA, 1, 1, 0x00F5, 1, 0x64, 0xFA, 0x1F4];
-        assert_eq!(Receiver::new(1, READ).take(&gas), Found::Answer(Answer::Registers(expected.to_vec())));
+        assert_eq!(Receiver::new(1, READ, true).take(&gas), Found::Answer(Answer::Registers(expected.to_vec())));
         let two = Ask { count: 2, ..READ };
-        let sf6 = Receiver::new(1, two).take(&hex("0103040BE81409B725"));
+        let sf6 = Receiver::new(1, two, true).take(&hex("0103040BE81409B725"));
         assert_eq!(sf6, Found::Answer(Answer::Registers(vec![3048, 0x1409])));
-        assert_eq!(Receiver::new(1, READ).take(&hex("018302C0F1")), Found::Answer(Answer::Exception(2)));
+        assert_eq!(Receiver::new(1, READ, true).take(&hex("018302C0F1")), Found::Answer(Answer::Exception(2)));
     }
 
     #[test]
     fn noise_before_the_answer_and_bytes_one_by_one_cost_nothing() {
-        let mut receiver = Receiver::new(1, READ);
+        let mut receiver = Receiver::new(1, READ, true);
         let answer = good(1, 3, &[7; 16]);
         let all: Vec<u8> = [&[0xFF, 0x00, 0x01, 0x03], answer.as_slice()].concat();
         let (last, before) = all.split_last().unwrap();
@@ -250,37 +318,55 @@ mod tests {
             assert_ne!(receiver.take(&[*byte]), Found::Answer(Answer::Registers(vec![0x0707; 8])));
         }
         assert_eq!(receiver.take(&[*last]), Found::Answer(Answer::Registers(vec![0x0707; 8])));
-        assert_eq!(receiver.leave(), (vec![], 4));
+        assert_eq!(receiver.leave(), Left { strays: vec![], noise: 4, damaged: false });
     }
 
     #[test]
     fn a_late_answer_of_another_length_slave_or_function_is_a_stray_and_not_the_answer() {
-        let mut receiver = Receiver::new(1, READ);
+        let mut receiver = Receiver::new(1, READ, true);
         for (unit, late) in [(1, good(1, 3, &[1; 4])), (2, good(2, 3, &[2; 16])), (1, good(1, 4, &[3; 16]))] {
             assert_eq!(receiver.take(&late), Found::Nothing, "{unit}");
         }
         assert!(matches!(receiver.take(&good(1, 3, &[9; 16])), Found::Answer(_)));
-        assert_eq!(receiver.leave(), (vec![1, 2, 1], 0));
+        let shapes = [(1, 3, 4), (2, 3, 16), (1, 4, 16)];
+        let strays = shapes.map(|(unit, function, bytes)| Stray { unit, shape: Shape::Values { function, bytes } });
+        assert_eq!(receiver.leave(), Left { strays: strays.to_vec(), noise: 0, damaged: false });
     }
 
     #[test]
     fn an_adapter_that_hears_itself_is_understood() {
         let echoed = [request(1, READ), good(1, 3, &[5; 16])].concat();
-        assert!(matches!(Receiver::new(1, READ).take(&echoed), Found::Answer(_)));
+        assert!(matches!(Receiver::new(1, READ, true).take(&echoed), Found::Answer(_)));
     }
 
     #[test]
     fn half_an_answer_has_begun_and_noise_has_not() {
         let answer = good(1, 3, &[5; 16]);
-        assert_eq!(Receiver::new(1, READ).take(&answer[..12]), Found::Begun);
-        assert_eq!(Receiver::new(1, READ).take(&answer[1..]), Found::Nothing);
-        assert_eq!(Receiver::new(1, READ).take(&[0; 40]), Found::Nothing);
+        assert_eq!(Receiver::new(1, READ, true).take(&answer[..12]), Found::Begun);
+        let damaged = |bytes: &[u8]| {
+            let mut receiver = Receiver::new(1, READ, true);
+            receiver.take(bytes);
+            receiver.leave().damaged
+        };
+        assert!(damaged(&answer[..12]) && damaged(&answer[..3]) && !damaged(&answer[..2]), "two bytes may be noise");
+        assert_eq!(Receiver::new(1, READ, true).take(&answer[1..]), Found::Nothing);
+        assert_eq!(Receiver::new(1, READ, true).take(&[0; 40]), Found::Nothing);
+    }
+
+    #[test]
+    fn an_exception_is_no_answer_where_it_may_be_that_of_an_older_request() {
+        let refused = sealed(&[1, 0x83, 6]);
+        assert_eq!(Receiver::new(1, READ, true).take(&refused), Found::Answer(Answer::Exception(6)));
+        let mut receiver = Receiver::new(1, READ, false);
+        assert_eq!(receiver.take(&refused), Found::Nothing);
+        assert!(matches!(receiver.take(&good(1, 3, &[9; 16])), Found::Answer(_)));
+        assert_eq!(receiver.leave().strays, [Stray { unit: 1, shape: Shape::Exception { function: 3 } }]);
     }
 
     #[test]
     fn bits_are_lowest_first_in_whole_bytes() {
         let ask = Ask { table: Table::Coil, start: 0, count: 9 };
-        let Found::Answer(Answer::Bits(bits)) = Receiver::new(3, ask).take(&good(3, 1, &[0b0000_1101, 1])) else {
+        let Found::Answer(Answer::Bits(bits)) = Receiver::new(3, ask, true).take(&good(3, 1, &[0b0000_1101, 1])) else {
             panic!("bits");
         };
         assert_eq!(bits.len(), 16);
@@ -290,12 +376,12 @@ mod tests {
 
     #[test]
     fn what_never_ends_is_not_kept() {
-        let mut receiver = Receiver::new(1, READ);
+        let mut receiver = Receiver::new(1, READ, true);
         for _ in 0..100 {
             receiver.take(&[0x55; 100]);
         }
         assert!(receiver.buffer.len() <= 2 * MAX_FRAME);
-        assert_eq!(receiver.leave(), (vec![], 10_000));
+        assert_eq!(receiver.leave(), Left { strays: vec![], noise: 10_000, damaged: false });
     }
 
     proptest! {
@@ -309,7 +395,7 @@ mod tests {
             let answer = good(1, 3, &data);
             let all = [before.as_slice(), &answer].concat();
             prop_assume!(strays_in(&all).0.len() == 1);
-            let mut receiver = Receiver::new(1, READ);
+            let mut receiver = Receiver::new(1, READ, true);
             let mut rest = all.as_slice();
             let mut found = Found::Nothing;
             for cut in cuts.into_iter().chain([usize::MAX]) {
@@ -326,7 +412,7 @@ mod tests {
         fn one_flipped_bit_is_never_an_answer(data in prop::collection::vec(any::<u8>(), 16), bit in 0_usize..168) {
             let mut answer = good(1, 3, &data);
             answer[bit / 8] ^= 1 << (bit % 8);
-            let found = Receiver::new(1, READ).take(&answer);
+            let found = Receiver::new(1, READ, true).take(&answer);
             prop_assert!(!matches!(found, Found::Answer(Answer::Registers(_))), "{found:?}");
         }
     }

@@ -16,6 +16,7 @@ use super::super::settings::Endpoint;
 use super::super::tap::Tap;
 use super::Answer;
 use super::class::Ask;
+use super::rtu::Stray;
 use crate::clock::Clock;
 
 /// Why there is no answer.
@@ -44,6 +45,8 @@ pub struct Call<'a> {
     pub ask: Ask,
     /// Time until the answer, on a bus until its first byte, counted from the end of the request.
     pub within: Duration,
+    /// Whether an exception can only be the answer to this; on a bus it may be that of an older request ([`super::owed`]).
+    pub exceptions: bool,
     /// Where its bytes are copied to, if anybody looks.
     pub tap: Option<&'a Tap>,
 }
@@ -63,8 +66,12 @@ pub struct Exchange {
 pub struct Noted {
     /// Time that the slave took before it began to answer, beyond the silence between frames.
     pub turnaround: Option<Duration>,
-    /// Units of whole frames that were no answer to this request: somebody was late.
-    pub strays: Vec<u8>,
+    /// Whether the request went out on the bus.
+    pub sent: bool,
+    /// Whole frames that came before the request was sent: somebody was late.
+    pub before: Vec<Stray>,
+    /// Whole frames that came after it and were no answer to it.
+    pub strays: Vec<Stray>,
     /// Bytes that were part of no frame.
     pub noise: usize,
     /// Whether the answer came damaged and was asked for once more.

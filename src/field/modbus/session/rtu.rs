@@ -12,6 +12,7 @@
 //!   answer of one slave never is that of another;
 //! - a slave that was silent is not asked again before the slowest answer known of the bus has had its time (the
 //!   runner's rest, `task.rs`); whole frames that nobody waited for are told ([`Noted::strays`]) and lengthen it;
+//! - and then it is asked for something whose answer cannot be mistaken for a later one still (`modbus/owed.rs`);
 //! - before each request the line must have been silent for the gap between frames; what came until then is thrown away.
 //!
 //! **Noise** before an answer is skipped. A damaged or half answer ends after [`FRAME_PATIENCE`] of silence, and is asked for
@@ -24,7 +25,7 @@ use super::super::super::errand::{Errand, Refused};
 use super::super::super::settings::Bus;
 use super::super::super::tap::Direction;
 use super::super::Answer;
-use super::super::rtu::{Found, MAX_FRAME, REQUEST_LEN, Receiver, answer_len, request, strays_in};
+use super::super::rtu::{Found, Left, MAX_FRAME, REQUEST_LEN, Receiver, Shape, Stray, answer_len, request, strays_in};
 use super::port::Way;
 use super::{Call, Fault, Noted};
 use crate::clock::Clock;
@@ -109,14 +110,16 @@ impl RtuLink {
         self.settle(call, noted).await?;
         let frame = request(call.unit, call.ask);
         let sent = self.clock.mono();
+        // A part of it may leave also when this fails.
+        noted.sent = true;
         self.way.write(&frame).await.map_err(|error| self.broke(Some(&error)))?;
         if let Some(tap) = call.tap {
             tap.take(sent, Direction::Out, &frame);
         }
         let asked = sent + self.bus.line.chars(REQUEST_LEN);
         self.last_byte = asked;
-        let mut heard =
-            Heard { receiver: Receiver::new(call.unit, call.ask), raw: Vec::new(), first: None, begun: false };
+        let receiver = Receiver::new(call.unit, call.ask, call.exceptions);
+        let mut heard = Heard { receiver, raw: Vec::new(), first: None, begun: false };
         let outcome = self.listen(call, asked, &mut heard).await;
         self.account(call, asked, heard, outcome, noted)
     }
@@ -204,7 +207,7 @@ impl RtuLink {
             tap.take(self.last_byte, Direction::In, &nobodys);
         }
         let (strays, noise) = strays_in(&nobodys);
-        noted.strays.extend(strays);
+        if noted.sent { &mut noted.strays } else { &mut noted.before }.extend(strays);
         noted.noise += noise;
         settled?;
         self.way.flush_input().map_err(|error| self.broke(Some(&error)))
@@ -260,14 +263,16 @@ impl RtuLink {
             tap.take(self.last_byte, Direction::In, &heard.raw);
         }
         self.silent = if heard.first.is_some() { 0 } else { self.silent + 1 };
-        let (strays, noise) = heard.receiver.leave();
-        let miss = match (heard.begun, strays.first()) {
-            (true, _) => Miss::Damaged("the answer came damaged, twice".to_owned()),
-            (false, Some(unit)) if *unit == call.unit => {
-                Miss::Fault(Fault::Garbled("an answer to another request".to_owned()))
+        let Left { strays, noise, damaged } = heard.receiver.leave();
+        let garbled = |words: String| Miss::Fault(Fault::Garbled(words));
+        let miss = match strays.first() {
+            _ if damaged => Miss::Damaged("the answer came damaged, twice".to_owned()),
+            Some(Stray { unit, .. }) if *unit != call.unit => garbled(format!("unit {unit} answered instead")),
+            Some(Stray { shape: Shape::Exception { .. }, .. }) => {
+                garbled("an exception, perhaps to an older request".to_owned())
             }
-            (false, Some(unit)) => Miss::Fault(Fault::Garbled(format!("unit {unit} answered instead"))),
-            (false, None) => Miss::Fault(Fault::Silent(call.within)),
+            Some(_) => garbled("an answer to another request".to_owned()),
+            None => Miss::Fault(Fault::Silent(call.within)),
         };
         noted.strays.extend(strays);
         noted.noise += noise;

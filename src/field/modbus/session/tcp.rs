@@ -66,7 +66,7 @@ impl TcpLink {
     ///
     /// Whatever was not an answer in time; the connection is closed by then.
     pub(super) async fn read(mut self, call: Call<'_>) -> Result<(Self, Answer), Fault> {
-        let Call { unit, ask, within, tap } = call;
+        let Call { unit, ask, within, exceptions: _, tap } = call;
         self.looked_at.by(tap);
         self.context.set_slave(Slave(unit));
         let request = match ask.table {
