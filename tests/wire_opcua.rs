@@ -454,7 +454,7 @@ async fn ten_thousand_items_that_change_each_second_cost() {
     let n = 10_000;
     let dir = tempfile::tempdir().unwrap();
     let names: Vec<String> = (0..n).map(|i| format!("T{i}")).collect();
-    let settings = Settings { folder: dir.path().join("dcs"), names, secured: true, expired: false };
+    let settings = Settings { folder: dir.path().join("dcs"), names, secured: true };
     let dcs = Dcs::start(settings).await.unwrap();
     let site = dir.path().join("site");
     std::fs::create_dir(&site).unwrap();

@@ -171,6 +171,17 @@ fn simulated() -> Vec<Simulated> {
             ],
         },
         Simulated {
+            // The vector of domain.md B8, with its alarm settings.
+            profile: "gas-detector-ya-k300",
+            image: image(&[0x00FA, 1, 1, 0x00F5, 1, 100, 0x00FA, 0x01F4], &[], &[]),
+            reads: &[
+                ("gas-detector-ya-k300", "25", "good"),
+                ("gas-detector-ya-k300.ALM", "1", "good"),
+                ("gas-detector-ya-k300.T", "24.5", "good"),
+                ("gas-detector-ya-k300.HI", "50", "good"),
+            ],
+        },
+        Simulated {
             profile: "analog-4-20",
             image: image(&[], &[12_000, 3_500, 20_700, 21_500, 3_700, 4_000, 20_000, 3_900], &[]),
             reads: &[

@@ -23,8 +23,8 @@
 //! ```
 //!
 //! A point has the columns of the point table under their English names, `range = [low, high]`, its `id` and the end of
-//! its tag; its `state_of` names a point of the same profile by id. On device `gas-1` with `tags = "GD-7"` the point `gas1` becomes a row: uid `gas-1.gas1` for ever, tag
-//! `GD-701`. These rows are read by the code that reads the point table ([`super::points`]); rows of the table with such
+//! its tag (the one without has the device's `tags` itself); its `state_of` names a point of the same profile by id. On
+//! device `gas-1` with `tags = "GD-7"` the point `gas1` becomes a row: uid `gas-1.gas1` for ever, tag `GD-701`. These rows are read by the code that reads the point table ([`super::points`]); rows of the table with such
 //! a uid change single cells.
 
 use std::collections::BTreeMap;
@@ -43,11 +43,12 @@ use super::value::{Choice, Label, Pair, Scalar, Whole};
 use crate::field::settings::Table;
 
 /// The shipped profiles: name, text.
-const SHIPPED: [(&str, &str); 10] = [
+const SHIPPED: [(&str, &str); 11] = [
     ("analog-4-20", include_str!("../../config/profiles/analog-4-20.toml")),
     ("fire-panel", include_str!("../../config/profiles/fire-panel.toml")),
     ("gas-controller", include_str!("../../config/profiles/gas-controller.toml")),
     ("gas-detector-midas", include_str!("../../config/profiles/gas-detector-midas.toml")),
+    ("gas-detector-ya-k300", include_str!("../../config/profiles/gas-detector-ya-k300.toml")),
     ("tailings-logger", include_str!("../../config/profiles/tailings-logger.toml")),
     ("tank-gauge", include_str!("../../config/profiles/tank-gauge.toml")),
     ("transfer-switch", include_str!("../../config/profiles/transfer-switch.toml")),
@@ -150,7 +151,8 @@ pub(super) struct Template {
 #[derive(Debug)]
 struct Templated {
     id: String,
-    tag: String,
+    /// The end of its tag; without one its tag is what those of the device begin with.
+    tag: Option<String>,
     channel: Option<u16>,
     sourced: bool,
     origin: Rc<str>,
@@ -256,7 +258,7 @@ fn block(mut section: Section<'_>, base: i64, points: &mut Vec<Templated>, out: 
 /// A point as the profile draws it.
 struct Drawn {
     id: String,
-    tag: String,
+    tag: Option<String>,
     address: i64,
     spot: Rc<Spot>,
     cells: Cells,
@@ -264,13 +266,13 @@ struct Drawn {
 
 fn drawn(mut section: Section<'_>, base: i64, out: &mut Findings) -> Option<Drawn> {
     let id = section.need("id", &Label(48), "\"gas{n}\"", out);
-    let tag = section.need("tag", &Label(32), "\"{nn}\"", out);
+    let tag = section.read("tag", &Label(32), out);
     let address = section.need("address", &Whole(base, 65_535 + base), "0", out);
     let cells = cells(&mut section, out);
     section.finish(&[], out);
     let address = address?;
     let spot = Rc::new(address.spot);
-    Some(Drawn { id: id?.value, tag: tag?.value, address: address.value - base, spot, cells })
+    Some(Drawn { id: id?.value, tag: tag.map(|got| got.value), address: address.value - base, spot, cells })
 }
 
 /// Reads the cells that a point of a profile, and a device's change of one, may have.
@@ -308,7 +310,7 @@ impl Drawn {
         cells.insert(Column::Address, (address, Rc::clone(&self.spot)));
         Templated {
             id: fill(&self.id),
-            tag: fill(&self.tag),
+            tag: self.tag.as_deref().map(fill),
             channel: channel.and_then(|n| u16::try_from(n).ok()),
             sourced,
             origin: self.spot.short().into(),
@@ -338,6 +340,8 @@ pub(super) struct Use {
     channels: Option<u16>,
     /// For all its points.
     all: Cells,
+    /// For all its points of more than one register: a device has one word order.
+    order: Option<(String, Rc<Spot>)>,
     /// For single points, by their id.
     set: BTreeMap<String, Cells>,
 }
@@ -356,6 +360,8 @@ impl Use {
                 all.insert(column, (got.value, Rc::new(got.spot)));
             }
         }
+        let order = section.read("order", &Choice(&["abcd", "cdab", "badc", "dcba"]), out);
+        let order = order.map(|got| (got.value.to_owned(), Rc::new(got.spot)));
         let mut set = BTreeMap::new();
         for (id, spot, mut section) in section.section("set", out).tables(out) {
             if !template.points.iter().any(|point| point.id == id) {
@@ -366,7 +372,7 @@ impl Use {
             set.insert(id, cells);
         }
         let channels = channels.and_then(|n| u16::try_from(n).ok());
-        Self { template, spot: Rc::new(spot), tags, channels, all, set }
+        Self { template, spot: Rc::new(spot), tags, channels, all, order, set }
     }
 
     /// Returns the name of the device where it has none of its own.
@@ -376,7 +382,12 @@ impl Use {
 
     /// Returns the rows of the device; `name` is its own, where it has one.
     pub(super) fn expand(&self, device: &str, name: Option<&str>) -> Vec<Made> {
-        let prefix = self.tags.as_ref().map_or_else(|| format!("{device}."), |got| got.value.clone());
+        let tags = self.tags.as_ref().map(|got| got.value.as_str());
+        let tag_of = |end: Option<&str>| match (tags, end) {
+            (Some(tags), end) => format!("{tags}{}", end.unwrap_or_default()),
+            (None, Some(end)) => format!("{device}.{}", end.trim_start_matches('.')),
+            (None, None) => device.to_owned(),
+        };
         let tag_spot = self.tags.as_ref().map_or_else(|| Rc::clone(&self.spot), |got| Rc::new(got.spot.clone()));
         let own = |text: String| (text, Rc::clone(&self.spot));
         let made = self.template.points.iter().filter(|p| self.has(p)).map(|point| {
@@ -386,8 +397,11 @@ impl Use {
             }
             cells.insert(Column::Uid, own(format!("{device}.{}", point.id)));
             cells.insert(Column::Device, own(device.to_owned()));
-            cells.insert(Column::Tag, (format!("{prefix}{}", point.tag), Rc::clone(&tag_spot)));
+            cells.insert(Column::Tag, (tag_of(point.tag.as_deref()), Rc::clone(&tag_spot)));
             cells.extend(self.all.clone());
+            if let (Some(order), true) = (&self.order, is_wide(&cells)) {
+                cells.insert(Column::Order, order.clone());
+            }
             cells.extend(self.set.get(&point.id).cloned().unwrap_or_default());
             if let Some((word, _)) = cells.get_mut(&Column::StateOf) {
                 *word = format!("{device}.{word}");
@@ -426,6 +440,11 @@ impl Use {
     }
 }
 
+/// Whether the registers of a point have an order.
+fn is_wide(cells: &Cells) -> bool {
+    cells.get(&Column::Encoding).and_then(|(word, _)| cell::encoding(word).ok()).is_some_and(|e| e.width() > 1)
+}
+
 impl Template {
     fn no_point(&self, id: &str) -> Wrong {
         let (id, profile) = (super::value::clip(id), &self.id);
@@ -443,8 +462,8 @@ impl Template {
 }
 
 /// Keys that make sense beside `profile` only, for those who write them without it.
-pub(super) fn hints() -> [(&'static str, super::problem::Words); 6] {
-    ["tags", "channels", "company", "hazard_source", "equipment", "set"].map(|key| {
+pub(super) fn hints() -> [(&'static str, super::problem::Words); 7] {
+    ["tags", "channels", "order", "company", "hazard_source", "equipment", "set"].map(|key| {
         (
             key,
             say!(

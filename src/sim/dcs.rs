@@ -1,13 +1,14 @@
 //! The DCS of the simulated park: an OPC UA server whose variables live, and which can misbehave.
 //!
 //! [`TAGS`] are its variables in the demo; the load tests give it as many as they like. It shows Basic256Sha256 and no other
-//! security, with a certificate made in its folder; [`Dcs::certificate`] is what an engineer trusts.
+//! security, with a certificate made in its folder; [`Dcs::certificate`] is what an engineer trusts. Beside it lies one of the
+//! same key that has run out ([`Dcs::expired_certificate`]), shown at command.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use opcua::crypto::{CertificateStore, SecurityPolicy, X509Data};
+use opcua::crypto::{CertificateStore, SecurityPolicy, X509, X509Data};
 use opcua::nodes::VariableBuilder;
 use opcua::server::diagnostics::NamespaceMetadata;
 use opcua::server::node_manager::memory::{SimpleNodeManager, simple_node_manager};
@@ -24,8 +25,12 @@ use super::life::{Moment, key_of};
 pub const SPACE: &str = "http://demo-park.example/dcs";
 /// Its application URI.
 const URI: &str = "urn:demo-park:dcs";
-/// A certificate of a day is enough for a demo; a negative validity cannot be made, so the expired one is made of 0 days.
+/// A certificate of a month is enough for a demo; a negative validity cannot be made, so the expired one is made of 0 days.
 const VALID_DAYS: u32 = 30;
+
+/// Its certificates, in its folder.
+const VALID: &str = "own/cert.der";
+const EXPIRED: &str = "own/expired.der";
 
 /// A variable of the demo: name, title, unit, low, high, period of its swing in seconds, poll class.
 pub type Tag = (&'static str, &'static str, &'static str, f64, f64, f64, &'static str);
@@ -63,8 +68,6 @@ pub struct Settings {
     pub names: Vec<String>,
     /// Whether it shows security; without, it shows none at all.
     pub secured: bool,
-    /// Whether its certificate is valid.
-    pub expired: bool,
 }
 
 /// The running server; dropping it ends it.
@@ -73,6 +76,7 @@ pub struct Dcs {
     settings: Settings,
     nodes: Vec<NodeId>,
     fault: Fault,
+    expired: bool,
     running: Option<Running>,
 }
 
@@ -91,7 +95,7 @@ impl Dcs {
     pub async fn start(settings: Settings) -> Result<Self, String> {
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|e| e.to_string())?;
         let addr = listener.local_addr().map_err(|e| e.to_string())?;
-        let mut dcs = Self { addr, settings, nodes: Vec::new(), fault: Fault::None, running: None };
+        let mut dcs = Self { addr, settings, nodes: Vec::new(), fault: Fault::None, expired: false, running: None };
         dcs.run(listener)?;
         Ok(dcs)
     }
@@ -103,7 +107,22 @@ impl Dcs {
 
     /// Returns the file of its certificate, DER.
     pub fn certificate(&self) -> PathBuf {
-        self.settings.folder.join("own/cert.der")
+        self.settings.folder.join(VALID)
+    }
+
+    /// Returns the file of the certificate that has run out, DER.
+    pub fn expired_certificate(&self) -> PathBuf {
+        self.settings.folder.join(EXPIRED)
+    }
+
+    /// Returns whether it shows the certificate that has run out.
+    pub fn is_expired(&self) -> bool {
+        self.expired
+    }
+
+    /// Sets which certificate it shows from its next start on.
+    pub fn set_expired(&mut self, expired: bool) {
+        self.expired = expired;
     }
 
     /// Makes something wrong with it, or right again.
@@ -153,7 +172,7 @@ impl Dcs {
     }
 
     fn run(&mut self, listener: TcpListener) -> Result<(), String> {
-        make_certificate(&self.settings)?;
+        make_certificates(&self.settings)?;
         let users: &[&str] = &[ANONYMOUS_USER_TOKEN_ID];
         let builder = ServerBuilder::new()
             .application_name("demo DCS")
@@ -162,7 +181,7 @@ impl Dcs {
             .host("127.0.0.1")
             .port(self.addr.port())
             .pki_dir(&self.settings.folder)
-            .certificate_path("own/cert.der")
+            .certificate_path(if self.expired { EXPIRED } else { VALID })
             .private_key_path("own/key.pem")
             .trust_client_certs(true)
             .discovery_urls(vec!["/".to_owned()])
@@ -204,22 +223,30 @@ fn fill(manager: &SimpleNodeManager, index: u16, names: &[String]) -> Vec<NodeId
     nodes
 }
 
-fn make_certificate(settings: &Settings) -> Result<(), String> {
-    let (cert, key) = (settings.folder.join("own/cert.der"), settings.folder.join("own/key.pem"));
-    if cert.is_file() && key.is_file() {
-        return Ok(());
+/// Makes key and certificates where they are not there yet.
+fn make_certificates(settings: &Settings) -> Result<(), String> {
+    let [cert, key, expired] = [VALID, "own/key.pem", EXPIRED].map(|name| settings.folder.join(name));
+    if !cert.is_file() || !key.is_file() {
+        CertificateStore::create_certificate_and_key(&about(VALID_DAYS), true, &cert, &key)?;
     }
+    if !expired.is_file() {
+        let made = X509::from_pkey(&CertificateStore::read_pkey(&key)?, &about(0))?;
+        std::fs::write(expired, made.to_der().map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
+fn about(days: u32) -> X509Data {
     let about = ApplicationDescription { application_uri: URI.into(), ..ApplicationDescription::default() };
-    let data = X509Data {
+    X509Data {
         common_name: "demo DCS".to_owned(),
         organization: "demo-park".to_owned(),
         organizational_unit: "demo-park".to_owned(),
         country: "CN".to_owned(),
         state: "-".to_owned(),
-        certificate_duration_days: if settings.expired { 0 } else { VALID_DAYS },
+        certificate_duration_days: days,
         ..X509Data::from((about, Some(vec!["127.0.0.1".to_owned(), "localhost".to_owned()])))
-    };
-    CertificateStore::create_certificate_and_key(&data, true, &cert, &key).map(drop)
+    }
 }
 
 /// Returns the variables of the demo at a moment.
@@ -233,5 +260,5 @@ pub fn values(moment: Moment) -> impl Iterator<Item = f64> {
 /// Returns the settings of the demo's DCS, its certificates below `folder`.
 pub fn demo(folder: &Path) -> Settings {
     let names = TAGS.iter().map(|tag| tag.0.to_owned()).collect();
-    Settings { folder: folder.join("dcs"), names, secured: true, expired: false }
+    Settings { folder: folder.join("dcs"), names, secured: true }
 }

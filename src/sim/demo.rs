@@ -21,25 +21,20 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::broker::Broker;
-use super::dcs::{self, Dcs};
-use super::devices::{LINE_SOCKET, park};
-use super::fault::{self, Fault, Faults};
-use super::folder::{self, GATEWAY, PARK, Socket, Wiring};
-use super::image::Image;
+use super::dcs;
+use super::devices::park;
+use super::fault::{self, Faults, Nature};
+use super::folder::{self, GATEWAY, PARK, Wiring};
 use super::life::{Moment, News};
-use super::park::Device;
 use super::platform::{Platform, Verdict};
 use super::report::{self, Progress, Summary};
-use super::serial::{Manner, SerialLine};
-use super::server::{Responsiveness, Server};
+use super::sockets::{Place, live, servers, step, trusted_dcs};
 use crate::clock::Clock;
 use crate::domain::record::Stream;
 use crate::domain::snapshot::{Snapshot, StoreStatus, UplinkStatus};
 use crate::domain::time::Mono;
-use crate::field::settings::{Line, Parity};
-use crate::field::{Pki, PkiError};
 
-/// The devices' registers change this often; twice as often as the fastest class polls.
+/// The story is looked at this often.
 const STEP: Duration = Duration::from_millis(100);
 /// A line of progress this often.
 const TELL: Duration = Duration::from_secs(2);
@@ -203,12 +198,13 @@ impl Stage {
         let began = clock.mono();
         let points = devices.iter().map(|d| d.points.len()).sum::<usize>() + dcs::TAGS.len();
         let count = devices.len() + 1;
-        step(&devices, &servers, Moment::new(Duration::ZERO, args.seed), &|_| Fault::None);
+        step(&devices, &servers, Moment::new(Duration::ZERO, args.seed), &Faults::default(), began);
         let mut life = JoinSet::new();
         let (faults_tx, faults) = watch::channel(Faults::default());
         let (listener, fault_socket) = fault::listen(&folder.path).map_err(|e| format!("no socket for faults: {e}"))?;
-        let ids = devices.iter().map(|d| d.id.clone()).chain([folder::DCS_DEVICE.to_owned()]).collect();
-        life.spawn(fault::serve(listener, ids, faults_tx, clock.clone()));
+        let known = devices.iter().map(|d| (d.id.clone(), d.nature));
+        let known = known.chain([(folder::DCS_DEVICE.to_owned(), Nature::Dcs)]).collect();
+        life.spawn(fault::serve(listener, known, faults_tx, clock.clone()));
         life.spawn(live(devices, Arc::clone(&servers), dcs, clock.clone(), args.seed, faults));
         Ok(Self { clock, began, servers, broker, platform, folder, points, devices: count, fault_socket, _life: life })
     }
@@ -228,6 +224,7 @@ impl Stage {
         println!("  旁观 watch     mosquitto_sub -h {} -p {} -v -t 'parkgate/#'", broker.ip(), broker.port());
         println!("  配置 folder    {}", self.folder.path.display());
         println!("  故障 fault     parkgate fault plc-nitration silent --for 20s  ({})", self.fault_socket.display());
+        println!("  泄漏 leak      parkgate fault gas-7001 leak --for 60s");
         if args.run_for.is_none() {
             println!("  结束 end       Ctrl-C");
         }
@@ -351,133 +348,6 @@ async fn settled(stage: &Stage, next: [u64; Stream::ALL.len()], patience: Durati
     }
 }
 
-/// What serves a socket of the park.
-enum Place {
-    Tcp(Server),
-    Line(SerialLine),
-}
-
-/// The line of the gas detectors: what they are delivered with.
-const DETECTORS: Line = Line { baud: 9600, parity: Parity::None, stop_bits: 1 };
-
-impl Place {
-    fn socket(&self) -> Socket {
-        match self {
-            Self::Tcp(server) => Socket::Tcp(server.addr()),
-            Self::Line(line) => Socket::Line(line.path().to_owned()),
-        }
-    }
-
-    fn writes(&self) -> u64 {
-        match self {
-            Self::Tcp(server) => server.writes(),
-            Self::Line(line) => line.writes(),
-        }
-    }
-
-    fn show(&self, unit: u8, image: Arc<Image>) {
-        match self {
-            Self::Tcp(server) => server.show(unit, image),
-            Self::Line(line) => line.show(unit, image),
-        }
-    }
-
-    fn behave(&self, unit: u8, mood: Responsiveness) {
-        match self {
-            Self::Tcp(server) => server.behave(unit, mood),
-            Self::Line(line) => line.behave(unit, manner_of(mood)),
-        }
-    }
-}
-
-/// What a slave on a line does that a socket does so.
-fn manner_of(mood: Responsiveness) -> Manner {
-    match mood {
-        Responsiveness::Answering => Manner::Answering,
-        Responsiveness::Silent => Manner::Silent,
-        Responsiveness::Late(late) => Manner::Late(late),
-        Responsiveness::Dropping => Manner::Half,
-        Responsiveness::Exception(code) => Manner::Exception(code),
-        Responsiveness::Garbage => Manner::NoiseInside,
-    }
-}
-
-/// One server or line per socket, with all units behind it.
-async fn servers(devices: &[Device]) -> std::io::Result<Vec<Place>> {
-    let sockets = devices.iter().map(|d| d.socket + 1).max().unwrap_or(0);
-    let mut servers = Vec::new();
-    for socket in 0..sockets {
-        let units = devices.iter().filter(|d| d.socket == socket).map(|d| d.unit);
-        servers.push(match socket {
-            LINE_SOCKET => Place::Line(SerialLine::pty(units, DETECTORS)?),
-            _ => Place::Tcp(Server::start(units).await?),
-        });
-    }
-    Ok(servers)
-}
-
-/// Starts the DCS; the gateway's engineer has trusted its certificate before.
-async fn trusted_dcs(folder: &Path) -> Result<Dcs, String> {
-    let dcs = Dcs::start(dcs::demo(folder)).await?;
-    let (pki, shown) = (Pki::new(folder.join("state/pki")), dcs.certificate());
-    let trust = move || -> Result<(), PkiError> {
-        pki.prepare()?;
-        pki.judge(&std::fs::read(shown).unwrap_or_default(), Clock::system().now().wall)?;
-        let rejected = pki.list().into_iter().filter(|cert| !cert.trusted);
-        rejected.map(|cert| cert.sha256).collect::<Vec<_>>().iter().try_for_each(|sha256| pki.trust(sha256).map(drop))
-    };
-    let trusted = tokio::task::spawn_blocking(trust).await.map_err(|e| e.to_string())?;
-    trusted.map_err(crate::cli::chain)?;
-    Ok(dcs)
-}
-
-/// What a fault by command is for the DCS: away while it is silent, late or restarts; without instruments for garbage.
-async fn trouble(dcs: &mut Dcs, fault: Fault) {
-    match fault {
-        Fault::Silent | Fault::Late(_) | Fault::Restart => return dcs.end(),
-        Fault::Frozen => dcs.set_fault(dcs::Fault::Frozen),
-        Fault::Noise | Fault::Exception(_) => dcs.set_fault(dcs::Fault::BadStatus),
-        Fault::None => dcs.set_fault(dcs::Fault::None),
-    }
-    // A port that is not free yet is tried again at the next step.
-    if !dcs.is_running() {
-        dcs.again().await.ok();
-    }
-}
-
-/// Lets the park live.
-async fn live(
-    devices: Vec<Device>,
-    servers: Arc<Vec<Place>>,
-    mut dcs: Dcs,
-    clock: Clock,
-    seed: u64,
-    faults: watch::Receiver<Faults>,
-) {
-    let began = clock.mono();
-    let mut due = began;
-    loop {
-        let (now, all) = (clock.mono(), faults.borrow().clone());
-        let moment = Moment::new(now.since(began), seed);
-        step(&devices, &servers, moment, &|id| all.of(id, now));
-        trouble(&mut dcs, all.of(folder::DCS_DEVICE, now)).await;
-        dcs.set(dcs::values(moment));
-        due = due + STEP;
-        clock.sleep_until(due).await;
-    }
-}
-
-fn step(devices: &[Device], servers: &[Place], moment: Moment, fault_of: &dyn Fn(&str) -> Fault) {
-    for device in devices {
-        let Some(server) = servers.get(device.socket) else { continue };
-        let fault = fault_of(&device.id);
-        if fault != Fault::Frozen {
-            server.show(device.unit, Arc::new(device.image(moment)));
-        }
-        server.behave(device.unit, fault.mood().unwrap_or_else(|| device.mood(moment)));
-    }
-}
-
 /// A folder that goes when the demo ends.
 struct Folder {
     path: PathBuf,
@@ -505,127 +375,4 @@ fn remove(path: &Path) -> std::io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
-
-    use super::*;
-    use crate::domain::registry::Registry;
-    use crate::domain::snapshot::Totals;
-    use crate::domain::time::{ClockTrust, Now, Timestamp};
-
-    /// A gateway that has made `made` telemetry records and sends those of `sent`.
-    struct Fake {
-        made: u64,
-        _tasks: JoinSet<()>,
-    }
-
-    impl Fake {
-        fn start(dir: &Path, made: u64, sent: std::ops::RangeInclusive<u64>) -> Self {
-            let uplink: toml::Table = std::fs::read_to_string(dir.join("uplink.toml")).unwrap().parse().unwrap();
-            let port = uplink["mqtt"]["port"].as_integer().and_then(|p| u16::try_from(p).ok()).unwrap();
-            let mut tasks = JoinSet::new();
-            tasks.spawn(send(port, sent));
-            Self { made, _tasks: tasks }
-        }
-    }
-
-    /// Sends again until acknowledged by the platform, as the real one does.
-    async fn send(port: u16, sent: std::ops::RangeInclusive<u64>) {
-        let record = |s| format!(r#"{{"seq":{s},"t":"2026-11-23T08:00:00Z","values":{{"A":1}}}}"#);
-        let records: Vec<String> = sent.map(record).collect();
-        let envelope = format!(
-            r#"{{"v":1,"gateway":"{GATEWAY}","epoch":"01K","boot":1,"reg":1,"stream":"telemetry","lane":"live","clock":"synced","sent_at":"2026-11-23T08:00:00Z","records":[{}]}}"#,
-            records.join(",")
-        );
-        let base = format!("parkgate/v1/{PARK}/{GATEWAY}");
-        let (client, mut events) = AsyncClient::new(MqttOptions::new("fake", "127.0.0.1", port), 10);
-        client.subscribe(format!("{base}/ack"), QoS::AtLeastOnce).await.unwrap();
-        loop {
-            client.try_publish(format!("{base}/telemetry"), QoS::AtLeastOnce, false, envelope.clone()).ok();
-            let quiet = Duration::from_millis(300);
-            while let Ok(Ok(event)) = tokio::time::timeout(quiet, events.poll()).await {
-                if matches!(&event, Event::Incoming(Packet::Publish(p)) if p.topic.ends_with("ack")) {
-                    std::future::pending::<()>().await;
-                }
-            }
-        }
-    }
-
-    impl Running for Fake {
-        fn web_addr(&self) -> Option<SocketAddr> {
-            None
-        }
-
-        async fn snapshot(&self) -> Option<Arc<Snapshot>> {
-            let now = Now { mono: Mono::from_secs(1), wall: Timestamp(0), trust: ClockTrust::Synced };
-            Some(Arc::new(Snapshot {
-                now,
-                boot: 1,
-                started: now.mono,
-                registry: Arc::new(Registry { rev: 1, devices: Vec::new() }),
-                devices: Vec::new(),
-                totals: Totals { records: [0, 0, 0, 0, 0, self.made], ..Totals::default() },
-            }))
-        }
-
-        fn store(&self) -> Arc<StoreStatus> {
-            Arc::default()
-        }
-
-        fn uplink(&self) -> Arc<UplinkStatus> {
-            Arc::default()
-        }
-
-        async fn failed(&mut self) -> String {
-            std::future::pending().await
-        }
-
-        async fn stop(self) -> Result<(), String> {
-            Ok(())
-        }
-    }
-
-    fn args(run_for: u64, outage: Option<u64>) -> DemoArgs {
-        let millis = Duration::from_millis;
-        DemoArgs { run_for: Some(millis(run_for)), outage: outage.map(millis), ..DemoArgs::default() }
-    }
-
-    #[tokio::test]
-    async fn the_account_closes_when_everything_that_was_made_is_there_also_after_an_outage() {
-        let start = |dir: PathBuf| async move { Ok(Fake::start(&dir, 5, 1..=5)) };
-        assert!(run_with(args(600, Some(200)), start).await.unwrap());
-    }
-
-    #[tokio::test]
-    async fn the_account_does_not_close_over_a_hole_and_the_folder_goes_in_any_case() {
-        let (path_tx, path_rx) = std::sync::mpsc::channel();
-        let start = |dir: PathBuf| async move {
-            path_tx.send(dir.clone()).unwrap();
-            Ok(Fake::start(&dir, 6, 1..=5))
-        };
-        assert!(!perform(args(100, None), Duration::from_secs(1), start).await.unwrap());
-        assert!(!path_rx.recv().unwrap().exists());
-    }
-
-    #[test]
-    fn durations_are_read_and_what_is_none_is_refused() {
-        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("2min"), Ok(Duration::from_secs(120)));
-        for bad in
-            ["", "30", "s", "0s", "-1s", "1.5s", "30 s", "99999999999999999999s", "18446744073709551615h", "10秒x"]
-        {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn the_outage_stands_in_the_middle_and_must_fit() {
-        let secs = Duration::from_secs;
-        assert_eq!(outage_of(&args(30_000, Some(10_000))), Ok(Some((secs(10), secs(20)))));
-        assert_eq!(outage_of(&args(30_000, None)), Ok(None));
-        assert!(outage_of(&args(10_000, Some(10_000))).is_err());
-        let endless = DemoArgs { outage: Some(secs(5)), ..DemoArgs::default() };
-        assert_eq!(outage_of(&endless), Ok(Some((OUTAGE_AT, OUTAGE_AT + secs(5)))));
-    }
-}
+mod tests;

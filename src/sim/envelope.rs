@@ -47,6 +47,8 @@ pub(super) struct Head<'a> {
     pub(super) device: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(super) values: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) quality: Option<&'a RawValue>,
     pub(super) coverage: Option<RawCoverage>,
     #[serde(borrow)]
     pub(super) gap: Option<RawGap<'a>>,
@@ -140,10 +142,19 @@ impl Parsed<'_> {
 
     /// Shows every member of `values` with its JSON text.
     pub(super) fn each_value(&self, see: &mut dyn FnMut(&str, &str)) {
-        let Some(values) = self.head.values else { return };
-        // `values` was parsed as JSON before; if it is no object there is nothing to show, and `count_values` said 0.
-        serde::de::Deserializer::deserialize_map(&mut serde_json::Deserializer::from_str(values.get()), Each(see)).ok();
+        each(self.head.values, see);
     }
+
+    /// Shows every member of `quality` with its word in quotes.
+    pub(super) fn each_quality(&self, see: &mut dyn FnMut(&str, &str)) {
+        each(self.head.quality, see);
+    }
+}
+
+/// It was parsed as JSON before; if it is no object there is nothing to show, and `count_values` said 0.
+fn each(object: Option<&RawValue>, see: &mut dyn FnMut(&str, &str)) {
+    let Some(object) = object else { return };
+    serde::de::Deserializer::deserialize_map(&mut serde_json::Deserializer::from_str(object.get()), Each(see)).ok();
 }
 
 struct Each<'f>(&'f mut dyn FnMut(&str, &str));

@@ -1,8 +1,11 @@
 //! Faults by command: while the demo runs, `parkgate fault DEVICE KIND --for 20s` makes a simulated device misbehave.
 //!
 //! The demo listens on a Unix socket in its own folder (`fault.sock`, removed with it) and says where; one line `DEVICE KIND
-//! MILLISECONDS` is answered by one line. A kind is a word of [`Fault::parse`]. Other simulated servers join by asking
-//! [`Faults::of`] for their device before they answer, and doing what fits them.
+//! MILLISECONDS` is answered by one line. A kind is a word of [`Fault::parse`]; one that means nothing for the device
+//! ([`Nature`]) is refused. Simulated servers ask [`Faults::of`] for their device before they answer, and do what fits them.
+//!
+//! `leak` and `fire` are no faults of the device but of the park: a release that the detector sees, which rises within
+//! [`RISE`], stays, and clears as slowly when its time is over ([`Faults::release`]).
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -29,7 +32,36 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 /// Time for an order to arrive, and for its answer.
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// How a device misbehaves.
+/// A release is at its height after this, and gone so long after its end.
+pub const RISE: Duration = Duration::from_secs(6);
+
+/// What a device is, as far as it matters to what can go wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nature {
+    /// Answers Modbus requests.
+    Modbus,
+    /// The same, and measures gas.
+    Gas,
+    /// The same, and reports fire.
+    Fire,
+    /// An OPC UA server.
+    Dcs,
+}
+
+impl Nature {
+    /// The words of the faults that mean something for it.
+    fn kinds(self) -> Vec<&'static str> {
+        let modbus = ["none", "silent", "late", "noise", "wrong-unit", "restart", "exception", "frozen"];
+        match self {
+            Self::Modbus => modbus.to_vec(),
+            Self::Gas => modbus.into_iter().chain(["leak"]).collect(),
+            Self::Fire => modbus.into_iter().chain(["fire"]).collect(),
+            Self::Dcs => vec!["none", "silent", "restart", "exception", "frozen", "expired"],
+        }
+    }
+}
+
+/// How a device misbehaves, or what it sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing wrong any more.
@@ -40,38 +72,77 @@ pub enum Fault {
     Late(Duration),
     /// It answers with garbage: wrong function, length, unit, transaction in turn.
     Noise,
-    /// It closes its connection at each request, as a device that restarts over and over.
+    /// It answers with the unit id of its neighbour.
+    WrongUnit,
+    /// It closes its connection at each request, as a device that restarts over and over; on a line half its answer comes.
     Restart,
-    /// It answers every request with this exception.
+    /// It answers every request with this exception; a DCS has lost its instruments.
     Exception(u8),
     /// Its values stand still, and it answers well.
     Frozen,
+    /// A DCS shows the certificate of yesterday, which has run out; an engineer had trusted it.
+    Expired,
+    /// Gas rises at the detector over both its alarm levels.
+    Leak,
+    /// The panel reports a fire.
+    Fire,
 }
 
 impl Fault {
-    /// Reads `silent`, `late` (2 s), `late=500ms`, `noise`, `restart`, `exception` (04), `exception=06`, `frozen`, `none`.
+    /// Reads `silent`, `late` (2 s), `late=500ms`, `noise`, `wrong-unit`, `restart`, `exception` (04), `exception=06`, `frozen`,
+    /// `expired`, `leak`, `fire`, `none`.
     ///
     /// # Errors
     /// What can be written.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (word, more) = text.split_once('=').map_or((text, None), |(word, more)| (word, Some(more)));
         match (word, more) {
-            ("none", None) => Ok(Self::None),
-            ("silent", None) => Ok(Self::Silent),
-            ("late", None) => Ok(Self::Late(Duration::from_secs(2))),
             ("late", Some(delay)) => duration(delay).map(Self::Late),
-            ("noise", None) => Ok(Self::Noise),
-            ("restart", None) => Ok(Self::Restart),
-            ("exception", None) => Ok(Self::Exception(4)),
             ("exception", Some(code)) => {
                 let code = u8::from_str_radix(code, 16).ok().filter(|code| (1..=0x7F).contains(code));
                 code.map(Self::Exception).ok_or_else(|| format!("`{text}`：请写 exception=04 / write exception=04"))
             }
-            ("frozen", None) => Ok(Self::Frozen),
-            _ => Err(format!(
-                "`{text}`：请写 / write: silent, late[=500ms], noise, restart, exception[=04], frozen, none"
-            )),
+            (word, None) => {
+                let found = Self::PLAIN.iter().find(|fault| fault.word() == word);
+                found.copied().ok_or_else(|| unknown(text))
+            }
+            _ => Err(unknown(text)),
         }
+    }
+
+    /// All of them, as they are without a figure.
+    const PLAIN: [Self; 11] = [
+        Self::None,
+        Self::Silent,
+        Self::Late(Duration::from_secs(2)),
+        Self::Noise,
+        Self::WrongUnit,
+        Self::Restart,
+        Self::Exception(4),
+        Self::Frozen,
+        Self::Expired,
+        Self::Leak,
+        Self::Fire,
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Silent => "silent",
+            Self::Late(_) => "late",
+            Self::Noise => "noise",
+            Self::WrongUnit => "wrong-unit",
+            Self::Restart => "restart",
+            Self::Exception(_) => "exception",
+            Self::Frozen => "frozen",
+            Self::Expired => "expired",
+            Self::Leak => "leak",
+            Self::Fire => "fire",
+        }
+    }
+
+    fn is_release(self) -> bool {
+        matches!(self, Self::Leak | Self::Fire)
     }
 
     /// Returns what a Modbus server does, where it does anything but answer.
@@ -80,26 +151,65 @@ impl Fault {
             Self::Silent => Some(Responsiveness::Silent),
             Self::Late(delay) => Some(Responsiveness::Late(delay)),
             Self::Noise => Some(Responsiveness::Garbage),
+            Self::WrongUnit => Some(Responsiveness::WrongUnit),
             Self::Restart => Some(Responsiveness::Dropping),
             Self::Exception(code) => Some(Responsiveness::Exception(code)),
-            Self::None | Self::Frozen => None,
+            Self::None | Self::Frozen | Self::Expired | Self::Leak | Self::Fire => None,
         }
     }
 }
 
+fn unknown(text: &str) -> String {
+    let words = Fault::PLAIN.map(Fault::word).join(", ");
+    format!("`{text}`：请写 / write: {words}; late=500ms, exception=04")
+}
+
 /// The faults in force, by device.
 #[derive(Clone, Debug, Default)]
-pub struct Faults(Arc<BTreeMap<String, (Fault, Mono)>>);
+pub struct Faults(Arc<BTreeMap<String, Ordered>>);
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+struct Ordered {
+    fault: Fault,
+    since: Mono,
+    until: Mono,
+    /// How far a release was already when it was ordered.
+    from: f64,
+}
+
+impl Ordered {
+    fn release(&self, now: Mono) -> f64 {
+        if !self.fault.is_release() {
+            return 0.0;
+        }
+        let part = |from: Mono, to: Mono| to.since(from).as_secs_f64() / RISE.as_secs_f64();
+        let height = (self.from + part(self.since, now.min(self.until))).min(1.0);
+        (height - part(self.until, now)).max(0.0)
+    }
+}
 
 impl Faults {
     /// Returns what is wrong with a device now.
     pub fn of(&self, device: &str, now: Mono) -> Fault {
-        self.0.get(device).filter(|(_, until)| now < *until).map_or(Fault::None, |(fault, _)| *fault)
+        self.0.get(device).filter(|ordered| now < ordered.until).map_or(Fault::None, |ordered| ordered.fault)
     }
 
-    fn with(&self, device: &str, fault: Fault, until: Mono) -> Self {
+    /// Returns how far a release at a device is, 0 to 1.
+    pub fn release(&self, device: &str, now: Mono) -> f64 {
+        self.0.get(device).map_or(0.0, |ordered| ordered.release(now))
+    }
+
+    fn with(&self, device: &str, fault: Fault, now: Mono, span: Duration) -> Self {
         let mut all = (*self.0).clone();
-        all.insert(device.to_owned(), (fault, until));
+        let before = all.get(device).copied();
+        let from = before.map_or(0.0, |ordered| ordered.release(now));
+        let ordered = match before {
+            // A release that is ended clears as one whose time is over.
+            Some(before) if fault == Fault::None && from > 0.0 => Ordered { until: before.until.min(now), ..before },
+            _ => Ordered { fault, since: now, until: now + span, from },
+        };
+        all.insert(device.to_owned(), ordered);
         Self(Arc::new(all))
     }
 }
@@ -114,7 +224,12 @@ pub fn listen(folder: &Path) -> std::io::Result<(UnixListener, PathBuf)> {
 }
 
 /// Takes orders for these devices, one after the other, for ever.
-pub async fn serve(listener: UnixListener, devices: Vec<String>, faults: watch::Sender<Faults>, clock: Clock) {
+pub async fn serve(
+    listener: UnixListener,
+    devices: Vec<(String, Nature)>,
+    faults: watch::Sender<Faults>,
+    clock: Clock,
+) {
     loop {
         let Ok((mut stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -129,8 +244,8 @@ pub async fn serve(listener: UnixListener, devices: Vec<String>, faults: watch::
         }
         let answer = match order(&line, &devices) {
             Ok((device, fault, span)) => {
-                let until = clock.mono() + span;
-                faults.send_modify(|all| *all = all.with(device, fault, until));
+                let now = clock.mono();
+                faults.send_modify(|all| *all = all.with(device, fault, now, span));
                 println!("● 故障 fault: {device} {fault:?}, {span:?}");
                 "ok".to_owned()
             }
@@ -140,14 +255,20 @@ pub async fn serve(listener: UnixListener, devices: Vec<String>, faults: watch::
     }
 }
 
-fn order<'a>(line: &'a str, devices: &[String]) -> Result<(&'a str, Fault, Duration), String> {
+fn order<'a>(line: &'a str, devices: &[(String, Nature)]) -> Result<(&'a str, Fault, Duration), String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let &[device, fault, millis] = words.as_slice() else { return Err("DEVICE KIND MILLISECONDS".to_owned()) };
-    if !devices.iter().any(|known| known == device) {
-        return Err(format!("没有设备 `{device}` / there is no device `{device}`; {}", devices.join(" ")));
+    let Some((_, nature)) = devices.iter().find(|(known, _)| known == device) else {
+        let known = devices.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>().join(" ");
+        return Err(format!("没有设备 `{device}` / there is no device `{device}`; {known}"));
+    };
+    let (fault, kinds) = (Fault::parse(fault)?, nature.kinds());
+    if !kinds.contains(&fault.word()) {
+        let (word, kinds) = (fault.word(), kinds.join(", "));
+        return Err(format!("{device} 不会 {word}，请写 / does not know {word}, write: {kinds}"));
     }
     let span = millis.parse().map(Duration::from_millis).unwrap_or_default().min(LONGEST);
-    Ok((device, Fault::parse(fault)?, span))
+    Ok((device, fault, span))
 }
 
 /// Options of `fault`.
@@ -156,7 +277,7 @@ pub struct FaultArgs {
     /// 模拟设备的 id / id of the simulated device, e.g. plc-nitration
     #[arg(value_name = "DEVICE")]
     device: String,
-    /// silent、late[=500ms]、noise、restart、exception[=04]、frozen、none
+    /// silent、late[=500ms]、noise、wrong-unit、restart、exception[=04]、frozen、expired（DCS）、leak（气体）、fire（火灾）、none
     #[arg(value_name = "KIND", value_parser = Fault::parse)]
     fault: Fault,
     /// 多久 / for so long
@@ -188,13 +309,17 @@ pub fn send(args: &FaultArgs) -> Result<(), String> {
 
 fn written(fault: Fault) -> String {
     match fault {
-        Fault::None => "none".to_owned(),
-        Fault::Silent => "silent".to_owned(),
         Fault::Late(delay) => format!("late={}ms", delay.as_millis()),
-        Fault::Noise => "noise".to_owned(),
-        Fault::Restart => "restart".to_owned(),
         Fault::Exception(code) => format!("exception={code:02x}"),
-        Fault::Frozen => "frozen".to_owned(),
+        Fault::None
+        | Fault::Silent
+        | Fault::Noise
+        | Fault::WrongUnit
+        | Fault::Restart
+        | Fault::Frozen
+        | Fault::Expired
+        | Fault::Leak
+        | Fault::Fire => fault.word().to_owned(),
     }
 }
 
@@ -217,15 +342,42 @@ mod tests {
 
     #[test]
     fn every_fault_is_read_as_it_is_written_and_ends_in_time() {
-        let all = ["silent", "late=500ms", "noise", "restart", "exception=0b", "frozen", "none"];
-        for text in all {
+        for fault in Fault::PLAIN {
+            assert_eq!(Fault::parse(&written(fault)), Ok(fault));
+        }
+        for text in ["late=500ms", "exception=0b"] {
             assert_eq!(written(Fault::parse(text).unwrap()), text);
         }
         assert!(Fault::parse("dead").unwrap_err().contains("silent"));
         let (now, later) = (Mono::from_secs(1), Mono::from_secs(30));
-        let faults = Faults::default().with("plc", Fault::Silent, Mono::from_secs(20));
+        let faults = Faults::default().with("plc", Fault::Silent, now, Duration::from_secs(19));
         assert_eq!((faults.of("plc", now), faults.of("plc", later)), (Fault::Silent, Fault::None));
         assert_eq!(faults.of("gas", now), Fault::None);
+    }
+
+    #[test]
+    fn a_release_rises_stays_and_clears_and_another_order_goes_on_from_where_it_is() {
+        let at = Mono::from_secs;
+        let faults = Faults::default().with("gas", Fault::Leak, at(10), Duration::from_secs(20));
+        let seen = [10, 13, 16, 29, 33, 36, 99].map(|t| faults.release("gas", at(t)));
+        assert_eq!(seen, [0.0, 0.5, 1.0, 1.0, 0.5, 0.0, 0.0]);
+        let again = faults.with("gas", Fault::Leak, at(33), Duration::from_secs(20));
+        assert_eq!([33, 36, 40].map(|t| again.release("gas", at(t))), [0.5, 1.0, 1.0]);
+        let ended = again.with("gas", Fault::None, at(40), Duration::from_secs(1));
+        assert_eq!([40, 43, 46].map(|t| ended.release("gas", at(t))), [1.0, 0.5, 0.0]);
+        assert_eq!(faults.with("gas", Fault::Silent, at(20), Duration::from_secs(9)).release("gas", at(21)), 0.0);
+    }
+
+    #[test]
+    fn a_fault_that_means_nothing_for_a_device_is_refused_and_says_what_does() {
+        let devices =
+            [("plc".to_owned(), Nature::Modbus), ("dcs".to_owned(), Nature::Dcs), ("gas".to_owned(), Nature::Gas)];
+        let told = order("plc leak 1000", &devices).unwrap_err();
+        assert!(told.contains("plc") && told.contains("wrong-unit"), "{told}");
+        assert!(order("dcs late 1000", &devices).unwrap_err().contains("expired"));
+        assert!(order("plc expired 1000", &devices).is_err());
+        assert_eq!(order("gas leak 1000", &devices).unwrap().1, Fault::Leak);
+        assert_eq!(order("dcs expired 1000", &devices).unwrap().1, Fault::Expired);
     }
 
     #[tokio::test]
@@ -235,7 +387,7 @@ mod tests {
         let (faults_tx, mut faults) = watch::channel(Faults::default());
         let clock = Clock::system();
         let mut task = tokio::task::JoinSet::new();
-        task.spawn(serve(listener, vec!["plc".to_owned()], faults_tx, clock.clone()));
+        task.spawn(serve(listener, vec![("plc".to_owned(), Nature::Modbus)], faults_tx, clock.clone()));
         let args = |device: &str| FaultArgs {
             device: device.to_owned(),
             fault: Fault::Frozen,

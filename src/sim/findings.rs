@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use crate::domain::reading::Quality;
 use crate::domain::record::Stream;
 
 /// What carries numbers: a stream, or the gap ledger.
@@ -252,6 +253,8 @@ pub struct Totals {
     pub values: u64,
     /// Nulls among them.
     pub nulls: u64,
+    /// Values by quality, in the order of [`Quality::ALL`]; only those that are not good are told.
+    pub qualities: [u64; Quality::ALL.len()],
     /// Coverage records.
     pub coverages: u64,
     /// Polls due by coverage records.

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::dcs;
-use super::park::{Device, Point};
+use super::fault::Nature;
+use super::park::{Device, Point, Profile};
 use crate::field::settings::{Encoding, Table, WordOrder};
 
 /// Park id of the demo.
@@ -13,6 +14,11 @@ pub const PARK: &str = "demo-park";
 pub const DCS_DEVICE: &str = "dcs-unit-1";
 /// Gateway id of the demo.
 pub const GATEWAY: &str = "gw-east";
+
+/// The company of all devices.
+const COMPANY: &str = "91370000DEMO00001X";
+/// The major hazard source of the demo.
+const HAZARD_SOURCE: &str = "HS-370000-0001";
 
 /// Columns of the point table, in the order in which they are written.
 const COLUMNS: [&str; 20] = [
@@ -127,6 +133,7 @@ fn devices_toml(devices: &[Device], wiring: &Wiring) -> String {
             "\n[[device]]\nid = \"{}\"\nname = \"{}\"\n{place}\nunit = {}\n",
             device.id, device.name, device.unit
         ));
+        text.extend(device.profile.as_ref().map(|profile| by_profile(device, profile)));
     }
     text.push_str(&format!(
         "\n[[opcua]]\nid = \"dcs-1\"\nurl = \"opc.tcp://{}\"\n\n\
@@ -134,6 +141,26 @@ fn devices_toml(devices: &[Device], wiring: &Wiring) -> String {
         wiring.dcs
     ));
     text
+}
+
+/// The keys by which a device uses its profile.
+fn by_profile(device: &Device, profile: &Profile) -> String {
+    let Profile { name, tags, equipment, .. } = profile;
+    let mut text = format!("profile = \"{name}\"\ntags = \"{tags}\"\n");
+    text.extend(profile.channels.map(|n| format!("channels = {n}\n")));
+    text.extend(profile.order.map(|o| format!("order = \"{}\"\n", order(o))));
+    text.push_str(&format!("company = \"{COMPANY}\"\nequipment = \"{equipment}\"\n"));
+    if is_major_hazard(device) {
+        text.push_str(&format!("hazard_source = \"{HAZARD_SOURCE}\"\n"));
+    }
+    let over = device.points.iter().filter(|point| !point.over.is_empty());
+    text.extend(over.map(|point| format!("set.{} = {{ {} }}\n", point.id, point.over)));
+    text
+}
+
+/// The tank farm and what watches it.
+fn is_major_hazard(device: &Device) -> bool {
+    device.id.starts_with("tank") || device.nature == Nature::Gas
 }
 
 /// What was acknowledged by the broker and not by the platform is sent again after 5 s instead of 60: a demo is short.
@@ -148,7 +175,8 @@ fn uplink_toml(wiring: &Wiring) -> String {
 fn points_csv(devices: &[Device]) -> std::io::Result<Vec<u8>> {
     let mut csv = csv::Writer::from_writer(Vec::new());
     csv.write_record(COLUMNS)?;
-    let points = devices.iter().flat_map(|d| d.points.iter().map(move |p| (d, p)));
+    let tabled = devices.iter().filter(|device| device.profile.is_none());
+    let points = tabled.flat_map(|d| d.points.iter().map(move |p| (d, p)));
     for (n, (device, point)) in points.enumerate() {
         csv.write_record(row(n + 1, device, point))?;
     }
@@ -176,8 +204,8 @@ fn row(n: usize, device: &Device, point: &Point) -> [String; COLUMNS.len()] {
         bound(|r| r.1),
         point.deadband.to_owned(),
         point.class.to_owned(),
-        "91370000DEMO00001X".to_owned(),
-        if device.id.starts_with("tank") || device.id.starts_with("gas") { "HS-370000-0001" } else { "" }.to_owned(),
+        COMPANY.to_owned(),
+        if is_major_hazard(device) { HAZARD_SOURCE } else { "" }.to_owned(),
         point.equipment.clone(),
         point.kind.to_owned(),
         "in_service".to_owned(),
@@ -246,33 +274,80 @@ fn order(order: WordOrder) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::devices::park;
+    use super::super::devices::{LINE_SOCKET, park};
+    use super::super::life::Moment;
     use super::*;
+    use crate::config::{Config, Loaded, load};
+    use crate::field::settings::Source;
 
-    #[test]
-    fn the_folder_holds_four_files_that_parse_and_name_every_point() {
-        let devices = park();
+    fn loaded(devices: &[Device], dir: &Path) -> Loaded {
         let socket = |n: u16| match usize::from(n) {
-            super::super::devices::LINE_SOCKET => Socket::Line("/dev/ttyS1".into()),
+            LINE_SOCKET => Socket::Line("/dev/ttyS1".into()),
             _ => Socket::Tcp(SocketAddr::from(([127, 0, 0, 1], 50_000 + n))),
         };
-        let sockets = (0..14).map(socket).collect();
+        let sockets = (0..20).map(socket).collect();
         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let wiring = Wiring { sockets, dcs: at(4840), broker: at(1883), page: at(0) };
-        let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), &devices, &wiring).unwrap();
+        write(dir, devices, &wiring).unwrap();
+        load(dir).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    fn modbus<'c>(config: &'c Config, id: &str) -> &'c crate::field::settings::Device {
+        let of = |source: &'c Source| match source {
+            Source::Modbus(device) if device.id.as_str() == id => Some(&**device),
+            Source::Modbus(_) | Source::OpcUa(_) | Source::Derived { .. } => None,
+        };
+        config.devices.iter().find_map(of).unwrap()
+    }
+
+    #[test]
+    fn the_folder_holds_four_files_that_parse_and_name_every_device() {
+        let (devices, dir) = (park(), tempfile::tempdir().unwrap());
+        let loaded = loaded(&devices, dir.path());
+        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
         for file in ["gateway.toml", "devices.toml", "uplink.toml"] {
             let text = std::fs::read_to_string(dir.path().join(file)).unwrap();
             assert!(text.parse::<toml::Table>().is_ok(), "{file}");
         }
-        let loaded = crate::config::load(dir.path()).unwrap_or_else(|problems| panic!("{problems}"));
-        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
         let text = std::fs::read_to_string(dir.path().join("devices.toml")).unwrap();
         assert_eq!(text.matches("[[device]]").count(), devices.len() + 1);
-        let mut csv = csv::Reader::from_path(dir.path().join("points.csv")).unwrap();
-        assert_eq!(
-            csv.records().map(Result::unwrap).count(),
-            devices.iter().map(|d| d.points.len()).sum::<usize>() + dcs::TAGS.len()
-        );
+        assert!(text.matches("\nprofile = ").count() >= 15, "instruments are declared by profiles");
+    }
+
+    /// The registers of the simulation are written apart from the profiles: each checks the other.
+    #[test]
+    fn every_point_is_read_where_the_simulation_has_it_and_no_other_is_read() {
+        let (devices, dir) = (park(), tempfile::tempdir().unwrap());
+        let config = loaded(&devices, dir.path()).config;
+        for device in &devices {
+            let read = modbus(&config, &device.id);
+            let spec = config.specs.iter().find(|spec| spec.id.as_str() == device.id).unwrap();
+            assert_eq!(spec.points.len(), device.points.len(), "{}", device.id);
+            for (known, point) in spec.points.iter().zip(&read.points) {
+                let simulated = device.points.iter().find(|p| p.tag == known.tag.as_str());
+                let place = simulated.unwrap_or_else(|| panic!("{} is not simulated", known.tag.as_str())).place;
+                let order = if point.encoding.width() > 1 { place.order } else { point.order };
+                let as_simulated = (place.table, place.address, place.encoding, order, place.scale, place.offset);
+                let as_read = (point.table, point.address, point.encoding, point.order, point.scale, point.offset);
+                assert_eq!(as_read, as_simulated, "{}", known.tag.as_str());
+            }
+        }
+    }
+
+    #[test]
+    fn every_quantity_stays_in_the_range_of_its_point_also_while_gas_leaks() {
+        let (devices, dir) = (park(), tempfile::tempdir().unwrap());
+        let config = loaded(&devices, dir.path()).config;
+        for device in &devices {
+            let spec = config.specs.iter().find(|spec| spec.id.as_str() == device.id).unwrap();
+            for point in &device.points {
+                let known = spec.points.iter().find(|known| known.tag.as_str() == point.tag).unwrap();
+                let Some((low, high)) = known.range else { continue };
+                for (t, release) in (0..600).flat_map(|t| [(t, 0.0), (t, 1.0)]) {
+                    let quantity = point.quantity(Moment { t: f64::from(t) * 0.7, seed: 1, release });
+                    assert!((low..=high).contains(&quantity), "{} {quantity}", point.tag);
+                }
+            }
+        }
     }
 }

@@ -1,12 +1,19 @@
 //! The life of the simulated park as a pure function of time and seed: swings, fills, noise, and a story that repeats
-//! each minute: a leak builds up and clears, a tank gauge falls silent, the power is transferred to the second source.
+//! each minute: a leak builds up and clears, a tank gauge falls silent, the power is transferred to the second source and a
+//! detector warms up after it, others are calibrated, tested, broken.
 //!
 //! ```text
 //!  s   0    4      10   14      20   25        60
 //!  leak     ╱‾‾‾‾‾‾‾‾‾‾‾‾╲______                    0 … 1
 //!  silent        7‾‾‾‾‾‾‾‾15
 //!  source 2               16‾‾‾‾‾‾‾‾25
+//!  warm-up                 17‾‾‾‾‾‾‾‾‾‾‾30          AT7301
+//!  calibration 2‾‾‾‾‾‾‾‾‾‾13                        AT7106, span gas applied
+//!  bump test       8‾‾‾‾12                          AT7104, test gas applied
+//!  fault       5‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾30          AT7005
 //! ```
+//!
+//! A release by command (`parkgate fault DEVICE leak`) is [`Moment::release`].
 //!
 //! Nothing here remembers: the same moment gives the same park, so a test needs no clock.
 
@@ -24,6 +31,15 @@ const SILENT: (f64, f64) = (7.0, 15.0);
 /// The power comes from the second source.
 const TRANSFER: (f64, f64) = (16.0, 25.0);
 
+/// A detector is calibrated.
+const CALIBRATION: (f64, f64) = (2.0, 13.0);
+/// Another gets test gas.
+const BUMP_TEST: (f64, f64) = (8.0, 12.0);
+/// Another is broken.
+const FAULT: (f64, f64) = (5.0, 30.0);
+/// One that hangs on the first source without a battery warms up after the transfer.
+const WARM_UP: (f64, f64) = (TRANSFER.0 + 1.0, 30.0);
+
 /// One instant of the park.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moment {
@@ -31,6 +47,8 @@ pub struct Moment {
     pub t: f64,
     /// Two parks of the same seed live the same life.
     pub seed: u64,
+    /// How far a release by command is, 0 to 1, at the device that is looked at.
+    pub release: f64,
 }
 
 /// What happens, for people.
@@ -48,17 +66,38 @@ pub enum News {
     SecondSource,
     /// The power comes from the first source again.
     FirstSource,
+    /// A detector is calibrated.
+    Calibration,
+    /// It measures again.
+    Calibrated,
+    /// A detector gets test gas.
+    BumpTest,
+    /// It measures again.
+    Tested,
+    /// A detector is broken.
+    Fault,
+    /// A detector warms up after the loss of power.
+    WarmUp,
+    /// It measures again, and the broken one as well.
+    AllMeasure,
 }
 
 impl News {
     /// All news in the order of the story, and their second within the cycle.
-    const STORY: [(f64, News); 6] = [
+    const STORY: [(f64, News); 13] = [
+        (CALIBRATION.0, Self::Calibration),
+        (FAULT.0, Self::Fault),
         (LEAK_ALARM, Self::LeakAlarm),
         (SILENT.0, Self::Silent),
+        (BUMP_TEST.0, Self::BumpTest),
+        (BUMP_TEST.1, Self::Tested),
+        (CALIBRATION.1, Self::Calibrated),
         (SILENT.1, Self::Answers),
         (TRANSFER.0, Self::SecondSource),
+        (WARM_UP.0, Self::WarmUp),
         (LEAK[3], Self::LeakCleared),
         (TRANSFER.1, Self::FirstSource),
+        (WARM_UP.1, Self::AllMeasure),
     ];
 
     /// Returns what happens after `from` and not after `to`, in order.
@@ -85,6 +124,15 @@ impl News {
             Self::Answers => "三号罐区液位仪恢复应答 ｜ Tank gauge 3 answers again",
             Self::SecondSource => "市电中断，双电源切换到第二路 ｜ Mains lost: transfer to the second source",
             Self::FirstSource => "市电恢复，双电源切回第一路 ｜ Mains back: transfer to the first source",
+            Self::Calibration => {
+                "AT7106 标定中，标准气不是测量值 ｜ AT7106 is calibrated: its span gas is no measurement"
+            }
+            Self::Calibrated => "AT7106 标定结束 ｜ AT7106 measures again",
+            Self::BumpTest => "AT7104 通气测试 ｜ AT7104 gets test gas",
+            Self::Tested => "AT7104 测试结束 ｜ AT7104 measures again",
+            Self::Fault => "AT7005 探测器故障 ｜ AT7005 is broken",
+            Self::WarmUp => "AT7301 掉电后预热 ｜ AT7301 warms up after the loss of power",
+            Self::AllMeasure => "AT7301 预热结束，AT7005 已修复 ｜ AT7301 and AT7005 measure again",
         }
     }
 }
@@ -92,7 +140,7 @@ impl News {
 impl Moment {
     /// Returns the moment `since` the park began.
     pub fn new(since: Duration, seed: u64) -> Self {
-        Self { t: since.as_secs_f64(), seed }
+        Self { t: since.as_secs_f64(), seed, release: 0.0 }
     }
 
     /// Returns the second within the story.
@@ -107,14 +155,38 @@ impl Moment {
         ((s - begins) / (full - begins)).min((gone - s) / (gone - clears)).clamp(0.0, 1.0)
     }
 
+    fn within(self, (begin, end): (f64, f64)) -> bool {
+        (begin..end).contains(&self.second())
+    }
+
     /// Returns whether the tank gauge of the story is silent.
     pub fn silent(self) -> bool {
-        (SILENT.0..SILENT.1).contains(&self.second())
+        self.within(SILENT)
     }
 
     /// Returns whether the power comes from the second source.
     pub fn second_source(self) -> bool {
-        (TRANSFER.0..TRANSFER.1).contains(&self.second())
+        self.within(TRANSFER)
+    }
+
+    /// Returns whether the detector of the story is calibrated.
+    pub fn calibrating(self) -> bool {
+        self.within(CALIBRATION)
+    }
+
+    /// Returns whether the detector of the story gets test gas.
+    pub fn bump_testing(self) -> bool {
+        self.within(BUMP_TEST)
+    }
+
+    /// Returns whether the detector of the story is broken.
+    pub fn broken(self) -> bool {
+        self.within(FAULT)
+    }
+
+    /// Returns whether the detector of the story warms up.
+    pub fn warming_up(self) -> bool {
+        self.within(WARM_UP)
     }
 
     /// Returns how many transfers (there and back) have been made.
@@ -168,7 +240,7 @@ mod tests {
     use super::*;
 
     fn at(t: f64) -> Moment {
-        Moment { t, seed: 7 }
+        Moment { t, seed: 7, release: 0.0 }
     }
 
     #[test]
@@ -188,7 +260,7 @@ mod tests {
             .flat_map(|i| News::between(Duration::from_millis(i * 100), Duration::from_millis(i * 100 + 100)))
             .collect();
         assert_eq!(whole, cut);
-        assert_eq!(whole.len(), 18);
+        assert_eq!(whole.len(), 3 * News::STORY.len());
         assert!(News::STORY.is_sorted_by(|a, b| a.0 < b.0));
     }
 
@@ -202,7 +274,7 @@ mod tests {
         fn what_lives_stays_within_its_bounds_and_is_the_same_for_the_same_moment(
             t in 0.0..1e6_f64, key: u64, seed: u64,
         ) {
-            let m = Moment { t, seed };
+            let m = Moment { t, seed, release: 0.0 };
             for (value, low, high) in [
                 (m.swing(key, 33.0, -3.0, 8.0), -3.0, 8.0),
                 (m.fill(key, 33.0, 0.0, 12.0), 0.0, 12.0),

@@ -5,7 +5,7 @@
 //! - The park: [`life`] is its story as a function of time, [`park`] and [`devices`] its points, [`image`] its registers,
 //!   [`server`] the Modbus TCP sockets, [`serial`] the RS-485 lines, [`dcs`] an OPC UA server; all can also misbehave.
 //! - The far end: [`broker`], [`platform`], and [`account`]: what a receiver keeps of the feed (with [`ages`]).
-//! - [`demo`] joins both around a gateway, [`folder`] writes its configuration, [`report`] prints its account.
+//! - [`demo`] joins both around a gateway, `sockets` puts the park on its sockets, [`folder`] writes its configuration, [`report`] prints its account.
 //! - [`load`] is a field of many devices for end-to-end tests and the benchmark.
 //!
 //! Off on the target (feature `sim`).
@@ -28,3 +28,4 @@ pub mod platform;
 pub mod report;
 pub mod serial;
 pub mod server;
+mod sockets;

@@ -1,10 +1,12 @@
 //! The simulated park as data: devices, their points, and [`Device::image`]: the registers at a moment, a pure function.
 //!
-//! One list says both what stands in the registers and what stands in the point table, so that they cannot disagree.
-//! The devices themselves are in [`super::devices`].
+//! One list says both what stands in the registers and what stands in the point table, so that they cannot disagree. What a
+//! device with a profile has in its registers is written here once more, apart from the profile; a test of [`super::folder`]
+//! compares the two. The devices themselves are in [`super::devices`].
 
 use std::fmt;
 
+use super::fault::Nature;
 use super::image::{Image, Place};
 use super::life::{Moment, key_of};
 use super::server::Responsiveness;
@@ -19,19 +21,42 @@ pub struct Device {
     /// Id in the configuration.
     pub id: String,
     /// Name, Chinese.
-    pub name: &'static str,
+    pub name: String,
     /// Devices of the same address share a number here; each number is one socket, or one line.
     pub socket: usize,
     /// Unit id.
     pub unit: u8,
+    /// What it is, which says what can go wrong with it.
+    pub nature: Nature,
     /// Whether it is the one that falls silent in the story.
     pub falls_silent: bool,
+    /// The profile by which it is declared; without one its points stand in the point table.
+    pub profile: Option<Profile>,
     /// Its points, in point-table order.
     pub points: Vec<Point>,
 }
 
+/// How a device uses a shipped profile: the keys of its section in `devices.toml`.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// Its name.
+    pub name: &'static str,
+    /// What its tags begin with.
+    pub tags: String,
+    /// Channels in use, where the profile has channels.
+    pub channels: Option<u16>,
+    /// Word order, where it is not the profile's.
+    pub order: Option<WordOrder>,
+    /// Equipment, e.g. `GDS-7`.
+    pub equipment: &'static str,
+}
+
 /// One point.
 pub struct Point {
+    /// Its id in the profile of its device, where the device has one.
+    pub id: String,
+    /// What the device says of it instead of the profile, as TOML: `range = [0, 10], unit = "ppm"`.
+    pub over: String,
     /// Tag (位号).
     pub tag: String,
     /// Name, Chinese.
@@ -68,6 +93,8 @@ impl Point {
         life: impl Fn(Moment, u64) -> f64 + Send + Sync + 'static,
     ) -> Self {
         Self {
+            id: String::new(),
+            over: String::new(),
             tag: tag.into(),
             name: name.into(),
             place: Place { table, address, encoding, order: WordOrder::Abcd, scale: 1.0, offset: 0.0 },
@@ -79,6 +106,23 @@ impl Point {
             equipment: String::new(),
             life: Box::new(life),
         }
+    }
+
+    /// Returns a point of a profile: its id there, its tag on this device.
+    pub fn of(
+        id: impl Into<String>,
+        tag: impl Into<String>,
+        place: (Table, u16, Encoding),
+        life: impl Fn(Moment, u64) -> f64 + Send + Sync + 'static,
+    ) -> Self {
+        Self { id: id.into(), ..Self::new(tag, "", place, life) }
+    }
+
+    /// Says what the device says of it instead of the profile, as TOML.
+    #[must_use]
+    pub fn over(mut self, toml: impl Into<String>) -> Self {
+        self.over = toml.into();
+        self
     }
 
     /// Sets unit, range and kind.
@@ -153,7 +197,7 @@ mod tests {
     use super::*;
 
     fn at(t: f64) -> Moment {
-        Moment { t, seed: 1 }
+        Moment { t, seed: 1, release: 0.0 }
     }
 
     #[test]
@@ -187,23 +231,10 @@ mod tests {
     }
 
     #[test]
-    fn every_quantity_stays_in_its_range_but_a_leaking_detectors() {
-        for device in park() {
-            for point in &device.points {
-                let Some((low, high)) = point.range else { continue };
-                for t in 0..600 {
-                    let quantity = point.quantity(at(f64::from(t) * 0.7));
-                    assert!((low..=high).contains(&quantity), "{} {quantity}", point.tag);
-                }
-            }
-        }
-    }
-
-    #[test]
     fn the_same_moment_gives_the_same_registers_and_another_seed_others() {
         let first = park();
         let second = park();
-        let other = Moment { t: 12.3, seed: 2 };
+        let other = Moment { seed: 2, ..at(12.3) };
         for (a, b) in first.iter().zip(&second) {
             assert_eq!(a.image(at(12.3)), b.image(at(12.3)));
         }
@@ -238,12 +269,46 @@ mod tests {
     }
 
     #[test]
+    fn what_the_instruments_of_the_story_do_is_seen_in_their_state_words() {
+        let devices = park();
+        let state = |tag: &str, t: f64| quantity(&devices, tag, t);
+        assert_eq!([1.0, 7.0, 14.0].map(|t| state("AT7106.ST", t)), [0.0, 2.0, 0.0], "calibration");
+        assert_eq!(quantity(&devices, "AT7106", 7.0), 8.0, "the span gas");
+        assert_eq!(quantity(&devices, "AT7106.ALM", 7.0), 0.0, "no alarm of span gas");
+        assert_eq!([1.0, 9.0, 14.0].map(|t| state("AT7104.ST", t)), [0.0, 3.0, 0.0], "bump test");
+        assert_eq!([1.0, 9.0, 35.0].map(|t| state("AT7005.ST", t)), [0.0, 2.0, 0.0], "fault");
+        assert_eq!([1.0, 18.0, 35.0].map(|t| state("AT7301.ST", t)), [1.0, 0.0, 1.0], "warm-up");
+    }
+
+    #[test]
+    fn a_release_by_command_rises_over_both_limits_and_the_alarm_bits_follow() {
+        let devices = park();
+        let at = |tag: &str, release: f64| {
+            let point = devices.iter().flat_map(|d| &d.points).find(|p| p.tag == tag).unwrap();
+            point.quantity(Moment { release, ..at(40.0) })
+        };
+        for (tag, low, high) in [("AT7001", 25.0, 50.0), ("AT7101", 0.3, 0.6), ("AT7301.C", 0.3, 0.6)] {
+            assert!(at(tag, 0.0) < low && at(tag, 1.0) > high, "{tag}: {} {}", at(tag, 0.0), at(tag, 1.0));
+            let between = (0..100).map(|i| at(tag, f64::from(i) / 100.0)).any(|v| v >= low && v < high);
+            assert!(between, "{tag} has a first level of its own");
+        }
+        for alarm in ["AT7001.ALM", "AT7101.ALM"] {
+            let mut seen: Vec<f64> = (0..=100).map(|i| at(alarm, f64::from(i) / 100.0)).collect();
+            seen.dedup();
+            assert_eq!(seen, [0.0, 1.0, 2.0], "{alarm}");
+        }
+        assert_eq!(["AT7301.LO", "AT7301.HI"].map(|bit| at(bit, 1.0)), [1.0, 1.0]);
+        assert!(at("AT7201", 1.0) < 19.5 && at("AT7201.ALM", 1.0) == 1.0, "nitrogen displaces oxygen");
+        assert_eq!(["FA1.FIRE", "FA1.N", "FA1.P.RUN"].map(|bit| at(bit, 1.0)), [1.0; 3]);
+    }
+
+    #[test]
     fn a_detector_answers_as_the_makers_table_says() {
         let devices = park();
         let detector = devices.iter().find(|d| d.id == "gas-7003").unwrap();
         let image = detector.image(at(12.0));
         // Registers of YA-K300: concentration ×0.1, device 0/1/2, alarm 0/1/2, temperature ×0.1 (`domain.md` B8).
-        assert!(image.holding[0] > 500 && image.holding[1] == 0 && image.holding[2] == 2);
+        assert!(image.holding[0] > 500 && image.holding[1] == 1 && image.holding[2] == 2);
         assert_eq!(&image.holding[6..8], &[250, 500]);
     }
 }

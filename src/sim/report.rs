@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::account;
 use super::platform::Verdict;
+use crate::domain::reading::Quality;
 use crate::domain::record::Stream;
 use crate::domain::snapshot::Totals;
 
@@ -125,6 +126,12 @@ impl Summary {
     }
 
     fn particulars(&self, out: &mut String) {
+        let qualities = Quality::ALL.into_iter().zip(self.platform.qualities).filter(|(_, count)| *count > 0);
+        let qualities: Vec<String> =
+            qualities.map(|(quality, count)| format!("{} {count}", quality.as_str())).collect();
+        if !qualities.is_empty() {
+            writeln!(out, "  非测量值 not measurements: {}", qualities.join(", ")).ok();
+        }
         for (stream, reason, count) in &self.last.gaps {
             let stream = stream.as_str();
             writeln!(out, "  缺口 gap: {stream} {reason}: {count}").ok();

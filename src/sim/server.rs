@@ -52,6 +52,8 @@ pub enum Responsiveness {
     Exception(u8),
     /// Answers with what is no answer: wrong function, wrong byte count, wrong unit, wrong transaction, in turn.
     Garbage,
+    /// Answers well, with the unit id of its neighbour.
+    WrongUnit,
 }
 
 /// A running server. Dropping it closes its sockets.
@@ -254,6 +256,10 @@ impl View {
             Responsiveness::Dropping => None,
             Responsiveness::Exception(code) => Some((framed(header, &[function | 0x80, code]), None)),
             Responsiveness::Garbage => Some((garbage(header, pdu, turn), None)),
+            Responsiveness::WrongUnit => {
+                let other = Header { unit: header.unit.wrapping_add(1), ..header };
+                Some((framed(other, &answer(&image.borrow(), pdu)), None))
+            }
         }
     }
 }
@@ -358,6 +364,10 @@ mod tests {
             let (header, pdu) = receive(&mut stream).await.unwrap();
             assert!((header.transaction, header.unit) != (transaction, 1) || pdu != [3, 2, 0, 0xFA]);
         }
+        server.behave(1, Responsiveness::WrongUnit);
+        stream.write_all(&framed(Header { transaction: 9, unit: 1 }, &read)).await.unwrap();
+        let (header, pdu) = receive(&mut stream).await.unwrap();
+        assert_eq!((header.transaction, header.unit, pdu.as_slice()), (9, 2, &[3, 2, 0, 0xFA][..]));
         server.behave(1, Responsiveness::Dropping);
         stream.write_all(&framed(Header { transaction: 9, unit: 1 }, &read)).await.unwrap();
         assert!(receive(&mut stream).await.is_err());
