@@ -1,0 +1,190 @@
+//! What stands of the points that alarms look at, and who looks at which: a reading finds its cell in one step, and the
+//! cell its watchers. A reading that says what the last one said ends there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use super::super::instrument::InstrumentState;
+use super::super::reading::{Quality, Reading};
+use super::super::time::Mono;
+use super::spec::{AlarmBook, AlarmSpec, Condition, PointRef, Reference, Subject};
+
+/// Who is to be asked again when a point says something new. The order is that of asking: what an instrument does, and
+/// what is suppressed, is known before an alarm is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Watcher {
+    /// A detector, by index in the book.
+    Detector(usize),
+    /// The suppression of an alarm, by index in the book.
+    Suppression(usize),
+    /// An alarm, by index in the book.
+    Alarm(usize),
+}
+
+/// What stands of one point.
+#[derive(Clone, Debug)]
+pub(super) struct Cell {
+    /// `None` until something was read, and after its device was lost.
+    pub(super) reading: Option<Reading>,
+    /// What its instrument was doing then, where a word tells it.
+    pub(super) state: Option<InstrumentState>,
+    /// When it was read.
+    pub(super) at: Mono,
+    /// Whether a reading counts that says the same again: where a change over time is watched.
+    timed: bool,
+    watchers: Range<usize>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Points {
+    /// By device and ordinal: cell + 1, 0 for none.
+    by_device: Vec<Vec<u32>>,
+    cells: Vec<Cell>,
+    watchers: Vec<Watcher>,
+    links: BTreeMap<usize, bool>,
+    comm: BTreeMap<usize, Vec<usize>>,
+}
+
+impl Points {
+    /// Returns the points of a book, of which nothing is known yet.
+    pub(super) fn new(book: &AlarmBook) -> Self {
+        let mut looks: BTreeMap<PointRef, (BTreeSet<Watcher>, bool)> = BTreeMap::new();
+        let mut look = |at: PointRef, watcher: Watcher, timed: bool| {
+            let entry = looks.entry(at).or_default();
+            entry.0.insert(watcher);
+            entry.1 |= timed;
+        };
+        let mut comm: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (index, spec) in book.alarms.iter().enumerate() {
+            let timed = matches!(spec.condition, Condition::Rate { .. });
+            inputs(spec, book).into_iter().for_each(|at| look(at, Watcher::Alarm(index), timed));
+            if let Some(condition) = &spec.suppressed_when {
+                look(condition.at, Watcher::Suppression(index), false);
+            }
+            if let (Condition::Comm, Subject::Device { index: device, .. }) = (&spec.condition, &spec.subject) {
+                comm.entry(*device).or_default().push(index);
+            }
+        }
+        for (index, _) in book.detectors.iter().enumerate() {
+            detector_inputs(book, index).into_iter().for_each(|at| look(at, Watcher::Detector(index), false));
+        }
+        let mut points = Self { comm, ..Self::default() };
+        for (at, (watchers, timed)) in looks {
+            points.add(at, watchers, timed);
+        }
+        points
+    }
+
+    fn add(&mut self, at: PointRef, watchers: BTreeSet<Watcher>, timed: bool) {
+        let from = self.watchers.len();
+        self.watchers.extend(watchers);
+        let watchers = from..self.watchers.len();
+        self.cells.push(Cell { reading: None, state: None, at: Mono::default(), timed, watchers });
+        if self.by_device.len() <= at.device {
+            self.by_device.resize_with(at.device + 1, Vec::new);
+        }
+        let Some(of_device) = self.by_device.get_mut(at.device) else { return };
+        let ordinal = usize::from(at.ordinal);
+        if of_device.len() <= ordinal {
+            of_device.resize(ordinal + 1, 0);
+        }
+        if let Some(slot) = of_device.get_mut(ordinal) {
+            *slot = u32::try_from(self.cells.len()).unwrap_or(0);
+        }
+    }
+
+    fn index(&self, device: usize, ordinal: u16) -> Option<usize> {
+        let slot = *self.by_device.get(device)?.get(usize::from(ordinal))?;
+        usize::try_from(slot).ok()?.checked_sub(1)
+    }
+
+    /// Lets a reading stand. Returns the watchers to be asked, by [`Points::watcher`]; none when it says nothing new.
+    pub(super) fn stand(
+        &mut self,
+        device: usize,
+        ordinal: u16,
+        reading: Reading,
+        state: Option<InstrumentState>,
+        at: Mono,
+    ) -> Range<usize> {
+        let cell = self.index(device, ordinal).and_then(|index| self.cells.get_mut(index));
+        let Some(cell) = cell else { return 0..0 };
+        cell.at = at;
+        if cell.reading == Some(reading) && cell.state == state && !cell.timed {
+            return 0..0;
+        }
+        (cell.reading, cell.state) = (Some(reading), state);
+        cell.watchers.clone()
+    }
+
+    /// Returns one watcher.
+    pub(super) fn watcher(&self, index: usize) -> Option<Watcher> {
+        self.watchers.get(index).copied()
+    }
+
+    /// Returns what stands of a point.
+    pub(super) fn cell(&self, at: PointRef) -> Option<&Cell> {
+        self.cells.get(self.index(at.device, at.ordinal)?)
+    }
+
+    /// Returns the reading that stands of a point.
+    pub(super) fn reading(&self, at: PointRef) -> Option<Reading> {
+        self.cell(at)?.reading
+    }
+
+    /// Returns the reading that stands of an alarm's own point.
+    pub(super) fn reading_of(&self, spec: &AlarmSpec) -> Option<Reading> {
+        self.reading(spec.subject.point()?)
+    }
+
+    /// Returns whether the device answers; `None` until it is known.
+    pub(super) fn link(&self, device: usize) -> Option<bool> {
+        self.links.get(&device).copied()
+    }
+
+    /// Notes whether a device answers. Returns the alarms that are about that. When it answers again, what stands of its
+    /// points as lost is not known any more: the next reading says.
+    pub(super) fn set_link(&mut self, device: usize, up: bool) -> Vec<usize> {
+        let before = self.links.insert(device, up);
+        if up && before == Some(false) {
+            let of_device = self.by_device.get(device).into_iter().flatten();
+            let cells: Vec<usize> = of_device.filter_map(|slot| usize::try_from(*slot).ok()?.checked_sub(1)).collect();
+            for index in cells {
+                let Some(cell) = self.cells.get_mut(index) else { continue };
+                let lost = |reading: &Reading| matches!(reading.quality, Quality::Comm | Quality::Stale);
+                cell.reading = cell.reading.filter(|reading| !lost(reading));
+            }
+        }
+        self.comm.get(&device).cloned().unwrap_or_default()
+    }
+}
+
+/// The points by which an alarm is judged.
+fn inputs(spec: &AlarmSpec, book: &AlarmBook) -> BTreeSet<PointRef> {
+    let mut inputs: BTreeSet<PointRef> = match &spec.condition {
+        Condition::Deviation { from: Reference::Point(other) } => [*other].into(),
+        Condition::All { conditions } => conditions.iter().map(|condition| condition.at).collect(),
+        Condition::Gas { detector, .. }
+        | Condition::GasFault { detector }
+        | Condition::Disagreement { detector }
+        | Condition::StateTooLong { detector, .. } => detector_inputs(book, *detector),
+        Condition::RollUp { .. } | Condition::Channel { .. } | Condition::External | Condition::Comm => BTreeSet::new(),
+        Condition::High
+        | Condition::Low
+        | Condition::Rate { .. }
+        | Condition::Deviation { from: Reference::Value(_) }
+        | Condition::Digital { .. }
+        | Condition::Quality { .. }
+        | Condition::Flatline => BTreeSet::new(),
+    };
+    inputs.extend(spec.subject.point());
+    inputs
+}
+
+fn detector_inputs(book: &AlarmBook, index: usize) -> BTreeSet<PointRef> {
+    let Some(detector) = book.detectors.get(index) else { return BTreeSet::new() };
+    let bits = detector.bits.iter().map(|bit| bit.when.at);
+    let others = detector.fault.iter().chain(&detector.inhibit).map(|condition| condition.at);
+    bits.chain(others).chain([detector.at]).collect()
+}
