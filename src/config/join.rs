@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::Counting;
+use super::alarms::cells::Cells;
 use super::devices::{DeviceRow, DevicesFile};
 use super::instrument;
 use super::opcua::OpcUaRow;
@@ -52,12 +53,18 @@ pub(super) fn became(file: &DevicesFile) -> Vec<Became> {
     rows.map(|(id, (_, used))| used.became(id)).collect()
 }
 
+/// Devices with their points, in the order of the registry.
+pub(super) struct Joined {
+    /// For the readers.
+    pub(super) sources: Vec<Source>,
+    /// For the registry.
+    pub(super) specs: Vec<Arc<DeviceSpec>>,
+    /// What the limit columns say, by device and ordinal.
+    pub(super) limits: Vec<Vec<Option<Box<Cells>>>>,
+}
+
 /// Joins both files. Points that were wrong are already gone, so a device may seem empty only where no problem was found.
-pub(super) fn join(
-    file: DevicesFile,
-    points: Vec<PointRow>,
-    out: &mut Findings,
-) -> (Vec<Source>, Vec<Arc<DeviceSpec>>) {
+pub(super) fn join(file: DevicesFile, points: Vec<PointRow>, out: &mut Findings) -> Joined {
     let mut by_device: BTreeMap<usize, Vec<PointRow>> = BTreeMap::new();
     for point in points {
         by_device.entry(point.device).or_default().push(point);
@@ -81,10 +88,18 @@ pub(super) fn join(
         check(&row.id, &row.spot, &points, out);
         one_behind(row, points, &classes, out)
     }));
-    let (sources, specs): (Vec<Source>, Vec<Arc<DeviceSpec>>) = all.into_iter().unzip();
-    buses.check_plans(&sources, out);
-    (sources, specs)
+    let mut joined = Joined { sources: Vec::new(), specs: Vec::new(), limits: Vec::new() };
+    for (source, spec, limits) in all {
+        joined.sources.push(source);
+        joined.specs.push(spec);
+        joined.limits.push(limits);
+    }
+    buses.check_plans(&joined.sources, out);
+    joined
 }
+
+/// One device: for the readers, for the registry, for the alarms.
+type One = (Source, Arc<DeviceSpec>, Vec<Option<Box<Cells>>>);
 
 fn check(id: &str, spot: &Spot, points: &[PointRow], out: &mut Findings) {
     if points.is_empty() && out.errors() == 0 {
@@ -112,21 +127,23 @@ fn one(
     points: Vec<PointRow>,
     classes: &BTreeMap<String, Duration>,
     out: &mut Findings,
-) -> (Source, Arc<DeviceSpec>) {
+) -> One {
     let used = used(&points, classes);
     let class_of = |name: &str| used.iter().position(|c| c.name == name).and_then(|i| u8::try_from(i).ok());
+    let mut all_limits = Vec::with_capacity(points.len());
     let mut device = row.device;
     let mut spec = DeviceSpec { id: device.id.clone(), name: row.name, points: Vec::with_capacity(points.len()) };
     let instruments = instrument::resolve(&points, out);
-    for (PointRow { class, point, spec: mut point_spec, .. }, instrument) in points.into_iter().zip(instruments) {
+    for (PointRow { class, point, spec: mut point_spec, limits, .. }, instrument) in points.into_iter().zip(instruments) {
         let Read::Modbus(mut point) = point else { continue };
         point.class = class_of(&class).unwrap_or_default();
         point_spec.instrument = instrument;
         device.points.push(point);
         spec.points.push(point_spec);
+        all_limits.push(limits);
     }
     device.classes = used;
-    (Source::Modbus(Arc::new(device)), Arc::new(spec))
+    (Source::Modbus(Arc::new(device)), Arc::new(spec), all_limits)
 }
 
 fn one_behind(
@@ -134,22 +151,24 @@ fn one_behind(
     points: Vec<PointRow>,
     classes: &BTreeMap<String, Duration>,
     out: &mut Findings,
-) -> (Source, Arc<DeviceSpec>) {
+) -> One {
     let used = used(&points, classes);
     let class_of = |name: &str| used.iter().position(|c| c.name == name).and_then(|i| u8::try_from(i).ok());
+    let mut all_limits = Vec::with_capacity(points.len());
     let id = DeviceId::new(row.id);
     let mut spec = DeviceSpec { id: id.clone(), name: row.name, points: Vec::with_capacity(points.len()) };
     let mut nodes = Vec::with_capacity(points.len());
     let instruments = instrument::resolve(&points, out);
-    for (PointRow { class, point, spec: mut point_spec, .. }, instrument) in points.into_iter().zip(instruments) {
+    for (PointRow { class, point, spec: mut point_spec, limits, .. }, instrument) in points.into_iter().zip(instruments) {
         let Read::OpcUa(mut point) = point else { continue };
         point.class = class_of(&class).unwrap_or_default();
         point_spec.instrument = instrument;
         nodes.push(point);
         spec.points.push(point_spec);
+        all_limits.push(limits);
     }
     let device = OpcUaDevice { id, server: row.server, classes: used, points: nodes };
-    (Source::OpcUa(Arc::new(device)), Arc::new(spec))
+    (Source::OpcUa(Arc::new(device)), Arc::new(spec), all_limits)
 }
 
 /// The classes a device's points use, fastest first, by name where equally fast.

@@ -1,4 +1,4 @@
-//! The configuration: a folder of five files, read and checked as a whole; every problem at once, each with its place
+//! The configuration: a folder of a few files, read and checked as a whole; every problem at once, each with its place
 //! and what to write instead.
 //!
 //! | file | what | needed |
@@ -9,6 +9,7 @@
 //! | `derived.toml` | points computed from others: sums, rates, votes | no |
 //! | `profiles/*.toml` | the site's own instrument profiles (仪表模板), beside the shipped ones | no |
 //! | `outputs.toml` | what may be written (`[[output]]`) | no file, no output |
+//! | `oel.csv` | occupational exposure limits, over the shipped ones | no |
 //! | `uplink.toml` | `[mqtt]` the way to the platform | no file, no uplink |
 //!
 //! The annotated files in the repository's `config/` are the documentation: every key with unit, range, default and
@@ -36,6 +37,7 @@ use crate::uplink::settings as uplink;
 use crate::web::settings as web;
 
 mod address;
+pub mod alarms;
 mod buses;
 mod cell;
 mod derived;
@@ -63,11 +65,12 @@ pub use problem::{Problem, Problems, Severity, report};
 use problem::{Findings, Spot, Wrong, say};
 
 /// The files of the folder, in the order in which their problems are told.
-pub const FILES: [&str; 6] = [GATEWAY, DEVICES, UPLINK, OUTPUTS, POINTS, DERIVED];
+pub const FILES: [&str; 7] = [GATEWAY, DEVICES, UPLINK, OUTPUTS, POINTS, DERIVED, OEL];
 
 const GATEWAY: &str = "gateway.toml";
 const DEVICES: &str = "devices.toml";
 const DERIVED: &str = "derived.toml";
+const OEL: &str = alarms::oel::FILE;
 const OUTPUTS: &str = "outputs.toml";
 const UPLINK: &str = "uplink.toml";
 const POINTS: &str = "points.csv";
@@ -97,6 +100,8 @@ pub struct Config {
     pub profiles: Vec<profiles::Became>,
     /// What may be written, in file order; empty without the file.
     pub outputs: Vec<Arc<Output>>,
+    /// What is alarmed, who is told and how, and what should be rationalised.
+    pub alarms: alarms::Alarms,
     /// Every file read: the folder's own, profiles, secrets and certificates.
     pub files: Vec<PathBuf>,
 }
@@ -136,7 +141,7 @@ pub struct Loaded {
 /// All problems, warnings among them, by file and line, when at least one of them is an error.
 pub fn load(dir: &Path) -> Result<Loaded, Problems> {
     let mut out = Findings::default();
-    let files: Vec<PathBuf> = FILES.iter().map(|name| dir.join(name)).collect();
+    let files = folder_files(dir);
     if !dir.is_dir() {
         let path = dir.display();
         let what = say!("没有配置目录 `{path}`", "there is no configuration folder `{path}`");
@@ -155,6 +160,19 @@ pub fn load(dir: &Path) -> Result<Loaded, Problems> {
         (0, Some(config)) => Ok(Loaded { config: config.config, warnings: out.sorted(&files) }),
         _ => Err(Problems(out.sorted(&files))),
     }
+}
+
+fn folder_files(dir: &Path) -> Vec<PathBuf> {
+    FILES.iter().map(|name| dir.join(name)).collect()
+}
+
+/// The shipped table, and over it the folder's own, where there is one.
+fn oel_file(path: &Path, files: &mut Vec<PathBuf>, out: &mut Findings) -> alarms::oel::Oel {
+    let own = text_file(path, false, out, text::decode);
+    if own.is_some() {
+        files.push(path.to_owned());
+    }
+    alarms::oel::Oel::read(own.as_deref().map(|text| (path, text)), out)
 }
 
 /// A configuration with the place of its quota, against which the disk is checked.
@@ -182,7 +200,7 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
     let (mut gateway, devices) = (gateway?, devices?);
     let profiles = join::became(&devices);
     let named = devices.files.clone();
-    let (mut devices, mut specs) = join::join(devices, points?, out);
+    let join::Joined { sources: mut devices, mut specs, limits } = join::join(devices, points?, out);
     let derived_path = dir.join(DERIVED);
     let derived = toml_file(&derived_path, false, out, derived::read);
     let mut files: Vec<_> = [GATEWAY, DEVICES, POINTS].iter().map(|name| dir.join(name)).collect();
@@ -194,6 +212,8 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
     if outputs.is_some() {
         files.push(outputs_path);
     }
+    let oel = oel_file(&dir.join(OEL), &mut files, out);
+    let alarms = alarms::build(&specs, &limits, &oel, &folder_files(dir), out);
     files.extend(named);
     if let Some(uplink) = &uplink {
         gateway.store.consumers.push("platform".into());
@@ -212,6 +232,7 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
         specs,
         profiles,
         outputs: outputs.unwrap_or_default(),
+        alarms,
         files,
     };
     Some(Whole { config, quota_spot: gateway.quota_spot })

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::address::{Counting, Located, Notation, locate, table_word};
+use super::alarms::cells::{self, Cells};
 use super::cell;
 use super::devices::MIN_INTERVAL;
 use super::instrument;
@@ -58,6 +59,8 @@ pub(super) struct PointRow {
     pub(super) spec: PointSpec,
     /// How it is judged, its state word by uid.
     pub(super) instrument: instrument::Asked,
+    /// What its limit columns say; nothing for most points.
+    pub(super) limits: Option<Box<Cells>>,
 }
 
 /// How a point is read.
@@ -163,6 +166,7 @@ fn point<'r>(row: Row<'r>, known: &Known, seen: &mut Seen<'r>, out: &mut Finding
     let range = meaning.as_ref().and_then(|m| m.range);
     let signal = instrument::signal(row, encoding, meaning.as_ref().map(|m| m.range), out);
     let instrument = instrument::read(row, encoding, range, out);
+    let limits = cells::read(row, range, encoding.is_some_and(cell::is_bit), out);
     let commissioning = row.or(Column::Commissioning, Commissioning::default(), cell::commissioning, out);
     let platform = platform(row, out);
     match (&found, device) {
@@ -197,7 +201,7 @@ fn point<'r>(row: Row<'r>, known: &Known, seen: &mut Seen<'r>, out: &mut Finding
         }
         Found::Node(node) => Read::OpcUa(OpcUaPoint { class: 0, node, scale, offset, decimals, range, signal }),
     };
-    Some(PointRow { device: device?.index, class: class?, point, spec, instrument: instrument? })
+    Some(PointRow { device: device?.index, class: class?, point, spec, instrument: instrument?, limits })
 }
 
 fn tag(cell: &str) -> Result<String, Wrong> {

@@ -23,8 +23,9 @@
 //! ```
 //!
 //! A point has the columns of the point table under their English names, `range = [low, high]`, its `id` and the end of
-//! its tag (the one without has the device's `tags` itself); its `state_of` names a point of the same profile by id. On
-//! device `gas-1` with `tags = "GD-7"` the point `gas1` becomes a row: uid `gas-1.gas1` for ever, tag `GD-701`. These rows are read by the code that reads the point table ([`super::points`]); rows of the table with such
+//! its tag (the one without has the device's `tags` itself); its `state_of` and `alarm_of` name a point of the same profile by
+//! id. On device `gas-1` with `tags = "GD-7"` the point `gas1` becomes a row: uid `gas-1.gas1` for ever, tag `GD-701`. These rows
+//! are read by the code that reads the point table ([`super::points`]); rows of the table with such
 //! a uid change single cells.
 
 use std::collections::BTreeMap;
@@ -67,7 +68,7 @@ const MAX_FILES: usize = 200;
 const MAX_CHANNELS: i64 = 256;
 
 /// Keys of a point that are cells of the point table, beside `id`, `tag`, `address` and `range`.
-const KEYS: [(&str, Column); 20] = [
+const KEYS: [(&str, Column); 33] = [
     ("name", Column::Name),
     ("table", Column::Table),
     ("encoding", Column::Encoding),
@@ -88,6 +89,19 @@ const KEYS: [(&str, Column); 20] = [
     ("states", Column::States),
     ("frozen", Column::Frozen),
     ("below", Column::Below),
+    ("ll", Column::LowLow),
+    ("l", Column::Low),
+    ("h", Column::High),
+    ("hh", Column::HighHigh),
+    ("l1", Column::First),
+    ("l2", Column::Second),
+    ("gas", Column::Gas),
+    ("limit_basis", Column::Basis),
+    ("alarm_deadband", Column::AlarmDeadband),
+    ("alarm_delay", Column::AlarmDelay),
+    ("priority", Column::Priority),
+    ("zone", Column::Zone),
+    ("alarm_of", Column::AlarmOf),
 ];
 
 /// A file before it is parsed.
@@ -353,9 +367,12 @@ impl Use {
         let tags = section.read("tags", &Label(48), out);
         let channels = section.read("channels", &Whole(1, MAX_CHANNELS), out).map(|got| got.value);
         let mut all = Cells::new();
-        for (key, column) in
-            [("company", Column::Company), ("hazard_source", Column::HazardSource), ("equipment", Column::Equipment)]
-        {
+        for (key, column) in [
+            ("company", Column::Company),
+            ("hazard_source", Column::HazardSource),
+            ("equipment", Column::Equipment),
+            ("zone", Column::Zone),
+        ] {
             if let Some(got) = section.read(key, &Scalar, out) {
                 all.insert(column, (got.value, Rc::new(got.spot)));
             }
@@ -403,8 +420,10 @@ impl Use {
                 cells.insert(Column::Order, order.clone());
             }
             cells.extend(self.set.get(&point.id).cloned().unwrap_or_default());
-            if let Some((word, _)) = cells.get_mut(&Column::StateOf) {
-                *word = format!("{device}.{word}");
+            for column in [Column::StateOf, Column::AlarmOf] {
+                if let Some((word, _)) = cells.get_mut(&column) {
+                    *word = format!("{device}.{word}");
+                }
             }
             Made { origin: Rc::clone(&point.origin), device: Rc::clone(&self.spot), cells }
         });
@@ -462,8 +481,8 @@ impl Template {
 }
 
 /// Keys that make sense beside `profile` only, for those who write them without it.
-pub(super) fn hints() -> [(&'static str, super::problem::Words); 7] {
-    ["tags", "channels", "order", "company", "hazard_source", "equipment", "set"].map(|key| {
+pub(super) fn hints() -> [(&'static str, super::problem::Words); 8] {
+    ["tags", "channels", "order", "company", "hazard_source", "equipment", "zone", "set"].map(|key| {
         (
             key,
             say!(

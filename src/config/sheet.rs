@@ -50,9 +50,22 @@ pub(super) enum Column {
     Frozen,
     Below,
     Node,
+    LowLow,
+    Low,
+    High,
+    HighHigh,
+    First,
+    Second,
+    Gas,
+    Basis,
+    AlarmDeadband,
+    AlarmDelay,
+    Priority,
+    Zone,
+    AlarmOf,
 }
 
-const COLUMNS: usize = 28;
+const COLUMNS: usize = 41;
 
 /// Column, English name, Chinese name; the first [`REQUIRED`] must be there.
 const NAMES: [(Column, &str, &str); COLUMNS] = [
@@ -84,6 +97,19 @@ const NAMES: [(Column, &str, &str); COLUMNS] = [
     (Column::Frozen, "frozen", "冻结时限"),
     (Column::Below, "below", "低于下限"),
     (Column::Node, "node", "节点"),
+    (Column::LowLow, "ll", "低低报"),
+    (Column::Low, "l", "低报"),
+    (Column::High, "h", "高报"),
+    (Column::HighHigh, "hh", "高高报"),
+    (Column::First, "l1", "一级报警"),
+    (Column::Second, "l2", "二级报警"),
+    (Column::Gas, "gas", "气体"),
+    (Column::Basis, "limit_basis", "设定依据"),
+    (Column::AlarmDeadband, "alarm_deadband", "报警死区"),
+    (Column::AlarmDelay, "alarm_delay", "报警延时"),
+    (Column::Priority, "priority", "报警优先级"),
+    (Column::Zone, "zone", "分区"),
+    (Column::AlarmOf, "alarm_of", "报警属于"),
 ];
 
 const REQUIRED: usize = 7;
