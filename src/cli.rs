@@ -61,6 +61,9 @@ enum Command {
         /// 逐点列出理解成了什么 / list what each point was understood to mean
         #[arg(long)]
         explain: bool,
+        /// 只列报警：条件、限值、优先级、通知谁 / list the alarms alone: condition, limits, priority, who is told
+        #[arg(long, requires = "explain")]
+        alarms: bool,
         /// 以 CSV 列出 / list as CSV
         #[arg(long, requires = "explain")]
         csv: bool,
@@ -157,16 +160,22 @@ pub fn run(arguments: Arguments) -> ExitCode {
     crate::sys::memory::settle_allocator();
     match arguments.command {
         Command::Run { folder } => with_config(&folder.config, |loaded| run_gateway(loaded, folder.config.clone())),
-        Command::Check { folder, explain, csv } => with_config(&folder.config, |loaded| {
+        Command::Check { folder, explain, alarms, csv } => with_config(&folder.config, |loaded| {
             if explain {
-                tools::understood::print(&loaded.config, Form::of(csv));
+                if !alarms {
+                    tools::understood::print(&loaded.config, Form::of(csv));
+                }
+                if alarms || !csv {
+                    tools::alarms::print(&loaded.config.alarms.book, Form::of(csv));
+                }
                 return ExitCode::SUCCESS;
             }
             let profiles: String = loaded.config.profiles.iter().map(|became| format!("{became}\n")).collect();
             let buses: String =
                 planned_buses(&loaded.config.devices).iter().map(|planned| format!("\n\n{planned}")).collect();
             let need = config::disk_need(&loaded.config);
-            say(&format!("配置可用 / the configuration is good\n{profiles}{need}{buses}"))
+            let alarms = &loaded.config.alarms;
+            say(&format!("配置可用 / the configuration is good\n{profiles}{alarms}{need}{buses}"))
         }),
         Command::Buffer { folder } => with_config(&folder.config, |loaded| show_store(&loaded)),
         Command::Trust(args) => opcua::trust(&args),

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use parkgate::config::{self, Config, Loaded, Problems, Severity, disk_need, load, report};
+use parkgate::domain::alarm::severity::{Class, Shelving};
+use parkgate::domain::alarm::spec::AlarmSpec;
+use parkgate::domain::record::Mode;
 use parkgate::domain::registry::{Commissioning, Deadband};
 use parkgate::field::settings::{Encoding, Source, Table, planned_buses};
 use proptest::prelude::*;
@@ -115,7 +118,7 @@ fn a_device_behind_an_opc_ua_server_has_nodes_and_everything_else_as_the_others(
 
 #[test]
 fn a_folder_of_mistakes_gives_exactly_its_list() {
-    for name in ["mistakes", "mistakes-opcua", "syntax", "buses"] {
+    for name in ["mistakes", "mistakes-alarms", "mistakes-opcua", "syntax", "buses"] {
         let dir = copy(&format!("tests/fixtures/config/{name}"));
         let problems = load(dir.path()).unwrap_err();
         let text = problems.to_string().replace(&dir.path().display().to_string(), "config");
@@ -318,7 +321,7 @@ proptest! {
     }
 
     #[test]
-    fn cells_of_any_text_never_panic(cells in prop::collection::vec("[0-9４x.:%\"a-fＡ号 -]{0,8}", 22)) {
+    fn cells_of_any_text_never_panic(cells in prop::collection::vec("[0-9４x.:%\"a-fＡ号 -]{0,8}", 30)) {
         let points = fs::read_to_string(repo("config/points.csv")).unwrap();
         let header = points.lines().find(|l| l.starts_with("标识")).unwrap();
         drop(with_points(format!("{header}\n{}\n", cells.join(",")).as_bytes()));
@@ -588,4 +591,79 @@ proptest! {
             prop_assert!(problems.0.iter().all(|p| p.at.line.is_some() || !p.at.file.ends_with("own.toml")), "{}", problems);
         }
     }
+}
+
+/// Alarms of a configuration: id, limits, deadband of the first level.
+fn alarms(config: &Config) -> Vec<(String, Vec<f64>, f64)> {
+    let limits = |alarm: &AlarmSpec| alarm.levels.iter().filter_map(|level| level.limit).collect();
+    config
+        .alarms
+        .book
+        .alarms
+        .iter()
+        .map(|a| (a.id.to_string(), limits(a), a.levels.first().map_or(0.0, |level| level.deadband)))
+        .collect()
+}
+
+fn alarm<'c>(config: &'c Config, id: &str) -> &'c AlarmSpec {
+    let found = config.alarms.book.alarms.iter().find(|alarm| &*alarm.id == id);
+    found.unwrap_or_else(|| panic!("no alarm {id}: {:?}", alarms(config)))
+}
+
+#[test]
+fn the_limits_of_the_shipped_table_are_its_alarms() {
+    let config = loaded(&repo("config"));
+    let all = alarms(&config);
+    let of =
+        |id: &str| all.iter().find(|(known, ..)| known == id).map(|(_, limits, deadband)| (limits.clone(), *deadband));
+    assert_eq!(of("TT101.high"), Some((vec![40.0, 50.0], 1.0)), "1 % of the range (rule 93)");
+    assert_eq!(of("LT101.low"), Some((vec![1.0, 0.5], 0.25)), "5 % would be more than half of the gap");
+    assert_eq!(of("AT701.gas"), Some((vec![25.0, 50.0], 2.5)));
+    assert_eq!((of("AT702.gas_low").unwrap().0, of("AT702.gas").unwrap().0), (vec![19.5], vec![23.5]));
+    assert!(of("gas-1.comm").is_some() && of("TT101.quality").is_some() && of("AT701.gas_fault").is_some());
+    assert!(of("TT101.low").is_none() && of("derived.comm").is_none());
+    let gas = alarm(&config, "AT701.gas");
+    assert!(gas.latching && gas.on_delay.is_zero() && gas.class == Class::Gas);
+    let shelving: Vec<_> = gas.levels.iter().map(|level| level.shelving).collect();
+    assert_eq!(shelving, [Shelving::Allowed, Shelving::SecondPerson], "rule 94");
+    assert_eq!(
+        (alarm(&config, "LT101.low").on_delay, alarm(&config, "AT702.gas").mode),
+        (Duration::from_secs(60), Mode::Commissioning)
+    );
+    assert_eq!(config.alarms.book.problems(), []);
+    assert!(config.alarms.findings.is_empty(), "{:?}", config.alarms.findings);
+}
+
+#[test]
+fn a_gas_detector_without_a_word_about_alarms_is_judged_by_the_clause_and_found() {
+    let keys = "profile = \"gas-controller\"\nchannels = 2\nzone = \"tank-1\"\nset.gas2 = { unit = \"ppm\", range = [0, 10] }\n";
+    let config = loaded(profiled(keys, None).path());
+    let gas = alarm(&config, "gas-1.01.gas");
+    assert_eq!(
+        (gas.levels[0].limit, gas.levels[1].limit, gas.zone.as_deref()),
+        (Some(25.0), Some(50.0), Some("tank-1"))
+    );
+    let unknown = alarm(&config, "gas-1.02.gas");
+    assert_eq!((unknown.levels.len(), unknown.levels[0].limit), (2, None), "its controller's bits alone");
+    let found: Vec<_> = config.alarms.findings.iter().map(|finding| finding.what.en.as_str()).collect();
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].contains("judged by the ceilings of the clause, 25 / 50 %LEL"), "{found:?}");
+    assert!(found[1].contains("which gas it is is not written"), "{found:?}");
+    let text = config.alarms.to_string();
+    assert!(text.contains("2 gas detectors, 2 with their controller's own alarm bits"), "{text}");
+    for id in ["gas-1.01.disagreement", "gas-1.01.state_too_long", "gas-1.comm"] {
+        alarm(&config, id);
+    }
+}
+
+#[test]
+fn a_field_controller_that_is_set_wrongly_is_told_of_and_monitored() {
+    let keys = "profile = \"gas-detector-midas\"\nset.gas = { gas = \"H2S\", l1 = 7, l2 = 14 }\n";
+    let config = loaded(profiled(keys, None).path());
+    let set = alarm(&config, "gas-1.HI.SET.high");
+    let limit = set.levels[0].limit.unwrap();
+    assert!((14.35..14.5).contains(&limit) && set.class == Class::Equipment && set.text.contains("5.5.2-3"), "{set:?}");
+    let detector = &config.alarms.book.detectors[0];
+    assert_eq!(detector.bits.iter().map(|bit| bit.level).collect::<Vec<_>>(), [1, 2]);
+    alarm(&config, "gas-1.C.gas");
 }

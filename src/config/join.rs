@@ -122,19 +122,15 @@ fn check(id: &str, spot: &Spot, points: &[PointRow], out: &mut Findings) {
     }
 }
 
-fn one(
-    row: DeviceRow,
-    points: Vec<PointRow>,
-    classes: &BTreeMap<String, Duration>,
-    out: &mut Findings,
-) -> One {
+fn one(row: DeviceRow, points: Vec<PointRow>, classes: &BTreeMap<String, Duration>, out: &mut Findings) -> One {
     let used = used(&points, classes);
     let class_of = |name: &str| used.iter().position(|c| c.name == name).and_then(|i| u8::try_from(i).ok());
     let mut all_limits = Vec::with_capacity(points.len());
     let mut device = row.device;
     let mut spec = DeviceSpec { id: device.id.clone(), name: row.name, points: Vec::with_capacity(points.len()) };
     let instruments = instrument::resolve(&points, out);
-    for (PointRow { class, point, spec: mut point_spec, limits, .. }, instrument) in points.into_iter().zip(instruments) {
+    for (PointRow { class, point, spec: mut point_spec, limits, .. }, instrument) in points.into_iter().zip(instruments)
+    {
         let Read::Modbus(mut point) = point else { continue };
         point.class = class_of(&class).unwrap_or_default();
         point_spec.instrument = instrument;
@@ -146,12 +142,7 @@ fn one(
     (Source::Modbus(Arc::new(device)), Arc::new(spec), all_limits)
 }
 
-fn one_behind(
-    row: OpcUaRow,
-    points: Vec<PointRow>,
-    classes: &BTreeMap<String, Duration>,
-    out: &mut Findings,
-) -> One {
+fn one_behind(row: OpcUaRow, points: Vec<PointRow>, classes: &BTreeMap<String, Duration>, out: &mut Findings) -> One {
     let used = used(&points, classes);
     let class_of = |name: &str| used.iter().position(|c| c.name == name).and_then(|i| u8::try_from(i).ok());
     let mut all_limits = Vec::with_capacity(points.len());
@@ -159,7 +150,8 @@ fn one_behind(
     let mut spec = DeviceSpec { id: id.clone(), name: row.name, points: Vec::with_capacity(points.len()) };
     let mut nodes = Vec::with_capacity(points.len());
     let instruments = instrument::resolve(&points, out);
-    for (PointRow { class, point, spec: mut point_spec, limits, .. }, instrument) in points.into_iter().zip(instruments) {
+    for (PointRow { class, point, spec: mut point_spec, limits, .. }, instrument) in points.into_iter().zip(instruments)
+    {
         let Read::OpcUa(mut point) = point else { continue };
         point.class = class_of(&class).unwrap_or_default();
         point_spec.instrument = instrument;

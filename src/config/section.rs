@@ -64,7 +64,7 @@ pub(super) fn parse<'t>(page: &Page<'_>, text: &'t str, out: &mut Findings) -> O
 }
 
 /// A value with its place.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Got<T> {
     /// The value.
     pub(super) value: T,

@@ -6,13 +6,14 @@
 //! | `watch` | changes as they come | a running gateway |
 //! | `output`, `looptest` | a write with its read-back; a loop test with its record | a running gateway |
 //! | `wirelog` | the bytes between gateway and device | a running gateway |
-//! | `check --explain` | what each line of the point table was understood to mean | a configuration |
+//! | `check --explain` | what each line of the point table was understood to mean, and each alarm | a configuration |
 //! | `probe modbus`, `probe serial` | unknown devices | nothing |
 //!
 //! With a running gateway everything goes through its control socket ([`crate::control`]). The probes read through the
 //! field's own session, which cannot write. Tables go to standard output (CSV with `--csv`), progress to standard error;
 //! Ctrl-C ends with what was found so far.
 
+pub mod alarms;
 pub mod desk;
 pub mod explain;
 pub mod frame;

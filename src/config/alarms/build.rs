@@ -45,18 +45,17 @@ const PAGE: &str = "page";
 
 /// The book on its way.
 pub(super) struct Builder<'a> {
-    pub(super) specs: &'a [Arc<DeviceSpec>],
-    pub(super) rules: &'a Rules,
+    specs: &'a [Arc<DeviceSpec>],
+    rules: &'a Rules,
     pub(super) book: AlarmBook,
-    pub(super) by_tag: BTreeMap<&'a str, PointRef>,
     by_uid: BTreeMap<&'a str, PointRef>,
     /// What points alarm at, checked.
-    pub(super) fours: BTreeMap<PointRef, Four>,
+    fours: BTreeMap<PointRef, Four>,
     detectors: BTreeMap<PointRef, usize>,
-    pub(super) zones: BTreeMap<PointRef, Arc<str>>,
+    zones: BTreeMap<PointRef, Arc<str>>,
     priorities: BTreeMap<PointRef, (Priority, Option<Priority>)>,
     delays: BTreeMap<PointRef, Duration>,
-    pub(super) ids: BTreeSet<Arc<str>>,
+    ids: BTreeSet<Arc<str>>,
 }
 
 /// One level of an alarm before it has its priority.
@@ -64,12 +63,10 @@ pub(super) type Limits = [Option<f64>; 2];
 
 impl<'a> Builder<'a> {
     pub(super) fn new(specs: &'a [Arc<DeviceSpec>], rules: &'a Rules) -> Self {
-        let mut by_tag = BTreeMap::new();
         let mut by_uid = BTreeMap::new();
         for (device, spec) in specs.iter().enumerate() {
             for (ordinal, point) in (0..=u16::MAX).zip(&spec.points) {
                 let at = PointRef { device, ordinal };
-                by_tag.insert(point.tag.as_str(), at);
                 by_uid.insert(point.uid.as_str(), at);
             }
         }
@@ -83,7 +80,6 @@ impl<'a> Builder<'a> {
             specs,
             rules,
             book,
-            by_tag,
             by_uid,
             fours: BTreeMap::new(),
             detectors: BTreeMap::new(),
@@ -150,7 +146,7 @@ impl<'a> Builder<'a> {
             return found;
         }
         limits::check_no_gas(cells, out);
-        let kind = spec.platform.kind.as_deref();
+        let kind = limits::kind(spec);
         if let Some(delay) = cells.delay.as_ref().filter(|delay| kind == Some("fire") && !delay.value.is_zero()) {
             let what = say!("火灾报警不得延时", "a fire alarm must not be delayed");
             out.error(delay.spot.clone(), Wrong::new(what, say!("请留空（规则 93）", "leave it empty (rule 93)")));
@@ -226,7 +222,8 @@ impl<'a> Builder<'a> {
         all: &BTreeMap<PointRef, &Cells>,
         oel: &Oel,
     ) {
-        let (Some((_, own)), Some((_, gas)), Some(cells)) = (self.point(at), self.point(gas_at), all.get(&gas_at)) else {
+        let (Some((_, own)), Some((_, gas)), Some(cells)) = (self.point(at), self.point(gas_at), all.get(&gas_at))
+        else {
             return;
         };
         let unit = GasUnit::parse(if own.unit.is_empty() { &gas.unit } else { &own.unit });
@@ -242,7 +239,8 @@ impl<'a> Builder<'a> {
         );
         let levels = [(Some(limit), 0.0)];
         if let Some(mut alarm) = self.of_point(at, Class::Equipment, condition, &levels, text) {
-            alarm.likely_cause = "控制器设定错误，或换了气体、卡匣 | wrong setting, or another gas or cartridge".to_owned();
+            alarm.likely_cause =
+                "控制器设定错误，或换了气体、卡匣 | wrong setting, or another gas or cartridge".to_owned();
             alarm.response = "核对并改正控制器的设定；在此之前网关照常监测 | correct the controller; the gateway goes on monitoring it".to_owned();
             self.push(alarm);
         }
@@ -372,7 +370,7 @@ impl<'a> Builder<'a> {
             let alarm = self.of_point(at, Class::Equipment, Condition::Flatline, &[(None, 0.0)], text);
             alarm.into_iter().for_each(|alarm| self.push(alarm));
         }
-        if spec.platform.kind.as_deref() == Some("fire") {
+        if limits::kind(spec) == Some("fire") {
             let condition = Condition::Digital { test: Test::On };
             let alarm = self.of_point(at, Class::Fire, condition, &[(None, 0.0)], text("火警", "fire"));
             alarm.into_iter().for_each(|alarm| self.push(alarm));
@@ -428,7 +426,7 @@ impl<'a> Builder<'a> {
                 if is_second(index) { (second, rule.shelving.1) } else { (first, rule.shelving.0) };
         }
         if class != Class::Gas {
-            let kind = self.rules.kind(spec.platform.kind.as_deref());
+            let kind = self.rules.kind(limits::kind(spec));
             let own = self.delays.get(&at).copied();
             alarm.on_delay = own.unwrap_or(kind.on_delay);
             alarm.off_delay = own.unwrap_or(kind.off_delay);
@@ -460,17 +458,34 @@ impl<'a> Builder<'a> {
             }
             // Only the controller knows its set points: its bits raise the alarm.
             None if !bits.is_empty() => {
-                let levels: Vec<_> = (1..=bits.iter().map(|b| b.level).max().unwrap_or(1)).map(|_| (None, 0.0)).collect();
-                alarms.push(self.of_point(at, Class::Gas, condition(Side::High, false), &levels, text("气体报警", "gas")));
+                let levels: Vec<_> =
+                    (1..=bits.iter().map(|b| b.level).max().unwrap_or(1)).map(|_| (None, 0.0)).collect();
+                alarms.push(self.of_point(
+                    at,
+                    Class::Gas,
+                    condition(Side::High, false),
+                    &levels,
+                    text("气体报警", "gas"),
+                ));
             }
             None => {}
         }
         let about = |condition, zh, en| self.of_point(at, Class::Gas, condition, &[(None, 0.0)], text(zh, en));
-        let instrument = |alarm: Option<AlarmSpec>, delay| alarm.map(|alarm| AlarmSpec { on_delay: delay, latching: false, ..alarm });
-        let fault = about(Condition::GasFault { detector }, "探测器故障、失联或冻结", "the detector is faulty, silent or frozen");
+        let instrument = |alarm: Option<AlarmSpec>, delay| {
+            alarm.map(|alarm| AlarmSpec { on_delay: delay, latching: false, ..alarm })
+        };
+        let fault = about(
+            Condition::GasFault { detector },
+            "探测器故障、失联或冻结",
+            "the detector is faulty, silent or frozen",
+        );
         alarms.push(instrument(fault, Duration::ZERO));
         if !bits.is_empty() && gas.is_some() {
-            let alarm = about(Condition::Disagreement { detector }, "控制器与网关判断不一致", "controller and gateway disagree");
+            let alarm = about(
+                Condition::Disagreement { detector },
+                "控制器与网关判断不一致",
+                "controller and gateway disagree",
+            );
             alarms.push(instrument(alarm, SETTLE));
         }
         if spec.instrument.as_ref().is_some_and(|i| i.state_of.is_some()) {

@@ -20,8 +20,10 @@ use super::super::problem::{Findings, Spot, Wrong, say};
 use super::super::section::Got;
 use super::super::sheet::{Column, Row};
 use super::super::value::{code, duration_in, label, not_allowed};
+use crate::domain::alarm::ask::Test;
 use crate::domain::alarm::setpoint::Which;
-use crate::domain::alarm::spec::{Priority, Side, Test};
+use crate::domain::alarm::severity::Priority;
+use crate::domain::alarm::spec::Side;
 
 /// Longest delay of an alarm: beyond it is not a delay but a report.
 pub(super) const MAX_DELAY: Duration = Duration::from_secs(3600);
@@ -102,8 +104,13 @@ const COLUMNS: [Column; 13] = [
 ];
 
 /// Reads the cells. Wrong ones are told, and count as empty: the configuration is refused anyway.
-pub(crate) fn read(row: Row<'_>, range: Option<(f64, f64)>, is_digital: bool, out: &mut Findings) -> Option<Box<Cells>> {
-    let says_gas = row.text(Column::Kind).is_some_and(|kind| kind == "gas")
+pub(crate) fn read(
+    row: Row<'_>,
+    range: Option<(f64, f64)>,
+    is_digital: bool,
+    out: &mut Findings,
+) -> Option<Box<Cells>> {
+    let says_gas = row.text(Column::Kind).is_some_and(|kind| super::limits::kind_word(kind) == "gas")
         || row.text(Column::Unit).and_then(super::gas::gas_only).is_some();
     if !says_gas && COLUMNS.iter().all(|column| row.text(*column).is_none()) {
         return None;
@@ -147,6 +154,7 @@ fn level(cell: &str) -> Result<Level, Wrong> {
     let end = cell.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e' | 'E')));
     let (number, unit) = cell.split_at_checked(end.unwrap_or(cell.len())).unwrap_or((cell, ""));
     let unit = unit.trim();
+    let number = if number.is_empty() { cell } else { number };
     Ok(Level { value: cell::number(number)?, unit: (!unit.is_empty()).then(|| unit.to_owned()) })
 }
 
@@ -204,7 +212,10 @@ fn deadband(cell: &str, range: Option<(f64, f64)>) -> Result<f64, Wrong> {
     let value = cell::number(text)?;
     if value < 0.0 {
         let what = say!("报警死区 {cell} 小于 0", "the alarm deadband {cell} is below 0");
-        return Err(Wrong::new(what, say!("请写不小于 0 的数，或量程百分数", "write a number from 0, or a percentage of the range")));
+        return Err(Wrong::new(
+            what,
+            say!("请写不小于 0 的数，或量程百分数", "write a number from 0, or a percentage of the range"),
+        ));
     }
     match (is_percent, range) {
         (false, _) => Ok(value),
@@ -214,7 +225,10 @@ fn deadband(cell: &str, range: Option<(f64, f64)>) -> Result<f64, Wrong> {
                 "报警死区 {cell} 按量程计算，但没有量程",
                 "the alarm deadband {cell} is of the range, but there is no range"
             );
-            Err(Wrong::new(what, say!("请填量程，或写带单位的数值", "fill in the range, or write a number in the point's unit")))
+            Err(Wrong::new(
+                what,
+                say!("请填量程，或写带单位的数值", "fill in the range, or write a number in the point's unit"),
+            ))
         }
     }
 }

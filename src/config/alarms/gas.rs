@@ -42,13 +42,19 @@ pub(super) fn gas_only(unit: &str) -> Option<GasUnit> {
 
 /// Returns whether the point is a gas detector.
 pub(super) fn is_gas(cells: &Cells, spec: &PointSpec) -> bool {
-    let kind = spec.platform.kind.as_deref();
+    let kind = limits::kind(spec);
     let by_unit = kind.is_none() && gas_only(&spec.unit).is_some();
     !cells.is_digital && (kind == Some("gas") || by_unit || cells.gas.is_some())
 }
 
 /// Reads and checks. `None`: there is nothing to alarm at, which has been told.
-pub(super) fn check(cells: &Cells, spec: &PointSpec, oel: &Oel, out: &mut Findings, notes: &mut Findings) -> Option<Gas> {
+pub(super) fn check(
+    cells: &Cells,
+    spec: &PointSpec,
+    oel: &Oel,
+    out: &mut Findings,
+    notes: &mut Findings,
+) -> Option<Gas> {
     let has_limits = [&cells.first, &cells.second, &cells.low, &cells.low_low, &cells.high, &cells.high_high]
         .iter()
         .any(|level| level.is_some());
@@ -60,10 +66,12 @@ pub(super) fn check(cells: &Cells, spec: &PointSpec, oel: &Oel, out: &mut Findin
         return unchecked(unit, cells, spec, oel, out);
     };
     check_basis(cells, detection, out);
-    match detection {
-        Detection::Oxygen => oxygen(cells, spec, unit, out, notes),
-        _ if !has_limits => assumed(detection, unit, cells, spec, notes),
-        _ => rising(cells, spec, unit, Some(detection), oel, out),
+    if detection == Detection::Oxygen {
+        return oxygen(cells, spec, unit, out, notes);
+    }
+    match has_limits {
+        false => assumed(detection, unit, cells, spec, notes),
+        true => rising(cells, spec, unit, Some(detection), oel, out),
     }
 }
 
@@ -124,12 +132,16 @@ fn unknown(
                 "没有写是什么气体，无法核对报警值",
                 "which gas it is is not written: its set points cannot be checked"
             );
-            let instead = say!("请在“气体”列写分子式，如 {known}", "write its formula into the column gas, e.g. {known}");
+            let instead =
+                say!("请在“气体”列写分子式，如 {known}", "write its formula into the column gas, e.g. {known}");
             let told = if has_limits { out_error } else { note };
             told(out, notes, cells.spot.clone(), Wrong::new(what, instead));
         }
         Some(gas) => {
-            let what = say!("oel.csv 中没有 `{gas}`，报警值未核对", "there is no `{gas}` in oel.csv: its set points are not checked");
+            let what = say!(
+                "oel.csv 中没有 `{gas}`，报警值未核对",
+                "there is no `{gas}` in oel.csv: its set points are not checked"
+            );
             let instead = say!(
                 "请在配置目录的 oel.csv 加上它的限值和核对人（GB/T 50493-2019 5.5.2-3）",
                 "add its limits, and who verified them, to oel.csv of the configuration folder (GB/T 50493-2019 5.5.2-3)"
@@ -173,19 +185,16 @@ fn check_basis(cells: &Cells, detection: Detection, out: &mut Findings) {
 }
 
 /// The ceilings of the clause, where the site has written nothing.
-fn assumed(
-    detection: Detection,
-    unit: GasUnit,
-    cells: &Cells,
-    spec: &PointSpec,
-    notes: &mut Findings,
-) -> Option<Gas> {
+fn assumed(detection: Detection, unit: GasUnit, cells: &Cells, spec: &PointSpec, notes: &mut Findings) -> Option<Gas> {
     let top = spec.range.map_or(f64::INFINITY, |(_, high)| high);
     let of = |which| detection.bound(which, unit).map(|bound| bound.limit).filter(|limit| *limit < top);
     let (first, second) = (of(Which::First), of(Which::Second));
     let tag = &spec.tag;
     let Some((Some(first), second)) = first.map(|first| (Some(first), second)) else {
-        let what = say!("气体测点 {tag} 没有报警值，量程也容不下规定值", "gas point {tag} has no set points, and its range does not hold those of the clause");
+        let what = say!(
+            "气体测点 {tag} 没有报警值，量程也容不下规定值",
+            "gas point {tag} has no set points, and its range does not hold those of the clause"
+        );
         notes.warn(cells.spot.clone(), Wrong::new(what, levels_wanted()));
         return None;
     };
@@ -238,7 +247,8 @@ fn rising(
     let of = |which| if which == Which::First { &cells.first } else { &cells.second };
     for breach in detection.into_iter().flat_map(|d| d.breaches(unit, first, second)) {
         if let Some(level) = of(breach.which) {
-            tell(&breach, unit, level.spot.clone(), out);
+            let name = if breach.which == Which::First { FIRST } else { SECOND };
+            tell(&breach, name, unit, level.spot.clone(), out);
         }
     }
     check_order(first, second, cells, out);
@@ -262,7 +272,8 @@ fn in_unit(level: Option<&Got<Level>>, unit: GasUnit, cells: &Cells, oel: &Oel, 
         unit.of_mg(value / per_mg, row.molar_mass, oel.celsius)
     });
     let (want, celsius) = (unit.as_str(), limits::show(oel.celsius));
-    let what = say!("写的是 `{written}`，而本点的单位是 {want}", "`{written}` is written, but the point's unit is {want}");
+    let what =
+        say!("写的是 `{written}`，而本点的单位是 {want}", "`{written}` is written, but the point's unit is {want}");
     let instead = match converted {
         Some(converted) => {
             let converted = limits::show(converted);
@@ -275,10 +286,9 @@ fn in_unit(level: Option<&Got<Level>>, unit: GasUnit, cells: &Cells, oel: &Oel, 
 }
 
 /// Tells of a set point beyond its bound.
-fn tell(breach: &Breach, unit: GasUnit, spot: Spot, out: &mut Findings) {
-    let Breach { which, set, bound } = breach;
+fn tell(breach: &Breach, (zh, en): (&str, &str), unit: GasUnit, spot: Spot, out: &mut Findings) {
+    let Breach { set, bound, .. } = breach;
     let Bound { limit, is_floor, clause, duty, from } = bound;
-    let (zh, en) = name(*which, *is_floor);
     let (set, limit, unit) = (limits::show(*set), limits::show(*limit), unit.as_str());
     let (beyond_zh, beyond_en) = if *is_floor { ("低于", "below") } else { ("高于", "above") };
     let (of_zh, of_en) = match from {
@@ -291,7 +301,9 @@ fn tell(breach: &Breach, unit: GasUnit, spot: Spot, out: &mut Findings) {
     );
     let (to_zh, to_en) = if *is_floor { ("或更高", "or more") } else { ("或更低", "or less") };
     let instead = match (duty, of_zh.is_empty()) {
-        (Duty::Must, _) => say!("条文用“应”：请写 {limit} {to_zh}", "the clause demands it (应): write {limit} {to_en}"),
+        (Duty::Must, _) => {
+            say!("条文用“应”：请写 {limit} {to_zh}", "the clause demands it (应): write {limit} {to_en}")
+        }
         (Duty::Should, true) => {
             say!("条文用“宜”：建议写 {limit} {to_zh}", "the clause recommends it (宜): better write {limit} {to_en}")
         }
@@ -303,14 +315,6 @@ fn tell(breach: &Breach, unit: GasUnit, spot: Spot, out: &mut Findings) {
     match duty {
         Duty::Must => out.error(spot, Wrong::new(what, instead)),
         Duty::Should => out.warn(spot, Wrong::new(what, instead)),
-    }
-}
-
-fn name(which: Which, is_floor: bool) -> (&'static str, &'static str) {
-    match which {
-        Which::First if is_floor => ("欠氧报警", "the deficiency alarm"),
-        Which::First => FIRST,
-        Which::Second => SECOND,
     }
 }
 
@@ -358,14 +362,23 @@ fn check_range(cells: &Cells, spec: &PointSpec, unit: GasUnit, out: &mut Finding
             out.error(spot.clone(), Wrong::new(what, instead));
         } else if *value <= low {
             let low = limits::show(low);
-            let what = say!("{zh} {shown} 不高于量程下限 {low}：会一直报警", "{en} {shown} is not above the range's beginning {low}: it would alarm for ever");
+            let what = say!(
+                "{zh} {shown} 不高于量程下限 {low}：会一直报警",
+                "{en} {shown} is not above the range's beginning {low}: it would alarm for ever"
+            );
             out.error(spot.clone(), Wrong::new(what, say!("请改正", "correct it")));
         }
     }
 }
 
 /// The alarm clears below its level by the deadband: as much as the gap, and the second level would outlast the first.
-fn check_deadband(first: Option<f64>, second: Option<f64>, range: Option<(f64, f64)>, cells: &Cells, out: &mut Findings) {
+fn check_deadband(
+    first: Option<f64>,
+    second: Option<f64>,
+    range: Option<(f64, f64)>,
+    cells: &Cells,
+    out: &mut Findings,
+) {
     let Some(deadband) = &cells.deadband else { return };
     let above = range.map_or(0.0, |(low, _)| low);
     let gaps = [first.zip(second).map(|(first, second)| second - first), first.or(second).map(|level| level - above)];
@@ -398,15 +411,26 @@ fn oxygen(cells: &Cells, spec: &PointSpec, unit: GasUnit, out: &mut Findings, no
     for breach in Detection::Oxygen.breaches(unit, four.low, four.high) {
         let level = if breach.which == Which::First { &cells.low } else { &cells.high };
         let spot = level.as_ref().map_or_else(|| cells.spot.clone(), |got| got.spot.clone());
-        tell(&breach, unit, spot, out);
+        let name = if breach.which == Which::First {
+            ("欠氧报警", "the deficiency alarm")
+        } else {
+            ("过氧报警", "the excess alarm")
+        };
+        tell(&breach, name, unit, spot, out);
     }
     for (level, always) in [
         (&cells.low, four.low.is_some_and(|low| low >= FRESH_AIR)),
         (&cells.high, four.high.is_some_and(|high| high <= FRESH_AIR)),
     ] {
         if let (Some(level), true) = (level, always) {
-            let what = say!("空气含氧 20.9 %VOL，这样设会一直报警", "fresh air has 20.9 %VOL of oxygen: so set it alarms for ever");
-            out.error(level.spot.clone(), Wrong::new(what, say!("请写低报 19.5、高报 23.5", "write l 19.5 and h 23.5")));
+            let what = say!(
+                "空气含氧 20.9 %VOL，这样设会一直报警",
+                "fresh air has 20.9 %VOL of oxygen: so set it alarms for ever"
+            );
+            out.error(
+                level.spot.clone(),
+                Wrong::new(what, say!("请写低报 19.5、高报 23.5", "write l 19.5 and h 23.5")),
+            );
         }
     }
     Some(Gas::Oxygen(four))

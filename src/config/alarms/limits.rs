@@ -28,13 +28,39 @@ impl Four {
 type Name = (&'static str, &'static str);
 const NAMES: [Name; 4] = [("低低报", "ll"), ("低报", "l"), ("高报", "h"), ("高高报", "hh")];
 
+/// Kinds of points that mean something to alarms, as people write them in Chinese.
+const KINDS: [(&str, &str); 9] = [
+    ("温度", "temperature"),
+    ("压力", "pressure"),
+    ("液位", "level"),
+    ("流量", "flow"),
+    ("组分", "composition"),
+    ("气体", "gas"),
+    ("可燃气体", "gas"),
+    ("有毒气体", "gas"),
+    ("火警", "fire"),
+];
+
+/// Returns the point's kind, by its English word where there is one.
+pub(super) fn kind(spec: &PointSpec) -> Option<&str> {
+    spec.platform.kind.as_deref().map(kind_word)
+}
+
+/// Returns the English word of a kind.
+pub(super) fn kind_word(kind: &str) -> &str {
+    KINDS.iter().find(|(zh, _)| *zh == kind).map_or(kind, |(_, word)| word)
+}
+
 /// Reads and checks. `percent` is the deadband of the point's kind in percent of its range, where the table says none.
 pub(super) fn check(cells: &Cells, spec: &PointSpec, percent: Option<f64>, out: &mut Findings) -> Option<Four> {
     let written = [&cells.low_low, &cells.low, &cells.high, &cells.high_high];
     if cells.is_digital {
         for got in written.into_iter().chain([&cells.first, &cells.second]).flatten() {
             let what = say!("开关量和状态字没有限值", "a bit or a state word has no limits");
-            let instead = say!("请在 alarms.toml 写 [[alarm]] kind = \"digital\"", "write [[alarm]] kind = \"digital\" in alarms.toml");
+            let instead = say!(
+                "请在 alarms.toml 写 [[alarm]] kind = \"digital\"",
+                "write [[alarm]] kind = \"digital\" in alarms.toml"
+            );
             out.error(got.spot.clone(), Wrong::new(what, instead));
         }
         return None;
@@ -42,16 +68,16 @@ pub(super) fn check(cells: &Cells, spec: &PointSpec, percent: Option<f64>, out: 
     let errors = out.errors();
     let present: Vec<(Name, &Got<Level>)> =
         NAMES.into_iter().zip(written).filter_map(|(name, got)| Some((name, got.as_ref()?))).collect();
-    for (_, got) in &present {
-        check_unit(got, spec, out);
-    }
     for pair in present.windows(2) {
         if let [(lower, a), (upper, b)] = pair {
             check_pair(*lower, a, *upper, b, out);
         }
     }
     for (name, got) in &present {
-        check_within(*name, got, spec, out);
+        // A number in another unit says nothing about the range.
+        if check_unit(got, spec, out) {
+            check_within(*name, got, spec, out);
+        }
     }
     let span = spec.range.map_or(0.0, |(low, high)| high - low);
     let deadband = cells.deadband.as_ref().map_or(span * percent.unwrap_or(0.0) / 100.0, |got| got.value);
@@ -77,12 +103,14 @@ fn narrowest(present: &[(Name, &Got<Level>)]) -> f64 {
     values.windows(2).filter_map(|pair| Some(pair.get(1)? - pair.first()?)).fold(f64::INFINITY, f64::min)
 }
 
-fn check_unit(got: &Got<Level>, spec: &PointSpec, out: &mut Findings) {
-    let Some(written) = got.value.unit.as_ref().filter(|written| **written != spec.unit) else { return };
+fn check_unit(got: &Got<Level>, spec: &PointSpec, out: &mut Findings) -> bool {
+    let Some(written) = got.value.unit.as_ref().filter(|written| **written != spec.unit) else { return true };
     let unit = &spec.unit;
-    let what = say!("写的是 `{written}`，而本点的单位是 `{unit}`", "`{written}` is written, but the point's unit is `{unit}`");
+    let what =
+        say!("写的是 `{written}`，而本点的单位是 `{unit}`", "`{written}` is written, but the point's unit is `{unit}`");
     let instead = say!("请写 `{unit}` 的数值，不写单位", "write a number in `{unit}`, without a unit");
     out.error(got.spot.clone(), Wrong::new(what, instead));
+    false
 }
 
 fn check_pair(lower: Name, a: &Got<Level>, upper: Name, b: &Got<Level>, out: &mut Findings) {
@@ -91,10 +119,7 @@ fn check_pair(lower: Name, a: &Got<Level>, upper: Name, b: &Got<Level>, out: &mu
     }
     let ((lower_zh, lower_en), (upper_zh, upper_en)) = (lower, upper);
     let (low, high) = (show(a.value.value), show(b.value.value));
-    let what = say!(
-        "{upper_zh} {high} 不高于{lower_zh} {low}",
-        "{upper_en} {high} is not above {lower_en} {low}"
-    );
+    let what = say!("{upper_zh} {high} 不高于{lower_zh} {low}", "{upper_en} {high} is not above {lower_en} {low}");
     let instead = say!("须 低低报 < 低报 < 高报 < 高高报（规则 99）", "ll < l < h < hh (rule 99)");
     out.error(b.spot.clone(), Wrong::new(what, instead));
 }
@@ -102,7 +127,8 @@ fn check_pair(lower: Name, a: &Got<Level>, upper: Name, b: &Got<Level>, out: &mu
 fn check_within((zh, en): Name, got: &Got<Level>, spec: &PointSpec, out: &mut Findings) {
     let Some((low, high)) = spec.range else {
         let what = say!("没有量程，无法核对{zh}是否在其内", "there is no range to check {en} against");
-        return out.warn(got.spot.clone(), Wrong::new(what, say!("请填量程（规则 99）", "fill in the range (rule 99)")));
+        return out
+            .warn(got.spot.clone(), Wrong::new(what, say!("请填量程（规则 99）", "fill in the range (rule 99)")));
     };
     let value = got.value.value;
     if value > low && value < high {

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::problem::{Findings, Problem, Spot, Wrong, say};
+use crate::domain::alarm::severity::Class;
 use crate::domain::alarm::spec::{AlarmBook, PointRef};
 use crate::domain::registry::{Commissioning, DeviceSpec, PointSpec};
 
@@ -64,12 +65,17 @@ pub(super) fn build(
 const MEASURED: [&str; 5] = ["temperature", "pressure", "level", "flow", "composition"];
 
 /// Points of major hazard sources that nobody has given a limit.
-fn note_without_limits(specs: &[Arc<DeviceSpec>], book: &AlarmBook, notes: &mut Findings, files: &[std::path::PathBuf]) {
+fn note_without_limits(
+    specs: &[Arc<DeviceSpec>],
+    book: &AlarmBook,
+    notes: &mut Findings,
+    files: &[std::path::PathBuf],
+) {
     let alarmed: BTreeMap<PointRef, ()> = book.alarms.iter().filter_map(|a| Some((a.subject.point()?, ()))).collect();
     let table = files.iter().find(|file| file.ends_with(super::POINTS)).map_or(Path::new(super::POINTS), |file| file);
     let wanted = |spec: &PointSpec| {
         spec.platform.hazard_source.is_some()
-            && spec.platform.kind.as_deref().is_some_and(|kind| MEASURED.contains(&kind))
+            && limits::kind(spec).is_some_and(|kind| MEASURED.contains(&kind))
             && matches!(spec.commissioning, Commissioning::InService | Commissioning::Commissioning)
     };
     for (device, spec) in specs.iter().enumerate() {
@@ -82,8 +88,45 @@ fn note_without_limits(specs: &[Arc<DeviceSpec>], book: &AlarmBook, notes: &mut 
                 "重大危险源测点 {tag}（{name}）没有报警限值",
                 "{tag} belongs to a major hazard source and has no limits"
             );
-            let instead = say!("请写低低报、低报、高报、高高报中应有的（规则 99）", "write those of ll, l, h and hh that it needs (rule 99)");
+            let instead = say!(
+                "请写低低报、低报、高报、高高报中应有的（规则 99）",
+                "write those of ll, l, h and hh that it needs (rule 99)"
+            );
             notes.warn(Spot::file(table), Wrong::new(what, instead));
         }
+    }
+}
+
+/// Findings shown at once; a table without a single limit has thousands.
+const N_SHOWN: usize = 20;
+
+impl std::fmt::Display for Alarms {
+    /// How many alarms of which class, and what should be rationalised; each line Chinese first.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let total = self.book.alarms.len();
+        let of = |class: Class| self.book.alarms.iter().filter(|alarm| alarm.class == class).count();
+        let counted: Vec<_> = Class::ALL.into_iter().map(|(class, en, zh)| (of(class), en, zh)).collect();
+        let list = |word: fn(&(usize, &'static str, &'static str)) -> &'static str, joint: &str| {
+            let present = counted.iter().filter(|(n, ..)| *n > 0);
+            present.map(|entry| format!("{} {}", word(entry), entry.0)).collect::<Vec<_>>().join(joint)
+        };
+        let (zh, en) = (list(|entry| entry.2, "，"), list(|entry| entry.1, ", "));
+        writeln!(f, "报警 {total} 个：{zh} | {total} alarms: {en}")?;
+        let detectors = self.book.detectors.len();
+        let told = self.book.detectors.iter().filter(|detector| !detector.bits.is_empty()).count();
+        if detectors > 0 {
+            writeln!(
+                f,
+                "气体探测器 {detectors} 个，其中 {told} 个有控制器自己的报警位 | {detectors} gas detectors, {told} with their controller's own alarm bits"
+            )?;
+        }
+        for finding in self.findings.iter().take(N_SHOWN) {
+            let Problem { what, instead, .. } = finding;
+            writeln!(f, "待合理化：{}；{} | to rationalise: {}; {}", what.zh, instead.zh, what.en, instead.en)?;
+        }
+        if let Some(more) = self.findings.len().checked_sub(N_SHOWN).filter(|more| *more > 0) {
+            writeln!(f, "待合理化：另有 {more} 项 | to rationalise: {more} more")?;
+        }
+        Ok(())
     }
 }

@@ -108,7 +108,8 @@ impl Oel {
     }
 
     fn add(&mut self, path: &Path, text: &str, out: &mut Findings) {
-        let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).comment(Some(b'#')).from_reader(text.as_bytes());
+        let mut reader =
+            ReaderBuilder::new().has_headers(false).flexible(true).comment(Some(b'#')).from_reader(text.as_bytes());
         let mut rows = reader.records().map_while(Result::ok).take(MAX_ROWS);
         let Some(columns) = rows.next().and_then(|header| columns(path, &header, out)) else { return };
         for record in rows.filter(|record| record.iter().any(|cell| !trim(cell).is_empty())) {
@@ -183,7 +184,10 @@ impl Cells<'_> {
         if number.is_none() {
             let text = clip(text);
             let what = say!("`{text}` 不是大于 0 的数", "`{text}` is no number above 0");
-            out.error(self.spot(column), Wrong::new(what, say!("请写 mg/m³ 的数值，或留空", "write mg/m³, or leave it empty")));
+            out.error(
+                self.spot(column),
+                Wrong::new(what, say!("请写 mg/m³ 的数值，或留空", "write mg/m³, or leave it empty")),
+            );
         }
         number.map(Some)
     }
@@ -202,7 +206,10 @@ impl Cells<'_> {
         );
         let (Some(molar_mass), Some(oel)) = (mass, mac.or(twa)) else {
             let gas = clip(gas);
-            let what = say!("`{gas}` 缺摩尔质量，或 MAC 与 PC-TWA 都空", "`{gas}` has no molar mass, or neither MAC nor PC-TWA");
+            let what = say!(
+                "`{gas}` 缺摩尔质量，或 MAC 与 PC-TWA 都空",
+                "`{gas}` has no molar mass, or neither MAC nor PC-TWA"
+            );
             out.error(self.spot(MAC), Wrong::new(what, say!("请填写", "fill it in")));
             return None;
         };
@@ -237,7 +244,8 @@ mod tests {
     #[test]
     fn the_sites_own_rows_replace_the_shipped_ones_and_wrong_ones_are_named() {
         let head = "gas,name,molar_mass,mac,twa,stel,idlh,source,verified_by\n";
-        let (own, problems) = table(Some(&format!("{head}H2S,硫化氢,34.08,10,,,430,GBZ 2.1,张三\nCS2,二硫化碳,76.14,,5,10,,,\n")));
+        let (own, problems) =
+            table(Some(&format!("{head}H2S,硫化氢,34.08,10,,,430,GBZ 2.1,张三\nCS2,二硫化碳,76.14,,5,10,,,\n")));
         assert_eq!(problems, Vec::<String>::new());
         assert_eq!(own.find("H2S").and_then(|row| row.verified_by.clone()).as_deref(), Some("张三"));
         assert_eq!((own.rows.len(), own.find("CS2").map(|row| row.oel)), (25, Some(5.0)));

@@ -159,7 +159,11 @@ const STANDARD_STEPS: [(u64, &str, Recipient); 6] = [
 ];
 
 fn ladder(name: &str, steps: &[(u64, &str, Recipient)]) -> Escalation {
-    let step = |(after, channel, to): &(u64, &str, Recipient)| Step { after: minutes(*after), channel: (*channel).into(), to: *to };
+    let step = |(after, channel, to): &(u64, &str, Recipient)| Step {
+        after: minutes(*after),
+        channel: (*channel).into(),
+        to: *to,
+    };
     Escalation { name: name.into(), steps: steps.iter().map(step).collect() }
 }
 

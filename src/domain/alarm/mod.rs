@@ -43,7 +43,7 @@
 //! ```
 //!
 //! In reading order: [`spec`] is what is to be watched, [`severity`] the words by which it is weighed, [`ask`] the questions to a
-//! point, [`problem`] what no configuration may say; [`state`] the table; [`record`] what is told of a transition; [`action`] what
+//! point, [`problem`] what no configuration may say, [`setpoint`] what the clauses say of set points of gas; [`state`] the table; [`record`] what is told of a transition; [`action`] what
 //! people do; [`view`] what is given out; [`machine`] what comes in; [`telling`] who is told; [`counts`] floods; [`saved`]
 //! restarts.
 
@@ -60,6 +60,7 @@ mod points;
 pub mod problem;
 pub mod record;
 pub mod saved;
+pub mod setpoint;
 mod settle;
 pub mod severity;
 pub mod spec;

@@ -188,8 +188,9 @@ impl Detection {
                 let clause = if which == Which::First { "GB/T 50493-2019 5.5.2-1" } else { "GB/T 50493-2019 5.5.2-2" };
                 must(pick(COMBUSTIBLE), clause, ("", ""))
             }),
-            Self::OpenPath => (unit == GasUnit::LelMetre)
-                .then(|| must(pick(OPEN_PATH), "GB/T 50493-2019 5.5.2-5", ("", ""))),
+            Self::OpenPath => {
+                (unit == GasUnit::LelMetre).then(|| must(pick(OPEN_PATH), "GB/T 50493-2019 5.5.2-5", ("", "")))
+            }
             Self::Oxygen => (unit == GasUnit::PercentVol).then(|| Bound {
                 is_floor: which == Which::First,
                 duty: Duty::Should,
@@ -279,7 +280,10 @@ mod tests {
         assert!(toxic.breaches(GasUnit::Ppm, Some(7.2), Some(14.4)).is_empty(), "7.17 and 14.35 as people round them");
         assert_eq!(toxic.breaches(GasUnit::Ppm, Some(10.0), Some(14.0)).len(), 1);
         assert!(toxic.breaches(GasUnit::Ppb, Some(7_000.0), Some(14_000.0)).is_empty());
-        assert!(toxic.breaches(GasUnit::PercentLel, Some(99.0), None).is_empty(), "a unit that does not fit has no bound");
+        assert!(
+            toxic.breaches(GasUnit::PercentLel, Some(99.0), None).is_empty(),
+            "a unit that does not fit has no bound"
+        );
     }
 
     #[test]
