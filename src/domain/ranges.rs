@@ -96,6 +96,33 @@ impl RangeSet {
         Some(from..=to)
     }
 
+    /// Returns the parts of `within` that are in the set, ascending.
+    pub fn inside(&self, within: RangeInclusive<u64>) -> Vec<RangeInclusive<u64>> {
+        let (start, end) = within.into_inner();
+        if start > end {
+            return Vec::new();
+        }
+        let overlapping = self.ranges.range(..=end).rev().take_while(|(_, e)| **e >= start);
+        let mut parts: Vec<_> = overlapping.map(|(s, e)| *s.max(&start)..=*e.min(&end)).collect();
+        parts.reverse();
+        parts
+    }
+
+    /// Returns the parts of `within` that are not in the set, ascending.
+    pub fn outside(&self, within: RangeInclusive<u64>) -> Vec<RangeInclusive<u64>> {
+        let (mut from, to) = within.into_inner();
+        let mut parts = Vec::new();
+        while let Some(hole) = (from <= to).then(|| self.first_hole(from..=to)).flatten() {
+            let end = *hole.end();
+            parts.push(hole);
+            if end == u64::MAX {
+                break;
+            }
+            from = end + 1;
+        }
+        parts
+    }
+
     /// Returns how many numbers of `within` are not in the set.
     pub fn missing(&self, within: RangeInclusive<u64>) -> u64 {
         let (start, end) = within.into_inner();
@@ -191,6 +218,11 @@ mod tests {
             prop_assert_eq!(set.first_missing(from), (from..).find(|n| !model.contains(n)).unwrap());
             prop_assert_eq!(set.missing(from..=from + n), (from..=from + n).filter(|n| !model.contains(n)).count() as u64);
             prop_assert_eq!(set.covers(from..=from + n), (from..=from + n).all(|n| model.contains(&n)));
+            let within = |there: bool| (from..=from + n).filter(|n| model.contains(n) == there).collect::<Vec<_>>();
+            for (parts, numbers) in [(set.inside(from..=from + n), within(true)), (set.outside(from..=from + n), within(false))] {
+                prop_assert!(parts.windows(2).all(|pair| pair[0].end() + 1 < *pair[1].start()));
+                prop_assert_eq!(parts.into_iter().flatten().collect::<Vec<_>>(), numbers);
+            }
             let hole = set.first_hole(from..=from + n);
             let first = (from..=from + n).find(|n| !model.contains(n));
             prop_assert_eq!(hole.as_ref().map(|h| *h.start()), first);

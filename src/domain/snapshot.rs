@@ -264,6 +264,8 @@ pub struct DeliveryStatus {
     pub waiting: u64,
     /// Records sent again, of this run.
     pub resent: u64,
+    /// Records of this run that nobody had when memory had no room for them any more: neither the platform nor the store.
+    pub let_go: u64,
 }
 
 /// The clock as it stands.

@@ -16,6 +16,10 @@
 //! - A number is history only once the store has it *and* it can no longer come live: a later one came, or it has been
 //!   in the store for a full [`SETTLE`] period.
 //! - When the session ends everything but *delivered* is forgotten: after a reconnect all of it is history, in order.
+//! - **What the store does not have, memory keeps** for the feeds that ask for it (`hold`: alarm and passage): a record made,
+//!   sent or not, stays here until it is delivered, or read from the store. After a lost session or a missing ack it is
+//!   queued live again; where the store turns out to have a gap in its place it goes as history. Bounded, see
+//!   [`super::held`].
 //! - **Invariants** (held by a model test): only sent numbers become delivered; within a session each lane ascends
 //!   except for what is sent again after a missing ack or by command; a number that is not delivered is sent again.
 
@@ -23,6 +27,7 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::held::Held;
 use super::payload::Lane;
 use super::settings::AckMode;
 use crate::domain::ranges::RangeSet;
@@ -90,8 +95,8 @@ struct Awaiting {
 pub struct Delivery<T> {
     mode: AckMode,
     ack_timeout: Duration,
-    /// Whether live records that are not stored are kept while the session is down.
-    hold: bool,
+    /// Of a feed whose records memory keeps until they are delivered or known to be stored: those not queued.
+    held: Option<Held<T>>,
     up: bool,
     generation: u64,
     /// First number given in this run.
@@ -122,9 +127,9 @@ pub struct Delivery<T> {
     resent: u64,
 }
 
-impl<T> Delivery<T> {
+impl<T: Clone> Delivery<T> {
     /// Returns the account of a feed of which `delivered` is delivered, `committed` stored and `next` the next number.
-    /// `hold`: live records not yet stored are kept while the session is down.
+    /// `hold`: records that are neither delivered nor known to be stored are kept, whatever becomes of the session.
     pub fn new(
         mode: AckMode,
         ack_timeout: Duration,
@@ -137,7 +142,7 @@ impl<T> Delivery<T> {
         Self {
             mode,
             ack_timeout,
-            hold,
+            held: hold.then(Held::default),
             up: false,
             generation: 0,
             start: next,
@@ -185,16 +190,18 @@ impl<T> Delivery<T> {
         self.seen = self.seen.max(seq);
         self.next = self.next.max(seq.saturating_add(1));
         let late = self.live.back().is_some_and(|last| last.seq >= seq);
-        if late || self.taken.contains(seq) || !(self.up || self.hold) {
+        if late || self.taken.contains(seq) || !(self.up || self.held.is_some()) {
             return;
         }
         self.taken.insert(seq..=seq);
         self.live.push_back(Queued { seq, bytes, at: now, item });
         self.live_bytes += bytes;
+        if self.held.is_some() {
+            self.let_go_beyond();
+            return;
+        }
         while self.live.len() > LIVE_RECORDS || self.live_bytes > LIVE_BYTES {
-            if let Some(oldest) = self.pop(Lane::Live) {
-                self.taken.remove(oldest.seq..=oldest.seq);
-            }
+            self.drop_oldest_live();
         }
     }
 
@@ -207,7 +214,20 @@ impl<T> Delivery<T> {
     /// The ledger says that these numbers are missing. They do not wait, also while there is no session to read in; should
     /// some be found after all (salvage), reading takes them back.
     pub fn on_gap(&mut self, range: RangeInclusive<u64>) {
-        self.gone.insert(range);
+        self.gone.insert(range.clone());
+        self.note_only_here(&range);
+    }
+
+    /// The store has a gap in the place of these numbers: those in memory wait for delivery like all others. Returns them.
+    fn note_only_here(&mut self, range: &RangeInclusive<u64>) -> Vec<u64> {
+        let Some(held) = &mut self.held else { return Vec::new() };
+        let queued = self.live.iter().map(|q| q.seq).filter(|seq| range.contains(seq));
+        let here: Vec<u64> = held.within(range.clone()).into_iter().chain(queued).collect();
+        for seq in &here {
+            held.note_only_here(*seq);
+            self.gone.remove(*seq..=*seq);
+        }
+        here
     }
 
     /// Called each [`SETTLE`].
@@ -243,11 +263,10 @@ impl<T> Delivery<T> {
         if items.is_empty() && missing.is_empty() {
             self.read_not_before = now + READ_AGAIN;
         }
-        for range in missing {
-            let clipped = *range.start().max(read.seqs.start())..=*range.end().min(read.seqs.end());
-            self.gone.insert(clipped.clone());
-            self.taken.insert(clipped);
+        if let Some(held) = &mut self.held {
+            items.iter().for_each(|(seq, ..)| held.forget(*seq..=*seq));
         }
+        let items = self.with_what_only_memory_has(read, items, missing);
         for (seq, bytes, item) in items {
             self.gone.remove(seq..=seq);
             let late = self.history.back().is_some_and(|last| last.seq >= seq);
@@ -260,11 +279,37 @@ impl<T> Delivery<T> {
         }
     }
 
+    /// Takes down what is missing, and puts between the records of the page those that memory still has.
+    fn with_what_only_memory_has(
+        &mut self,
+        read: &Read,
+        mut items: Vec<(u64, usize, T)>,
+        missing: &[RangeInclusive<u64>],
+    ) -> Vec<(u64, usize, T)> {
+        let found = items.len();
+        for range in missing {
+            let clipped = *range.start().max(read.seqs.start())..=*range.end().min(read.seqs.end());
+            self.gone.insert(clipped.clone());
+            for seq in self.note_only_here(&clipped) {
+                if !self.taken.contains(seq) {
+                    items.extend(self.held.as_ref().and_then(|held| held.copy(seq)));
+                }
+            }
+            for part in self.gone.inside(clipped) {
+                self.taken.insert(part);
+            }
+        }
+        if items.len() > found {
+            items.sort_unstable_by_key(|(seq, ..)| *seq);
+        }
+        items
+    }
+
     /// Looks again for what was not there; called each [`RECHECK`].
     pub fn recheck(&mut self) {
         let gone: Vec<_> = self.gone.iter().collect();
-        for part in gone.into_iter().flat_map(|gap| outside(&self.acked, gap)) {
-            for part in outside(&self.open, part) {
+        for part in gone.into_iter().flat_map(|gap| self.acked.outside(gap)) {
+            for part in self.open.outside(part) {
                 self.taken.remove(part);
             }
         }
@@ -281,13 +326,21 @@ impl<T> Delivery<T> {
     /// Returns the next record of `lane`, if any. Records that were delivered meanwhile are dropped.
     pub fn head(&mut self, lane: Lane) -> Option<&Queued<T>> {
         while self.queue(lane).front().is_some_and(|q| self.acked.contains(q.seq)) {
-            self.pop(lane);
+            self.dequeue(lane);
         }
         self.queue(lane).front()
     }
 
     /// Takes the record that [`Delivery::head`] showed.
     pub fn pop(&mut self, lane: Lane) -> Option<Queued<T>> {
+        let taken = self.dequeue(lane)?;
+        if let Some(held) = self.held.as_mut().filter(|_| lane == Lane::Live) {
+            held.keep(taken.clone());
+        }
+        Some(taken)
+    }
+
+    fn dequeue(&mut self, lane: Lane) -> Option<Queued<T>> {
         let (queue, bytes) = match lane {
             Lane::Live => (&mut self.live, &mut self.live_bytes),
             Lane::History => (&mut self.history, &mut self.history_bytes),
@@ -304,7 +357,7 @@ impl<T> Delivery<T> {
 
     /// Returns whether the store has `seq`.
     pub fn is_stored(&self, seq: u64) -> bool {
-        self.committed >= seq
+        self.committed >= seq && !self.held.as_ref().is_some_and(|held| held.is_only_here(seq))
     }
 
     /// The numbers were handed to the session.
@@ -332,15 +385,17 @@ impl<T> Delivery<T> {
     pub fn on_ack(&mut self, ranges: &[RangeInclusive<u64>]) -> Acked {
         let mut acked = Acked::default();
         for range in ranges {
-            for part in inside(&self.sent, range.clone()) {
+            for part in self.sent.inside(range.clone()) {
                 acked.new += self.deliver(part);
             }
             // Numbers of earlier runs may have been sent then; numbers in gaps are nobody's.
             let judged = (*range.start()).max(self.start)..=*range.end();
             acked.unsent |= *range.end() >= self.next
-                || outside(&self.sent, judged)
+                || self
+                    .sent
+                    .outside(judged)
                     .into_iter()
-                    .any(|part| outside(&self.acked, part).into_iter().any(|part| !self.gone.covers(part)));
+                    .any(|part| self.acked.outside(part).into_iter().any(|part| !self.gone.covers(part)));
         }
         acked
     }
@@ -351,7 +406,7 @@ impl<T> Delivery<T> {
         while self.expires_at().is_some_and(|at| at <= now) {
             let Some(front) = self.awaiting.pop_front() else { break };
             for range in front.ranges {
-                for part in inside(&self.open, range) {
+                for part in self.open.inside(range) {
                     expired += part.end() - part.start() + 1;
                     self.open.remove(part.clone());
                     self.taken.remove(part);
@@ -359,6 +414,9 @@ impl<T> Delivery<T> {
             }
         }
         self.outstanding -= expired;
+        if expired > 0 {
+            self.queue_again();
+        }
         expired
     }
 
@@ -370,7 +428,7 @@ impl<T> Delivery<T> {
     /// Makes delivered numbers undelivered, to be sent again. Returns how many.
     pub fn resend(&mut self, range: RangeInclusive<u64>) -> u64 {
         let mut again = 0;
-        for part in inside(&self.acked, range) {
+        for part in self.acked.inside(range) {
             again += part.end() - part.start() + 1;
             self.acked.remove(part.clone());
             self.taken.remove(part.clone());
@@ -399,6 +457,7 @@ impl<T> Delivery<T> {
             in_flight: self.outstanding,
             waiting: self.acked.missing(1..=last).saturating_sub(lost),
             resent: self.resent,
+            let_go: self.held.as_ref().map_or(0, Held::let_go),
         }
     }
 
@@ -410,16 +469,62 @@ impl<T> Delivery<T> {
     }
 
     fn deliver(&mut self, range: RangeInclusive<u64>) -> u64 {
-        let open = inside(&self.open, range.clone());
+        let open = self.open.inside(range.clone());
         for part in open {
             self.outstanding -= part.end() - part.start() + 1;
             self.open.remove(part);
         }
-        for part in outside(&self.acked, range.clone()) {
+        for part in self.acked.outside(range.clone()) {
             self.fresh.insert(part);
         }
         self.taken.insert(range.clone());
+        if let Some(held) = &mut self.held {
+            held.forget(range.clone());
+        }
         self.acked.insert(range)
+    }
+
+    /// Puts what memory holds, the store does not have and nobody is being told at its place in the live queue.
+    fn queue_again(&mut self) {
+        let Some(held) = &mut self.held else { return };
+        for seq in held.within(0..=u64::MAX) {
+            let is_stored = self.committed >= seq && !held.is_only_here(seq);
+            if is_stored || self.taken.contains(seq) {
+                continue;
+            }
+            let Some(record) = held.take(seq) else { continue };
+            self.taken.insert(seq..=seq);
+            self.live_bytes += record.bytes;
+            self.live.push_back(record);
+        }
+        self.live.make_contiguous().sort_unstable_by_key(|q| q.seq);
+    }
+
+    /// Keeps memory within its bounds.
+    fn let_go_beyond(&mut self) {
+        while let Some(held) = &mut self.held
+            && held.is_beyond(self.live.len(), self.live_bytes)
+        {
+            let (sent, queued) = (held.first(), self.live.front().map(|q| q.seq));
+            let lowest = match (sent, queued) {
+                (Some(sent), queued) if queued.is_none_or(|queued| sent < queued) => held.take(sent).map(|q| q.seq),
+                (_, Some(_)) => self.drop_oldest_live(),
+                (_, None) => return,
+            };
+            let nobody_has = |seq: u64| !self.is_stored(seq) && !self.acked.contains(seq);
+            if lowest.is_some_and(nobody_has)
+                && let Some(held) = &mut self.held
+            {
+                held.note_let_go();
+            }
+        }
+    }
+
+    /// What is dropped from the live queue is history, as soon as the store has it.
+    fn drop_oldest_live(&mut self) -> Option<u64> {
+        let oldest = self.dequeue(Lane::Live)?.seq;
+        self.taken.remove(oldest..=oldest);
+        Some(oldest)
     }
 
     /// Forgets everything but what is delivered; what is gone is looked for again, it may have been salvaged.
@@ -434,51 +539,13 @@ impl<T> Delivery<T> {
         self.history.clear();
         self.history_bytes = 0;
         self.taken = self.acked.clone();
-        let committed = self.committed;
-        let hold = self.hold;
-        self.live.retain(|q| hold && q.seq > committed);
-        self.live_bytes = self.live.iter().map(|q| q.bytes).sum();
-        for q in &self.live {
-            self.taken.insert(q.seq..=q.seq);
+        self.live_bytes = 0;
+        let queued = std::mem::take(&mut self.live);
+        if let Some(held) = &mut self.held {
+            queued.into_iter().filter(|q| !self.acked.contains(q.seq)).for_each(|q| held.keep(q));
         }
+        self.queue_again();
     }
-}
-
-/// Returns the parts of `range` that are in `set`, ascending.
-fn inside(set: &RangeSet, range: RangeInclusive<u64>) -> Vec<RangeInclusive<u64>> {
-    let (mut from, to) = range.into_inner();
-    let mut parts = Vec::new();
-    while from <= to {
-        if set.contains(from) {
-            let end = (set.first_missing(from) - 1).min(to);
-            parts.push(from..=end);
-            from = end.saturating_add(1);
-        } else {
-            match set.first_hole(from..=to) {
-                Some(hole) if *hole.end() < to => from = hole.end() + 1,
-                Some(_) | None => break,
-            }
-        }
-        if from == u64::MAX {
-            break;
-        }
-    }
-    parts
-}
-
-/// Returns the parts of `range` that are not in `set`, ascending.
-fn outside(set: &RangeSet, range: RangeInclusive<u64>) -> Vec<RangeInclusive<u64>> {
-    let (mut from, to) = range.into_inner();
-    let mut parts = Vec::new();
-    while let Some(hole) = (from <= to).then(|| set.first_hole(from..=to)).flatten() {
-        from = hole.end().saturating_add(1);
-        let last = *hole.end() == u64::MAX;
-        parts.push(hole);
-        if last {
-            break;
-        }
-    }
-    parts
 }
 
 #[cfg(test)]

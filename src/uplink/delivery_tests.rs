@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
+use super::super::held::{HELD_BYTES, HELD_RECORDS};
 use super::*;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -178,6 +179,98 @@ fn an_urgent_record_that_is_not_stored_survives_the_outage_in_memory() {
     assert_eq!(send(&mut delivery, Lane::History, 9), [1]);
 }
 
+fn holding(mode: AckMode) -> Delivery<()> {
+    let mut delivery = Delivery::new(mode, TIMEOUT, true, RangeSet::new(), 0, 1);
+    delivery.on_up();
+    delivery
+}
+
+#[test]
+fn an_alarm_told_unstored_and_cut_off_before_its_puback_is_told_again_although_the_store_never_commits() {
+    let mut delivery = holding(AckMode::Broker);
+    for seq in 1..=3 {
+        delivery.on_live(seq, (), 1, at(0));
+    }
+    assert_eq!(send(&mut delivery, Lane::Live, 2), [1, 2]);
+    delivery.on_puback(vec![1..=1], at(0));
+    delivery.on_down();
+    delivery.on_live(4, (), 1, at(1));
+    delivery.on_up();
+    assert_eq!(send(&mut delivery, Lane::Live, 9), [2, 3, 4]);
+    delivery.on_puback(vec![2..=4], at(2));
+    assert_eq!((delivery.status().waiting, delivery.status().let_go), (0, 0));
+}
+
+#[test]
+fn an_alarm_told_unstored_that_the_platform_does_not_acknowledge_is_told_again() {
+    let mut delivery = holding(AckMode::Platform);
+    delivery.on_live(1, (), 1, at(0));
+    assert_eq!(send(&mut delivery, Lane::Live, 9), [1]);
+    delivery.on_puback(vec![1..=1], at(1));
+    delivery.on_live(2, (), 1, at(60));
+    assert_eq!(delivery.expire(at(61)), 1);
+    assert_eq!(send(&mut delivery, Lane::Live, 9), [1, 2]);
+    assert_eq!(delivery.on_ack(&[1..=2]), Acked { new: 2, unsent: false });
+}
+
+#[test]
+fn an_alarm_that_the_store_has_by_now_is_history_and_told_once() {
+    let mut delivery = holding(AckMode::Platform);
+    delivery.on_live(1, (), 1, at(0));
+    send(&mut delivery, Lane::Live, 9);
+    delivery.on_down();
+    delivery.on_committed(1, 2);
+    delivery.on_up();
+    assert_eq!(send(&mut delivery, Lane::Live, 9), [0; 0]);
+    read_all(&mut delivery, at(1));
+    assert_eq!(send(&mut delivery, Lane::History, 9), [1]);
+}
+
+#[test]
+fn an_alarm_that_the_store_refused_is_told_from_memory_between_those_it_took() {
+    let mut delivery = holding(AckMode::Platform);
+    for seq in 1..=4 {
+        delivery.on_live(seq, (), 1, at(0));
+    }
+    send(&mut delivery, Lane::Live, 4);
+    // The stream was full for 2 and 3, and goes on with 4; the session breaks.
+    delivery.on_committed(4, 5);
+    delivery.on_down();
+    delivery.on_up();
+    let read = delivery.wants_read(at(0)).unwrap();
+    delivery.on_page(&read, vec![(1, 1, ()), (4, 1, ())], &[2..=3], at(0));
+    assert!(!delivery.is_stored(2) && delivery.is_stored(4));
+    assert_eq!(send(&mut delivery, Lane::History, 9), [1, 2, 3, 4]);
+    assert_eq!(delivery.status().waiting, 4);
+    // The gap is known now: after the next break they need no store at all.
+    delivery.on_down();
+    delivery.on_gap(2..=3);
+    delivery.on_up();
+    assert_eq!(send(&mut delivery, Lane::Live, 9), [2, 3]);
+    assert_eq!(delivery.on_ack(&[1..=4]).new, 4);
+    assert_eq!(delivery.status().waiting, 0);
+}
+
+#[test]
+fn memory_has_an_end_and_what_nobody_has_beyond_it_is_counted() {
+    let mut delivery = holding(AckMode::Platform);
+    let held = HELD_RECORDS as u64;
+    for seq in 1..=held {
+        delivery.on_live(seq, (), 1, at(0));
+    }
+    assert_eq!(send(&mut delivery, Lane::Live, 10).len(), 10);
+    delivery.on_committed(4, held + 1);
+    for seq in held + 1..=held + 6 {
+        delivery.on_live(seq, (), 1, at(0));
+    }
+    assert_eq!(delivery.status().let_go, 2, "the store has 1 to 4");
+    delivery.on_down();
+    delivery.on_up();
+    assert_eq!(send(&mut delivery, Lane::Live, 3), [7, 8, 9]);
+    delivery.on_live(held + 7, (), HELD_BYTES, at(0));
+    assert_eq!(delivery.status().let_go, 2 + held, "for one as large as all of it");
+}
+
 #[test]
 fn a_resend_makes_delivered_numbers_history_again() {
     let delivered: RangeSet = [1..=10].into_iter().collect();
@@ -241,6 +334,12 @@ fn step() -> impl Strategy<Value = Step> {
 struct World {
     delivery: Delivery<()>,
     mode: AckMode,
+    /// Whether memory keeps what the store does not have.
+    hold: bool,
+    /// Whether the store ever commits anything.
+    commits: bool,
+    /// What came through the live channel.
+    given: BTreeSet<u64>,
     now: u64,
     next: u64,
     committed: u64,
@@ -254,10 +353,13 @@ struct World {
 }
 
 impl World {
-    fn new(mode: AckMode) -> Self {
+    fn new(mode: AckMode, hold: bool, commits: bool) -> Self {
         Self {
-            delivery: Delivery::new(mode, TIMEOUT, false, RangeSet::new(), 0, 1),
+            delivery: Delivery::new(mode, TIMEOUT, hold, RangeSet::new(), 0, 1),
             mode,
+            hold,
+            commits,
+            given: BTreeSet::new(),
             now: 0,
             next: 1,
             committed: 0,
@@ -271,7 +373,7 @@ impl World {
         }
     }
 
-    /// Numbers 7, 14, … are never in the store: a gap.
+    /// Numbers 7, 14, … are never in the store: a gap. Memory may have them.
     fn in_gap(seq: u64) -> bool {
         seq.is_multiple_of(7)
     }
@@ -279,6 +381,7 @@ impl World {
     fn take(&mut self, step: &Step) {
         match step {
             Step::Make(n, drops) => self.make(*n, *drops),
+            Step::Commit if !self.commits => {}
             Step::Commit => {
                 self.committed = self.next - 1;
                 self.delivery.on_committed(self.committed, self.next);
@@ -309,8 +412,10 @@ impl World {
         for i in 0..n {
             let seq = self.next;
             self.next += 1;
-            if !Self::in_gap(seq) && drops >> (i % 8) & 1 == 0 {
+            let comes_live = drops >> (i % 8) & 1 == 0;
+            if comes_live && (self.hold || !Self::in_gap(seq)) {
                 self.delivery.on_live(seq, (), 1, at(self.now));
+                self.given.insert(seq);
             }
         }
     }
@@ -370,8 +475,8 @@ impl World {
                 self.take(&step);
             }
             if self.mode == AckMode::Platform {
-                let have: Vec<_> = self.at_broker.iter().map(|s| *s..=*s).collect();
-                self.delivery.on_ack(&have);
+                let have: RangeSet = self.at_broker.iter().map(|s| *s..=*s).collect();
+                self.delivery.on_ack(&have.iter().collect::<Vec<_>>());
             }
         }
     }
@@ -381,19 +486,29 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn every_number_outside_gaps_is_delivered_and_none_before_it_was_sent(
+    fn every_number_that_store_or_memory_has_is_delivered_and_none_before_it_was_sent(
         steps in proptest::collection::vec(step(), 1..150),
         platform in any::<bool>(),
+        hold in any::<bool>(),
+        broken in any::<bool>(),
     ) {
-        let mut world = World::new(if platform { AckMode::Platform } else { AckMode::Broker });
+        let mode = if platform { AckMode::Platform } else { AckMode::Broker };
+        // Without a store only memory is left.
+        let commits = !(hold && broken);
+        let mut world = World::new(mode, hold, commits);
         for step in &steps {
             world.take(step);
         }
         world.heal();
         world.take(&Step::Settle);
-        let owed: BTreeSet<u64> = (1..world.next).filter(|s| !World::in_gap(*s)).collect();
+        let stored = |seq: &u64| commits && !World::in_gap(*seq);
+        let held = |seq: &u64| hold && world.given.contains(seq);
+        let owed: BTreeSet<u64> = (1..world.next).filter(|seq| stored(seq) || held(seq)).collect();
         prop_assert_eq!(&world.told, &owed);
-        prop_assert_eq!(world.delivery.status().waiting, 0);
         prop_assert_eq!(world.delivery.status().in_flight, 0);
+        prop_assert_eq!(world.delivery.status().let_go, 0);
+        if commits {
+            prop_assert_eq!(world.delivery.status().waiting, 0);
+        }
     }
 }

@@ -101,6 +101,12 @@ impl Feed {
         self != Self::Stream(Stream::Telemetry)
     }
 
+    /// Returns whether a record of it that is larger than the pace of the line is cut into parts, which keep that pace:
+    /// documents, like a registry, a report or the set of active alarms. Not readings and events: they are small by nature, and wanted now.
+    pub fn has_documents(self) -> bool {
+        matches!(self, Self::Stream(Stream::Alarm | Stream::Passage | Stream::Registry | Stream::Report))
+    }
+
     /// Returns whether its live records wait for the store, for a while, before they leave.
     pub fn stored_first(self) -> bool {
         matches!(self, Self::Stream(Stream::Alarm | Stream::Passage))

@@ -8,20 +8,25 @@
 //! ```
 //!
 //! **Pace.** Each PUBACK shows a rate: bytes acknowledged since that message was sent, over the time it took. The best
-//! of the last [`RATE_KEPT`]..2×[`RATE_KEPT`] is what the line bears, and history may have one second of it in flight,
-//! so that a live record never waits longer than about that behind history on a thin line. [`WINDOW_FLOOR`] lets it
-//! start; on a fast line the window opens within a round trip.
+//! of the last [`RATE_KEPT`]..2×[`RATE_KEPT`] is what the line bears, and history may have half a second of it in flight
+//! ([`AHEAD`]; on a long way more, at most [`AHEAD_MOST`]), so that a live record never waits longer than about that behind
+//! history. The parts of a record too
+//! large for one message keep the same pace. Before any rate is known the line counts as a thin one ([`WINDOW_MIN`]); on a
+//! fast line the window opens within a round trip.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::payload::Lane;
 use crate::domain::time::Mono;
 
-/// History in flight before any rate is known: one large message.
-pub const WINDOW_FLOOR: usize = 64 << 10;
-/// The smallest window on a line that is known to be thin: still a useful envelope.
+/// The smallest window, also before any rate is known: still a useful envelope, and no more than four seconds of the
+/// slowest line.
 pub const WINDOW_MIN: usize = 8 << 10;
+/// How much of the line history may fill: an alarm that meets it is there within the second all the same.
+pub const AHEAD: Duration = Duration::from_millis(500);
+/// How much at most, where the way there and back is long: with less than that way in flight the line would stand idle, each
+/// measured rate be lower than the last, and the pace fall to nothing.
+pub const AHEAD_MOST: Duration = Duration::from_secs(1);
 /// How long a measured rate counts.
 pub const RATE_KEPT: Duration = Duration::from_secs(5);
 /// Without any PUBACK for this long, and the time [`SLOWEST`] needs for what is in flight, the link is given up.
@@ -41,7 +46,7 @@ pub enum Cargo {
 #[derive(Debug)]
 struct Sent {
     cargo: Cargo,
-    lane: Lane,
+    paced: bool,
     bytes: usize,
     at: Mono,
     /// Bytes acknowledged when it was sent.
@@ -55,12 +60,14 @@ pub struct Flight {
     offered: VecDeque<Sent>,
     waiting: BTreeMap<u16, Sent>,
     bytes: usize,
-    history_bytes: usize,
+    paced_bytes: usize,
     acked: u64,
     progress: Mono,
     /// Best rates (bytes/s) of the current and the previous period; `None` before the first PUBACK.
     rates: [Option<f64>; 2],
     rates_since: Mono,
+    /// The shortest way there and back on this connection.
+    shortest: Option<Duration>,
 }
 
 impl Flight {
@@ -71,11 +78,12 @@ impl Flight {
             offered: VecDeque::new(),
             waiting: BTreeMap::new(),
             bytes: 0,
-            history_bytes: 0,
+            paced_bytes: 0,
             acked: 0,
             progress: now,
             rates: [None, None],
             rates_since: now,
+            shortest: None,
         }
     }
 
@@ -84,32 +92,32 @@ impl Flight {
         self.len() < self.limit
     }
 
-    /// Returns how many bytes of history may go now. A fifth of the messages is always left to live records.
-    pub fn history_room(&self) -> usize {
-        if (self.len() + 1) * 5 > self.limit * 4 && !self.is_empty() {
-            return 0;
-        }
-        self.window().saturating_sub(self.history_bytes)
+    /// Returns whether a message of `bytes` may go that keeps the pace. A fifth of the messages is always left to live
+    /// records.
+    pub fn bears(&self, bytes: usize) -> bool {
+        let crowded = (self.len() + 1) * 5 > self.limit * 4 && !self.is_empty();
+        !crowded && (self.paced_bytes == 0 || self.paced_bytes + bytes <= self.window())
     }
 
-    /// Returns one second of what the line bears, in bytes.
+    /// Returns how much of what keeps the pace may be in flight, in bytes.
     pub fn window(&self) -> usize {
         let best = self.rates.iter().flatten().copied().fold(None, |a: Option<f64>, b| Some(a.map_or(b, |a| a.max(b))));
+        let ahead = self.shortest.map_or(AHEAD, |way| (way * 2).clamp(AHEAD, AHEAD_MOST));
         match best {
-            None => WINDOW_FLOOR,
+            None => WINDOW_MIN,
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; never negative")]
-            Some(rate) => (rate as usize).max(WINDOW_MIN),
+            Some(rate) => ((rate * ahead.as_secs_f64()) as usize).max(WINDOW_MIN),
         }
     }
 
-    /// A message was put into the connection's channel.
-    pub fn offer(&mut self, cargo: Cargo, lane: Lane, bytes: usize, now: Mono) {
+    /// A message was put into the connection's channel; `paced`: it is one of those of which the line takes a second.
+    pub fn offer(&mut self, cargo: Cargo, paced: bool, bytes: usize, now: Mono) {
         if self.is_empty() {
             self.progress = now;
         }
         self.bytes += bytes;
-        self.history_bytes += if lane == Lane::History { bytes } else { 0 };
-        self.offered.push_back(Sent { cargo, lane, bytes, at: now, acked_then: self.acked });
+        self.paced_bytes += if paced { bytes } else { 0 };
+        self.offered.push_back(Sent { cargo, paced, bytes, at: now, acked_then: self.acked });
     }
 
     /// The connection gave the oldest offered message its packet id.
@@ -123,7 +131,7 @@ impl Flight {
     pub fn on_puback(&mut self, pkid: u16, now: Mono) -> Option<Cargo> {
         let sent = self.waiting.remove(&pkid)?;
         self.bytes -= sent.bytes;
-        self.history_bytes -= if sent.lane == Lane::History { sent.bytes } else { 0 };
+        self.paced_bytes -= if sent.paced { sent.bytes } else { 0 };
         self.acked += sent.bytes as u64;
         self.progress = now;
         self.measure(&sent, now);
@@ -154,6 +162,7 @@ impl Flight {
         }
         // A round trip below the timer's grain says "fast", not "infinite".
         let took = now.since(sent.at).max(Duration::from_millis(1));
+        self.shortest = Some(self.shortest.map_or(took, |shortest| shortest.min(took)));
         let rate = (self.acked - sent.acked_then) as f64 / took.as_secs_f64();
         self.rates[0] = Some(self.rates[0].map_or(rate, |best| best.max(rate)));
     }
@@ -171,7 +180,7 @@ mod tests {
     fn a_puback_is_linked_to_its_publish_although_acks_come_in_another_order() {
         let mut flight = Flight::new(10, ms(0));
         for batch in 1..=3 {
-            flight.offer(Cargo::Batch(batch), Lane::Live, 100, ms(0));
+            flight.offer(Cargo::Batch(batch), false, 100, ms(0));
         }
         for pkid in [7, 8, 9] {
             flight.on_published(pkid);
@@ -184,29 +193,33 @@ mod tests {
     }
 
     #[test]
-    fn on_a_thin_line_history_has_one_second_of_it_in_flight() {
+    fn on_a_thin_line_history_has_half_a_second_of_it_in_flight_and_on_a_long_way_a_whole_one() {
         let mut flight = Flight::new(100, ms(0));
-        assert_eq!(flight.history_room(), WINDOW_FLOOR);
-        flight.offer(Cargo::Batch(1), Lane::History, 60_000, ms(0));
+        assert_eq!(flight.window(), WINDOW_MIN, "a line of which nothing is known may be a thin one");
+        flight.offer(Cargo::Batch(1), true, 60_000, ms(0));
         flight.on_published(1);
-        flight.on_puback(1, ms(4000));
+        flight.on_puback(1, ms(2000));
+        assert_eq!(flight.window(), 30_000, "nothing shorter than two seconds was seen");
+        flight.offer(Cargo::State, false, 100, ms(2000));
+        flight.on_published(2);
+        flight.on_puback(2, ms(2010));
         assert_eq!(flight.window(), 15_000);
-        flight.offer(Cargo::Batch(2), Lane::History, 10_000, ms(4000));
-        assert_eq!(flight.history_room(), 5_000);
+        flight.offer(Cargo::Batch(2), true, 10_000, ms(2010));
+        assert!(flight.bears(5_000) && !flight.bears(5_001));
     }
 
     #[test]
     fn on_a_fast_line_the_window_opens_at_once_and_leaves_room_for_live() {
         let mut flight = Flight::new(10, ms(0));
-        flight.offer(Cargo::Batch(1), Lane::History, 60_000, ms(0));
+        flight.offer(Cargo::Batch(1), true, 60_000, ms(0));
         flight.on_published(1);
         flight.on_puback(1, ms(2));
         assert!(flight.window() > 10_000_000);
         for batch in 0..8 {
-            assert!(flight.history_room() > 0);
-            flight.offer(Cargo::Batch(batch), Lane::History, 60_000, ms(2));
+            assert!(flight.bears(60_000));
+            flight.offer(Cargo::Batch(batch), true, 60_000, ms(2));
         }
-        assert_eq!(flight.history_room(), 0);
+        assert!(!flight.bears(1));
         assert!(flight.has_room());
     }
 
@@ -214,10 +227,10 @@ mod tests {
     fn a_broker_that_acknowledges_nothing_is_noticed_and_a_thin_line_is_not_mistaken_for_it() {
         let mut flight = Flight::new(10, ms(0));
         assert!(!flight.is_stalled(ms(100_000)));
-        flight.offer(Cargo::State, Lane::Live, 100, ms(100_000));
+        flight.offer(Cargo::State, false, 100, ms(100_000));
         assert!(!flight.is_stalled(ms(105_000)));
         assert!(flight.is_stalled(ms(110_100)));
-        flight.offer(Cargo::Batch(1), Lane::History, 60_000, ms(105_000));
+        flight.offer(Cargo::Batch(1), true, 60_000, ms(105_000));
         assert!(!flight.is_stalled(ms(135_000)));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`source`] is what the uplink asks of the rest of the gateway; [`feed`] names what is sent and in which
 //! session; [`payload`] turns a stored record into its wire form ([`json`] below it, [`topic`] beside it);
-//! [`delivery`] keeps account of one stream; [`flight`] links a publish with its PUBACK and paces; [`outbox`] joins
+//! [`delivery`] keeps account of one stream ([`held`]: what only memory has); [`flight`] links a publish with its PUBACK and paces; [`outbox`] joins
 //! those into "the next message"; [`ack`] and [`command`] judge what comes down. All of these are pure: no socket, no
 //! clock, no runtime. [`session`] owns one TCP connection after another, [`task`] is the one owner of all state.
 //!
@@ -21,6 +21,7 @@ pub mod command;
 pub mod delivery;
 pub mod feed;
 pub mod flight;
+pub mod held;
 pub mod json;
 pub mod memory;
 pub mod outbox;

@@ -1,7 +1,9 @@
 //! "What is the next message of this session?" Joins the accounts of all feeds with the writer of envelopes. Pure.
 //!
-//! Order within a session: the rest of a record that needs several messages; live records by rank; history by rank, as
-//! far as the pace allows. An envelope is closed when the next record belongs to another boot, clock trust or revision,
+//! Order within a session: live records by rank; then, as far as the pace allows, the parts of a record that needs several
+//! messages, and history by rank. So neither a registry nor an hour of backlog delays what is live. A live record waits
+//! for the parts of an earlier one of its own feed (the lane ascends), but for alarm and passage, of which none waits for a
+//! document. An envelope is closed when the next record belongs to another boot, clock trust or revision,
 //! or would not fit. A live envelope leaves when its oldest record is [`Limits::max_batch_age`] old or it is full;
 //! of alarm and passage also only when stored, or [`UNSTORED_AFTER`] old and then marked.
 
@@ -58,6 +60,8 @@ pub struct Message {
     pub batch: u64,
     /// Its lane.
     pub lane: Lane,
+    /// Whether it keeps the pace of history.
+    pub paced: bool,
     /// The envelope.
     pub payload: Vec<u8>,
     /// Age of its youngest record by the monotonic clock, for live messages.
@@ -146,27 +150,41 @@ impl<R: Registries> Outbox<R> {
         if !flight.has_room() {
             return None;
         }
-        if let Some(part) = self.parts.get_mut(session.index()).and_then(VecDeque::pop_front) {
-            return Some(part);
-        }
-        let mine = || Feed::ALL.into_iter().filter(move |f| f.session() == session);
-        if let Some(feed) = mine().find(|f| self.live_due(*f).is_some_and(|at| at <= now.mono)) {
-            return self.build(feed, Lane::Live, self.limits.max_message, now);
-        }
         // Half a window each: one on the line while the other is acknowledged.
-        let size = (flight.window() / 2).clamp(SMALL.min(self.limits.max_message), self.limits.max_message);
-        if flight.history_room() < size {
+        let max = self.limits.max_message;
+        let piece = (flight.window() / 2).clamp(SMALL.min(max), max);
+        let due = |outbox: &mut Self, feed| outbox.live_due(feed).is_some_and(|at| at <= now.mono);
+        while let Some(feed) = feeds_of(session).find(|feed| due(self, *feed)) {
+            let message = self.build(feed, Lane::Live, piece, now);
+            // Where there is none, the first record was cut into parts.
+            if message.is_some() {
+                return message;
+            }
+        }
+        self.next_paced(session, flight, piece, now)
+    }
+
+    fn next_paced(&mut self, session: Session, flight: &Flight, piece: usize, now: Now) -> Option<Message> {
+        if let Some(part) = self.parts.get_mut(session.index()).and_then(|parts| parts.front()) {
+            let bears = flight.bears(part.payload.len());
+            return bears.then(|| self.next_part(session)).flatten();
+        }
+        if !flight.bears(piece) {
             return None;
         }
         let draining = self.draining;
-        let mut served = mine().filter(|f| !draining || f.is_short());
+        let mut served = feeds_of(session).filter(|f| !draining || f.is_short());
         let feed = served.find(|f| self.feed(*f).head(Lane::History).is_some())?;
-        self.build(feed, Lane::History, size, now)
+        self.build(feed, Lane::History, piece, now).or_else(|| self.next_part(session))
+    }
+
+    fn next_part(&mut self, session: Session) -> Option<Message> {
+        self.parts.get_mut(session.index())?.pop_front()
     }
 
     /// Returns when the next live envelope is due; past or present means now.
     pub fn next_due(&mut self, session: Session) -> Option<Mono> {
-        Feed::ALL.into_iter().filter(|f| f.session() == session).filter_map(|f| self.live_due(f)).min()
+        feeds_of(session).filter_map(|f| self.live_due(f)).min()
     }
 
     /// The broker has a message of `batch`. Returns how many numbers are delivered by it, and of which feed.
@@ -221,8 +239,12 @@ impl<R: Registries> Outbox<R> {
         self.unreadable
     }
 
-    /// When the live queue of `feed` may leave.
+    /// When the live queue of `feed` may leave; `None` while it has nothing, or waits for parts.
     fn live_due(&mut self, feed: Feed) -> Option<Mono> {
+        let in_parts = self.parts.get(feed.session().index()).is_some_and(|p| p.iter().any(|m| m.feed == feed));
+        if in_parts && !feed.stored_first() {
+            return None;
+        }
         let (age, full) = (self.limits.max_batch_age, self.limits.max_message / GROWTH);
         let draining = self.draining;
         let delivery = self.feed(feed);
@@ -234,8 +256,12 @@ impl<R: Registries> Outbox<R> {
         Some(if draining || waiting >= full { at } else { at + age })
     }
 
-    fn build(&mut self, feed: Feed, lane: Lane, limit: usize, now: Now) -> Option<Message> {
+    /// Builds the next envelope of `feed`. `None` when its first record was cut into parts, which now wait for their turn.
+    fn build(&mut self, feed: Feed, lane: Lane, piece: usize, now: Now) -> Option<Message> {
         let group = self.head_group(feed, lane)?;
+        let max = self.limits.max_message;
+        let limit = if lane == Lane::Live { max } else { piece };
+        let largest = if feed.has_documents() { piece } else { max };
         let mut out = Vec::with_capacity(limit.min(self.feed(feed).live_bytes() * GROWTH + SMALL * 16));
         self.writer.open(&mut out, feed, lane, group, now.wall);
         let opened = out.len();
@@ -247,18 +273,17 @@ impl<R: Registries> Outbox<R> {
                 out.push(b',');
             }
             let Head { seq, stamp, unreadable } = self.write_head(feed, lane, &mut out)?;
-            if out.len() + CLOSE.len() > limit {
-                if at > opened {
-                    out.truncate(at);
-                    break;
-                }
-                if out.len() + CLOSE.len() > self.limits.max_message {
-                    let record = out.split_off(opened);
-                    self.feed(feed).pop(lane);
-                    return self.build_parts(feed, lane, (seq, stamp), &record, now);
-                }
+            let alone = opened + (out.len() - at) + CLOSE.len();
+            if at > opened && (alone > largest || out.len() + CLOSE.len() > limit) {
+                out.truncate(at);
+                break;
             }
             self.feed(feed).pop(lane);
+            if alone > largest {
+                let record = out.split_off(opened);
+                self.cut(feed, lane, (seq, stamp), &record, piece, now);
+                return None;
+            }
             self.unreadable += u64::from(unreadable);
             self.seqs.insert(seq..=seq);
             youngest = stamp.map(|s| now.mono.since(s.mono));
@@ -266,7 +291,8 @@ impl<R: Registries> Outbox<R> {
         out.extend_from_slice(CLOSE);
         let ranges: Vec<_> = self.seqs.iter().collect();
         let batch = self.register(feed, ranges, 1);
-        Some(Message { feed, batch, lane, payload: out, age: youngest.filter(|_| lane == Lane::Live) })
+        let paced = lane == Lane::History;
+        Some(Message { feed, batch, lane, paced, payload: out, age: youngest.filter(|_| !paced) })
     }
 
     fn head_group(&mut self, feed: Feed, lane: Lane) -> Option<Group> {
@@ -292,7 +318,7 @@ impl<R: Registries> Outbox<R> {
         let Self { feeds, writer, .. } = self;
         let delivery = feeds.get_mut(feed.index())?;
         let seq = delivery.head(lane)?.seq;
-        let unstored = lane == Lane::Live && feed.stored_first() && !delivery.is_stored(seq);
+        let unstored = feed.stored_first() && !delivery.is_stored(seq);
         let queued = delivery.head(lane)?;
         match &queued.item {
             Item::Entry(entry) => {
@@ -306,19 +332,22 @@ impl<R: Registries> Outbox<R> {
         }
     }
 
-    /// Splits a record that no envelope can hold into parts, the first of which is returned.
-    fn build_parts(
+    /// Cuts a record into parts of about `piece` bytes, to be sent in their turn.
+    fn cut(
         &mut self,
         feed: Feed,
         lane: Lane,
         (seq, stamp): (u64, Option<Stamp>),
         record: &[u8],
+        piece: usize,
         now: Now,
-    ) -> Option<Message> {
+    ) {
         let (group, t) = (stamp.as_ref().map_or(self.ledger, Group::from), stamp.map_or(now.wall, |s| s.wall));
         let text = std::str::from_utf8(record).unwrap_or_default();
-        let room = self.limits.max_message.saturating_sub(PART_FRAME).max(PART_FRAME);
-        let chunks = payload::chunks(text, room);
+        // A very large record in larger parts, so that there are not too many; half of its text may need an escape.
+        let least = text.len() / MAX_PARTS * 2 + PART_FRAME;
+        let size = piece.max(least).min(self.limits.max_message);
+        let chunks = payload::chunks(text, size.saturating_sub(PART_FRAME).max(PART_FRAME));
         let of = chunks.len();
         let fits = (1..=MAX_PARTS).contains(&of);
         let batch = self.register(feed, vec![seq..=seq], if fits { of } else { 1 });
@@ -333,13 +362,11 @@ impl<R: Registries> Outbox<R> {
                 payload::unreadable(&mut payload, seq, t, "it is too large for the wire");
             }
             payload.extend_from_slice(CLOSE);
-            messages.push_back(Message { feed, batch, lane, payload, age: None });
+            messages.push_back(Message { feed, batch, lane, paced: true, payload, age: None });
         }
-        let first = messages.pop_front();
         if let Some(parts) = self.parts.get_mut(feed.session().index()) {
             parts.extend(messages);
         }
-        first
     }
 
     fn register(&mut self, feed: Feed, ranges: Vec<RangeInclusive<u64>>, left: usize) -> u64 {
@@ -348,6 +375,11 @@ impl<R: Registries> Outbox<R> {
         self.batches.insert(self.last_batch, Batch { feed, ranges, left });
         self.last_batch
     }
+}
+
+/// The feeds of `session`, in the order in which they are served.
+fn feeds_of(session: Session) -> impl Iterator<Item = Feed> {
+    Feed::ALL.into_iter().filter(move |f| f.session() == session)
 }
 
 #[cfg(test)]

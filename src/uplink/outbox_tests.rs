@@ -239,3 +239,32 @@ fn the_ledger_travels_as_a_stream_of_its_own() {
     assert_eq!(outbox.on_puback(message.batch, Mono::default()), Some((Feed::Gap, 1)));
     assert_eq!(outbox.feed(Feed::Gap).take_fresh(), [1..=1]);
 }
+
+#[test]
+fn the_parts_of_a_registry_go_behind_what_is_live_and_keep_the_pace_of_history() {
+    const REGISTRY: Feed = Feed::Stream(Stream::Registry);
+    let mut outbox = outbox(64 << 10);
+    let mut flight = empty_flight();
+    live(&mut outbox, REGISTRY, entry(1, 1, &"x".repeat(40_000)), 0);
+    live(&mut outbox, REGISTRY, entry(2, 1, "later"), 0);
+    live(&mut outbox, TELEMETRY, entry(1, 1, "now"), 0);
+    let mut order = Vec::new();
+    while let Some(message) = outbox.next(Session::Bulk, &flight, now(10)) {
+        order.push((message.feed, message.payload.len()));
+        flight.offer(
+            super::super::flight::Cargo::Batch(message.batch),
+            message.paced,
+            message.payload.len(),
+            now(10).mono,
+        );
+    }
+    assert_eq!(order[0].0, TELEMETRY);
+    let parts: Vec<usize> = order[1..].iter().map(|(feed, bytes)| (*feed == REGISTRY, *bytes)).map(|p| p.1).collect();
+    assert!(parts.len() == 2 && parts.iter().sum::<usize>() <= flight.window(), "{order:?}");
+    assert_eq!(outbox.next_due(Session::Bulk), None, "the second revision waits for the parts of the first");
+    live(&mut outbox, TELEMETRY, entry(2, 1, "now"), 10);
+    assert_eq!(outbox.next(Session::Bulk, &flight, now(20)).map(|m| m.feed), Some(TELEMETRY));
+}
+
+#[path = "line_tests.rs"]
+mod line;

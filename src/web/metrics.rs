@@ -333,6 +333,11 @@ fn uplink(look: &Look) -> Vec<Family> {
             per_stream(|s| of(s).delivered),
         ),
         Family::counter("uplink_resent_records", "Records sent again in this run", per_stream(|s| of(s).resent)),
+        Family::counter(
+            "uplink_let_go_records",
+            "Records that nobody had when memory was full",
+            per_stream(|s| of(s).let_go),
+        ),
         Family::counter("uplink_refused", "Messages refused, by reason", refused),
         Family::gauge("uplink_last_ack_age_seconds", "Age of the last acknowledgement", age),
         Family::gauge("uplink_live_age_seconds", "Age of live records when sent, of late", live),

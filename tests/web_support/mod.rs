@@ -266,8 +266,8 @@ impl Park for FakePark {
             trouble: (!up).then(|| "connection refused".to_owned()),
         };
         let mut streams = [DeliveryStatus::default(); 6];
-        streams[2] = DeliveryStatus { delivered: 42, in_flight: 0, waiting: 0, resent: 0 };
-        streams[5] = DeliveryStatus { delivered: 1_118_646, in_flight: 80, waiting: 1_240, resent: 12 };
+        streams[2] = DeliveryStatus { delivered: 42, in_flight: 0, waiting: 0, resent: 0, let_go: 0 };
+        streams[5] = DeliveryStatus { delivered: 1_118_646, in_flight: 80, waiting: 1_240, resent: 12, let_go: 0 };
         Arc::new(UplinkStatus {
             configured: true,
             broker: "mqtt.city.example:8883 (TLS)".to_owned(),

@@ -27,7 +27,7 @@ use super::delivery::{RECHECK, SETTLE};
 use super::feed::{FEEDS, Feed, Session};
 use super::flight::{Cargo, Flight};
 use super::outbox::{Item, Limits, Message, Outbox};
-use super::payload::{Group, Lane, Writer};
+use super::payload::{Group, Writer};
 use super::session::{self, Event, Link, Plan};
 use super::settings::Settings;
 use super::source::{CONSUMER, CommandMemory, Identity, Inputs, Live, Registries, Source};
@@ -485,7 +485,7 @@ impl<S: Source, R: Registries> Hub<S, R> {
     fn send(&mut self, session: Session, message: Message, now: Now) {
         self.live_age = message.age.or(self.live_age);
         let topic = self.topics.feed(message.feed).to_owned();
-        self.publish(session, topic, false, message.payload, Cargo::Batch(message.batch), message.lane, now);
+        self.publish(session, topic, false, message.payload, Cargo::Batch(message.batch), message.paced, now);
     }
 
     fn publish_state(&mut self, online: bool, now: Now) {
@@ -499,7 +499,7 @@ impl<S: Source, R: Registries> Hub<S, R> {
         };
         let payload = state::present(speaker, online, &self.next.borrow(), now);
         let topic = self.topics.state.clone();
-        self.publish(Session::Urgent, topic, true, payload, Cargo::State, Lane::Live, now);
+        self.publish(Session::Urgent, topic, true, payload, Cargo::State, false, now);
     }
 
     #[expect(clippy::too_many_arguments, reason = "one publish is all of these")]
@@ -510,14 +510,14 @@ impl<S: Source, R: Registries> Hub<S, R> {
         retain: bool,
         payload: Vec<u8>,
         cargo: Cargo,
-        lane: Lane,
+        paced: bool,
         now: Now,
     ) {
         let connection = self.connection_mut(session);
         let Some(link) = &connection.link else { return };
         let bytes = payload.len();
         match link.client.try_publish(topic, QoS::AtLeastOnce, retain, payload) {
-            Ok(()) => connection.flight.offer(cargo, lane, bytes, now.mono),
+            Ok(()) => connection.flight.offer(cargo, paced, bytes, now.mono),
             // Full although the flight has room, or closed: this connection is of no use any more.
             Err(_) => link.cut.cancel(),
         }
