@@ -14,6 +14,12 @@
 //! large for one message keep the same pace. Before any rate is known the line counts as a thin one ([`WINDOW_MIN`]); on a
 //! fast line the window opens within a round trip.
 
+//! **Keep-alive.** A ping stands behind everything in flight, and rumqttc ends the connection when its answer takes a
+//! keep-alive; a broker does when no packet has come for one and a half. So one message is at most what the line carries in
+//! an eighth of a keep-alive, and the next one goes while less than that is in flight ([`Flight::share`]): together a quarter
+//! of it, of both sessions half. What the line carries any session may have shown ([`Flight::note_line`]). At 16 kbit/s and
+//! 5 s it is less than the smallest envelope; then one goes at a time.
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -27,6 +33,8 @@ pub const AHEAD: Duration = Duration::from_millis(500);
 /// How much at most, where the way there and back is long: with less than that way in flight the line would stand idle, each
 /// measured rate be lower than the last, and the pace fall to nothing.
 pub const AHEAD_MOST: Duration = Duration::from_secs(1);
+/// The part of a keep-alive that one message may take, and what is in flight before it.
+const SHARES: u32 = 8;
 /// How long a measured rate counts.
 pub const RATE_KEPT: Duration = Duration::from_secs(5);
 /// Without any PUBACK for this long, and the time [`SLOWEST`] needs for what is in flight, the link is given up.
@@ -57,6 +65,8 @@ struct Sent {
 #[derive(Debug)]
 pub struct Flight {
     limit: usize,
+    /// What the line carries in this time may be in flight.
+    patience: Duration,
     offered: VecDeque<Sent>,
     waiting: BTreeMap<u16, Sent>,
     bytes: usize,
@@ -66,15 +76,18 @@ pub struct Flight {
     /// Best rates (bytes/s) of the current and the previous period; `None` before the first PUBACK.
     rates: [Option<f64>; 2],
     rates_since: Mono,
+    /// The best rate of the other sessions.
+    line: Option<f64>,
     /// The shortest way there and back on this connection.
     shortest: Option<Duration>,
 }
 
 impl Flight {
-    /// Returns an empty flight of at most `limit` messages.
-    pub fn new(limit: usize, now: Mono) -> Self {
+    /// Returns an empty flight of at most `limit` messages on a connection with this keep-alive.
+    pub fn new(limit: usize, keep_alive: Duration, now: Mono) -> Self {
         Self {
             limit,
+            patience: keep_alive / SHARES,
             offered: VecDeque::new(),
             waiting: BTreeMap::new(),
             bytes: 0,
@@ -83,13 +96,14 @@ impl Flight {
             progress: now,
             rates: [None, None],
             rates_since: now,
+            line: None,
             shortest: None,
         }
     }
 
     /// Returns whether one more message may go.
     pub fn has_room(&self) -> bool {
-        self.len() < self.limit
+        self.is_empty() || self.len() < self.limit && self.bytes < self.share()
     }
 
     /// Returns whether a message of `bytes` may go that keeps the pace. A fifth of the messages is always left to live
@@ -101,13 +115,25 @@ impl Flight {
 
     /// Returns how much of what keeps the pace may be in flight, in bytes.
     pub fn window(&self) -> usize {
-        let best = self.rates.iter().flatten().copied().fold(None, |a: Option<f64>, b| Some(a.map_or(b, |a| a.max(b))));
         let ahead = self.shortest.map_or(AHEAD, |way| (way * 2).clamp(AHEAD, AHEAD_MOST));
-        match best {
-            None => WINDOW_MIN,
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; never negative")]
-            Some(rate) => ((rate * ahead.as_secs_f64()) as usize).max(WINDOW_MIN),
-        }
+        self.rate().map_or(WINDOW_MIN, |rate| carried(rate, ahead).max(WINDOW_MIN))
+    }
+
+    /// Returns how large a message may be so that the answer to a ping is not late, in bytes.
+    pub fn share(&self) -> usize {
+        #[expect(clippy::cast_precision_loss, reason = "it is 2000")]
+        let slowest = SLOWEST as f64;
+        carried(self.rate().into_iter().chain(self.line).reduce(f64::max).unwrap_or(slowest), self.patience)
+    }
+
+    /// Says what another session found the line to bear, in bytes a second.
+    pub fn note_line(&mut self, rate: Option<f64>) {
+        self.line = rate;
+    }
+
+    /// Returns what this session found the line to bear, in bytes a second.
+    pub fn rate(&self) -> Option<f64> {
+        self.rates.iter().flatten().copied().reduce(f64::max)
     }
 
     /// A message was put into the connection's channel; `paced`: it is one of those of which the line takes a second.
@@ -168,9 +194,16 @@ impl Flight {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; never negative")]
+fn carried(rate: f64, time: Duration) -> usize {
+    (rate * time.as_secs_f64()) as usize
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
     fn ms(ms: u64) -> Mono {
         Mono::from_millis(ms)
@@ -178,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_puback_is_linked_to_its_publish_although_acks_come_in_another_order() {
-        let mut flight = Flight::new(10, ms(0));
+        let mut flight = Flight::new(10, KEEP_ALIVE, ms(0));
         for batch in 1..=3 {
             flight.offer(Cargo::Batch(batch), false, 100, ms(0));
         }
@@ -194,7 +227,7 @@ mod tests {
 
     #[test]
     fn on_a_thin_line_history_has_half_a_second_of_it_in_flight_and_on_a_long_way_a_whole_one() {
-        let mut flight = Flight::new(100, ms(0));
+        let mut flight = Flight::new(100, KEEP_ALIVE, ms(0));
         assert_eq!(flight.window(), WINDOW_MIN, "a line of which nothing is known may be a thin one");
         flight.offer(Cargo::Batch(1), true, 60_000, ms(0));
         flight.on_published(1);
@@ -210,7 +243,7 @@ mod tests {
 
     #[test]
     fn on_a_fast_line_the_window_opens_at_once_and_leaves_room_for_live() {
-        let mut flight = Flight::new(10, ms(0));
+        let mut flight = Flight::new(10, KEEP_ALIVE, ms(0));
         flight.offer(Cargo::Batch(1), true, 60_000, ms(0));
         flight.on_published(1);
         flight.on_puback(1, ms(2));
@@ -224,8 +257,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_flight_lets_the_answer_to_a_ping_through_within_a_quarter_of_a_keep_alive() {
+        let mut flight = Flight::new(100, Duration::from_secs(5), ms(0));
+        assert_eq!(flight.share(), 1_250, "16 kbit/s for 0.625 s");
+        flight.offer(Cargo::Batch(1), false, 1_000, ms(0));
+        assert!(flight.has_room());
+        flight.offer(Cargo::Batch(2), false, 1_250, ms(0));
+        assert!(!flight.has_room(), "these take 1.125 s");
+        flight.note_line(Some(8_000.0));
+        assert!(flight.has_room(), "another session knows better");
+        flight.on_published(1);
+        flight.on_puback(1, ms(20));
+        assert_eq!(flight.share(), 31_250, "the line is no thin one");
+    }
+
+    #[test]
     fn a_broker_that_acknowledges_nothing_is_noticed_and_a_thin_line_is_not_mistaken_for_it() {
-        let mut flight = Flight::new(10, ms(0));
+        let mut flight = Flight::new(10, KEEP_ALIVE, ms(0));
         assert!(!flight.is_stalled(ms(100_000)));
         flight.offer(Cargo::State, false, 100, ms(100_000));
         assert!(!flight.is_stalled(ms(105_000)));

@@ -6,6 +6,13 @@ use crate::uplink::flight::Cargo;
 const STEP: Duration = Duration::from_millis(5);
 const REGISTRY: Feed = Feed::Stream(Stream::Registry);
 
+/// The shortest that the configuration allows.
+const SHORT: Duration = Duration::from_secs(5);
+
+fn flight(now: Mono) -> Flight {
+    Flight::new(100, SHORT, now)
+}
+
 /// A message on the line.
 struct Sent {
     session: Session,
@@ -45,6 +52,8 @@ struct Line {
     stores: bool,
     up: bool,
     arrived: Vec<Arrived>,
+    /// How long a ping would have waited behind what was on the line, at worst.
+    longest_ping: Duration,
 }
 
 impl Line {
@@ -55,7 +64,8 @@ impl Line {
             now,
             free: now,
             outbox: outbox(64 << 10),
-            flights: [Flight::new(100, now), Flight::new(100, now)],
+            flights: [flight(now), flight(now)],
+            longest_ping: Duration::ZERO,
             on_line: VecDeque::new(),
             last_pkid: 0,
             stored: BTreeMap::new(),
@@ -92,7 +102,7 @@ impl Line {
         self.up = up;
         self.on_line.clear();
         self.free = self.now;
-        self.flights = [Flight::new(100, self.now), Flight::new(100, self.now)];
+        self.flights = [flight(self.now), flight(self.now)];
         for session in [Session::Urgent, Session::Bulk] {
             self.outbox.on_session(session, up);
         }
@@ -130,6 +140,8 @@ impl Line {
 
     fn publish(&mut self) {
         let now = self.wall();
+        let line = self.flights.iter().filter_map(Flight::rate).reduce(f64::max);
+        self.flights.iter_mut().for_each(|flight| flight.note_line(line));
         for session in [Session::Urgent, Session::Bulk] {
             while let Some(message) = self.outbox.next(session, &self.flights[session.index()], now) {
                 self.last_pkid = self.last_pkid.wrapping_add(1);
@@ -143,6 +155,7 @@ impl Line {
                 let records = records.map(|r| (r["seq"].as_u64().unwrap(), r["t"].as_str().unwrap().into())).collect();
                 let bytes = message.payload.len();
                 self.free = self.free.max(self.now) + Duration::from_micros((bytes * 1_000_000 / self.rate) as u64);
+                self.longest_ping = self.longest_ping.max(self.free.since(self.now));
                 let (pkid, feed, lane, arrives) = (self.last_pkid, message.feed, message.lane, self.free);
                 self.on_line.push_back(Sent { session, pkid, bytes, arrives, feed, lane, records });
             }
@@ -279,4 +292,23 @@ fn the_set_of_active_alarms_in_parts_delays_no_alarm() {
     }
     line.pass(Duration::from_secs(60));
     assert!(line.of(ALARM).iter().any(|a| a.seq == 1));
+}
+
+#[test]
+fn on_the_slowest_line_the_shortest_keep_alive_is_kept_and_all_arrives() {
+    // 16 kbit/s, a third of it for live readings.
+    let mut line = busy(2_000, 500, 100);
+    for _ in 0..600 {
+        line.make(TELEMETRY, 500);
+        line.pass(Duration::from_secs(1));
+    }
+    assert_eq!(line.of(REGISTRY).len(), 0, "a megabyte takes longer than that");
+    assert_eq!(line.of(ALARM).len(), 0);
+    let alarm = (line.make(ALARM, 300), line.now);
+    line.pass(Duration::from_secs(8));
+    let arrived = line.of(ALARM).first().map(|a| (a.seq, a.at.since(alarm.1)));
+    assert!(arrived.is_some_and(|(seq, took)| seq == alarm.0 && took < SHORT), "{arrived:?}");
+    assert!(line.longest_ping < SHORT, "{:?}", line.longest_ping);
+    let live = line.of(TELEMETRY).iter().filter(|a| a.lane == Lane::Live).count();
+    assert!(live > 590, "{live}");
 }

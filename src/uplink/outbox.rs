@@ -151,31 +151,33 @@ impl<R: Registries> Outbox<R> {
             return None;
         }
         // Half a window each: one on the line while the other is acknowledged.
-        let max = self.limits.max_message;
-        let piece = (flight.window() / 2).clamp(SMALL.min(max), max);
+        let (most, least) = (self.limits.max_message, SMALL.min(self.limits.max_message));
+        let max = flight.share().clamp(least, most);
+        let piece = (flight.window() / 2).clamp(least, max);
         let due = |outbox: &mut Self, feed| outbox.live_due(feed).is_some_and(|at| at <= now.mono);
         while let Some(feed) = feeds_of(session).find(|feed| due(self, *feed)) {
-            let message = self.build(feed, Lane::Live, piece, now);
+            let message = self.build(feed, Lane::Live, (piece, max), now);
             // Where there is none, the first record was cut into parts.
             if message.is_some() {
                 return message;
             }
         }
-        self.next_paced(session, flight, piece, now)
+        self.next_paced(session, flight, (piece, max), now)
     }
 
-    fn next_paced(&mut self, session: Session, flight: &Flight, piece: usize, now: Now) -> Option<Message> {
+    /// `sizes`: of a message that keeps the pace, and the most on this line.
+    fn next_paced(&mut self, session: Session, flight: &Flight, sizes: (usize, usize), now: Now) -> Option<Message> {
         if let Some(part) = self.parts.get_mut(session.index()).and_then(|parts| parts.front()) {
             let bears = flight.bears(part.payload.len());
             return bears.then(|| self.next_part(session)).flatten();
         }
-        if !flight.bears(piece) {
+        if !flight.bears(sizes.0) {
             return None;
         }
         let draining = self.draining;
         let mut served = feeds_of(session).filter(|f| !draining || f.is_short());
         let feed = served.find(|f| self.feed(*f).head(Lane::History).is_some())?;
-        self.build(feed, Lane::History, piece, now).or_else(|| self.next_part(session))
+        self.build(feed, Lane::History, sizes, now).or_else(|| self.next_part(session))
     }
 
     fn next_part(&mut self, session: Session) -> Option<Message> {
@@ -257,9 +259,8 @@ impl<R: Registries> Outbox<R> {
     }
 
     /// Builds the next envelope of `feed`. `None` when its first record was cut into parts, which now wait for their turn.
-    fn build(&mut self, feed: Feed, lane: Lane, piece: usize, now: Now) -> Option<Message> {
+    fn build(&mut self, feed: Feed, lane: Lane, (piece, max): (usize, usize), now: Now) -> Option<Message> {
         let group = self.head_group(feed, lane)?;
-        let max = self.limits.max_message;
         let limit = if lane == Lane::Live { max } else { piece };
         let largest = if feed.has_documents() { piece } else { max };
         let mut out = Vec::with_capacity(limit.min(self.feed(feed).live_bytes() * GROWTH + SMALL * 16));

@@ -12,6 +12,8 @@ use crate::domain::registry::Registry;
 use crate::domain::time::{ClockTrust, Timestamp};
 
 const TELEMETRY: Feed = Feed::Stream(Stream::Telemetry);
+/// So long that it bounds no message here.
+const KEEP_ALIVE: Duration = Duration::from_secs(3600);
 const ALARM: Feed = Feed::Stream(Stream::Alarm);
 
 struct Empty;
@@ -76,7 +78,7 @@ fn seqs(message: &Message) -> Vec<u64> {
 }
 
 fn empty_flight() -> Flight {
-    Flight::new(100, Mono::default())
+    Flight::new(100, KEEP_ALIVE, Mono::default())
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::domain::time::Mono;
 use crate::uplink::feed::Session;
 use crate::uplink::flight::Flight;
 use crate::uplink::session::Link;
+use crate::uplink::settings::Settings;
 
 /// One session as the task sees it.
 #[derive(Debug)]
@@ -24,17 +25,22 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Returns a session that never was up.
-    pub(super) fn new(now: Mono) -> Self {
+    pub(super) fn new(settings: &Settings, now: Mono) -> Self {
         Self {
             link: None,
             generation: 0,
             leaving: false,
-            flight: Flight::new(1, now),
+            flight: Self::flight(settings, now),
             heard: now,
             since: None,
             attempts: 0,
             trouble: None,
         }
+    }
+
+    /// Returns the flight of a new connection.
+    pub(super) fn flight(settings: &Settings, now: Mono) -> Flight {
+        Flight::new(settings.max_in_flight.into(), settings.keep_alive, now)
     }
 
     /// Returns how it stands.

@@ -25,7 +25,7 @@ use self::jobs::{Done, Jobs, PAGE_GAPS, Unsaved, feeds, read_page};
 use super::command::{Command, Gate};
 use super::delivery::{RECHECK, SETTLE};
 use super::feed::{FEEDS, Feed, Session};
-use super::flight::{Cargo, Flight};
+use super::flight::Cargo;
 use super::outbox::{Item, Limits, Message, Outbox};
 use super::payload::{Group, Writer};
 use super::session::{self, Event, Link, Plan};
@@ -153,7 +153,7 @@ impl<S: Source, R: Registries> Hub<S, R> {
         let saved = inputs.memory.load().await;
         let hub = Self {
             outbox: Outbox::new(limits, writer, ledger_group(&inputs.identity, now), feeds),
-            connections: Session::ALL.map(|_| Connection::new(now.mono)),
+            connections: Session::ALL.map(|_| Connection::new(&settings, now.mono)),
             gate: Gate::new(&settings.park, &settings.gateway, settings.command_keys.clone(), &saved),
             memory: inputs.memory,
             unsaved: Vec::new(),
@@ -336,11 +336,11 @@ impl<S: Source, R: Registries> Hub<S, R> {
 
     fn on_up(&mut self, session: Session, link: Link, now: Mono) {
         tracing::info!(session = session.as_str(), broker = %self.broker(), "Session is up.");
-        let limit = usize::from(self.settings.max_in_flight);
+        let flight = Connection::flight(&self.settings, now);
         let connection = self.connection_mut(session);
         connection.generation += 1;
         connection.link = Some(link);
-        connection.flight = Flight::new(limit, now);
+        connection.flight = flight;
         connection.since = Some(now);
         connection.trouble = None;
         self.outbox.on_session(session, true);
@@ -351,7 +351,7 @@ impl<S: Source, R: Registries> Hub<S, R> {
     }
 
     fn on_down(&mut self, session: Session, why: String, now: Mono) {
-        let limit = usize::from(self.settings.max_in_flight);
+        let flight = Connection::flight(&self.settings, now);
         let connection = self.connection_mut(session);
         let was_up = connection.link.take().is_some();
         if was_up || connection.since.is_none() {
@@ -361,7 +361,7 @@ impl<S: Source, R: Registries> Hub<S, R> {
             tracing::warn!(session = session.as_str(), %why, "Session is down.");
         }
         connection.trouble = Some(why);
-        connection.flight = Flight::new(limit, now);
+        connection.flight = flight;
         self.outbox.on_session(session, false);
         self.publish_status();
     }
@@ -469,6 +469,8 @@ impl<S: Source, R: Registries> Hub<S, R> {
     /// Publishes what may go. Returns whether there may be more.
     fn pump(&mut self, now: Now) -> bool {
         let mut more = false;
+        let line = self.connections.iter().filter_map(|c| c.flight.rate()).reduce(f64::max);
+        self.connections.iter_mut().for_each(|c| c.flight.note_line(line));
         for session in [Session::Urgent, Session::Bulk] {
             for n in 0..MESSAGES_AT_ONCE {
                 let Some(connection) = self.connections.get(session.index()).filter(|c| c.link.is_some()) else {
