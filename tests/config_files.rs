@@ -15,6 +15,9 @@ use parkgate::domain::registry::{Commissioning, Deadband};
 use parkgate::field::settings::{Encoding, Source, Table, planned_buses};
 use proptest::prelude::*;
 
+#[path = "config_files/templates.rs"]
+mod templates;
+
 fn repo(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
@@ -295,7 +298,7 @@ fn a_large_table_of_one_mistake_is_told_in_bounds() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn rubbish_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
@@ -666,4 +669,27 @@ fn a_field_controller_that_is_set_wrongly_is_told_of_and_monitored() {
     let detector = &config.alarms.book.detectors[0];
     assert_eq!(detector.bits.iter().map(|bit| bit.level).collect::<Vec<_>>(), [1, 2]);
     alarm(&config, "gas-1.C.gas");
+}
+
+#[test]
+fn the_shipped_alarm_file_shows_the_defaults() {
+    let shipped = loaded(&repo("config"));
+    let dir = copy("config");
+    let file = fs::read_to_string(dir.path().join("alarms.toml")).unwrap();
+    let own: Vec<&str> =
+        file.split("\n[[").filter(|part| part.starts_with("alarm]]") || part.starts_with("unit]]")).collect();
+    assert_eq!(own.len(), 2);
+    let bare: String = own.iter().map(|part| format!("[[{part}\n")).collect();
+    fs::write(dir.path().join("alarms.toml"), bare).unwrap();
+    let mut bare = loaded(dir.path());
+    assert_eq!(shipped.alarms.channels, bare.alarms.channels);
+    let book = std::sync::Arc::make_mut(&mut bare.alarms.book);
+    let ladder = |name: &str| book.escalations.iter().find(|ladder| &*ladder.name == name).cloned();
+    assert!(shipped.alarms.book.escalations.iter().all(|known| ladder(&known.name).as_ref() == Some(known)));
+    assert_eq!(shipped.alarms.book.alarms, book.alarms);
+    for id in ["PA101.digital", "LT101.rate", "PT101.low"] {
+        alarm(&shipped, id);
+    }
+    let level = alarm(&shipped, "LT101.high");
+    assert!(level.text.starts_with("一号罐 液位高") && !level.response.is_empty(), "{level:?}");
 }

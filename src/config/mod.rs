@@ -7,6 +7,8 @@
 //! | `devices.toml` | `[classes]` poll intervals, `[defaults]`, `[[bus]]`, `[[device]]` | yes |
 //! | `points.csv` | the point table (点表): UTF-8 with or without BOM, UTF-16, GB18030; comma, semicolon or tab | unless every device has a profile |
 //! | `derived.toml` | points computed from others: sums, rates, votes | no |
+//! | `alarms.toml` | alarms beyond the limits of the table, who is told, hazard sources, units | no |
+//! | `templates/*.toml` | the site's own templates of units, beside the shipped ones | no |
 //! | `profiles/*.toml` | the site's own instrument profiles (仪表模板), beside the shipped ones | no |
 //! | `outputs.toml` | what may be written (`[[output]]`) | no file, no output |
 //! | `oel.csv` | occupational exposure limits, over the shipped ones | no |
@@ -65,11 +67,12 @@ pub use problem::{Problem, Problems, Severity, report};
 use problem::{Findings, Spot, Wrong, say};
 
 /// The files of the folder, in the order in which their problems are told.
-pub const FILES: [&str; 7] = [GATEWAY, DEVICES, UPLINK, OUTPUTS, POINTS, DERIVED, OEL];
+pub const FILES: [&str; 8] = [GATEWAY, DEVICES, UPLINK, OUTPUTS, POINTS, DERIVED, ALARMS, OEL];
 
 const GATEWAY: &str = "gateway.toml";
 const DEVICES: &str = "devices.toml";
 const DERIVED: &str = "derived.toml";
+const ALARMS: &str = alarms::file::FILE;
 const OEL: &str = alarms::oel::FILE;
 const OUTPUTS: &str = "outputs.toml";
 const UPLINK: &str = "uplink.toml";
@@ -213,7 +216,15 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
         files.push(outputs_path);
     }
     let oel = oel_file(&dir.join(OEL), &mut files, out);
-    let alarms = alarms::build(&specs, &limits, &oel, &folder_files(dir), out);
+    let alarms_path = dir.join(ALARMS);
+    let alarms = toml_file(&alarms_path, false, out, |page, table, out| {
+        alarms::file::read(page, table, outputs.as_deref(), out)
+    });
+    files.extend(alarms.is_some().then_some(alarms_path));
+    files.push(dir.join(alarms::templates_folder()));
+    let sources = alarms::Sources { dir, specs: &specs, cells: &limits, oel, files: &folder_files(dir) };
+    let (alarms, templates) = alarms::build(alarms, sources, out);
+    files.extend(templates);
     files.extend(named);
     if let Some(uplink) = &uplink {
         gateway.store.consumers.push("platform".into());

@@ -46,11 +46,12 @@ const PAGE: &str = "page";
 /// The book on its way.
 pub(super) struct Builder<'a> {
     specs: &'a [Arc<DeviceSpec>],
-    rules: &'a Rules,
+    pub(super) rules: &'a Rules,
     pub(super) book: AlarmBook,
+    pub(super) by_tag: BTreeMap<&'a str, PointRef>,
     by_uid: BTreeMap<&'a str, PointRef>,
     /// What points alarm at, checked.
-    fours: BTreeMap<PointRef, Four>,
+    pub(super) fours: BTreeMap<PointRef, Four>,
     detectors: BTreeMap<PointRef, usize>,
     zones: BTreeMap<PointRef, Arc<str>>,
     priorities: BTreeMap<PointRef, (Priority, Option<Priority>)>,
@@ -63,10 +64,12 @@ pub(super) type Limits = [Option<f64>; 2];
 
 impl<'a> Builder<'a> {
     pub(super) fn new(specs: &'a [Arc<DeviceSpec>], rules: &'a Rules) -> Self {
+        let mut by_tag = BTreeMap::new();
         let mut by_uid = BTreeMap::new();
         for (device, spec) in specs.iter().enumerate() {
             for (ordinal, point) in (0..=u16::MAX).zip(&spec.points) {
                 let at = PointRef { device, ordinal };
+                by_tag.insert(point.tag.as_str(), at);
                 by_uid.insert(point.uid.as_str(), at);
             }
         }
@@ -80,6 +83,7 @@ impl<'a> Builder<'a> {
             specs,
             rules,
             book,
+            by_tag,
             by_uid,
             fours: BTreeMap::new(),
             detectors: BTreeMap::new(),
@@ -316,6 +320,21 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Returns whether an alarm has this id.
+    pub(super) fn has(&self, id: &Arc<str>) -> bool {
+        self.ids.contains(id)
+    }
+
+    /// Returns the ids of all alarms so far.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.ids.iter().map(|id| &**id)
+    }
+
+    /// Returns whether a point is a gas detector.
+    pub(super) fn is_detector(&self, at: PointRef) -> bool {
+        self.detectors.contains_key(&at)
+    }
+
     /// Adds an alarm, unless one of its id was asked for.
     pub(super) fn push(&mut self, alarm: AlarmSpec) {
         if self.ids.insert(Arc::clone(&alarm.id)) {
@@ -331,6 +350,7 @@ impl<'a> Builder<'a> {
                 self.add_of_point(PointRef { device: index, ordinal }, spec, gases);
             }
         }
+        self.add_qualities();
         self.add_channels();
     }
 
@@ -380,23 +400,31 @@ impl<'a> Builder<'a> {
     /// High and low of a point, by the columns of the table.
     fn add_four(&mut self, at: PointRef, spec: &PointSpec, four: Four) {
         let class = if spec.platform.hazard_source.is_some() { Class::MajorHazard } else { Class::Process };
-        let mut added = false;
         for (condition, zh, en, limits) in [
             (Condition::High, "高", "high", [four.high, four.high_high]),
             (Condition::Low, "低", "low", [four.low, four.low_low]),
         ] {
             let text = format!("{} {} {zh} | {en}", spec.tag, spec.name);
             if let Some(alarm) = self.limited(at, class, condition, limits, four.deadband, text) {
-                added = true;
                 self.push(alarm);
             }
         }
-        let of = BTreeSet::from([Quality::Sensor, Quality::Suspect, Quality::Comm, Quality::Stale]);
-        let text = format!("{} {} 测量失效 | no measurement", spec.tag, spec.name);
-        let alarm = self.of_point(at, Class::Equipment, Condition::Quality { of }, &[(None, 0.0)], text);
-        if let Some(mut alarm) = alarm.filter(|_| added) {
-            alarm.on_delay = self.rules.quality_delay;
-            self.push(alarm);
+    }
+
+    /// A limit behind a broken instrument watches nothing.
+    fn add_qualities(&mut self) {
+        let is_limit = |alarm: &&AlarmSpec| alarm.condition.has_limits() && alarm.class != Class::Equipment;
+        let limited = self.book.alarms.iter().filter(is_limit).filter_map(|alarm| alarm.subject.point());
+        let points: BTreeSet<PointRef> = limited.filter(|at| !self.detectors.contains_key(at)).collect();
+        for at in points {
+            let Some((_, spec)) = self.point(at) else { continue };
+            let of = BTreeSet::from([Quality::Sensor, Quality::Suspect, Quality::Comm, Quality::Stale]);
+            let text = format!("{} {} 测量失效 | no measurement", spec.tag, spec.name);
+            let alarm = self.of_point(at, Class::Equipment, Condition::Quality { of }, &[(None, 0.0)], text);
+            if let Some(mut alarm) = alarm {
+                alarm.on_delay = self.rules.quality_delay;
+                self.push(alarm);
+            }
         }
     }
 

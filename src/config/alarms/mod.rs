@@ -4,15 +4,17 @@
 //! ```text
 //! points.csv ─▶ cells ─▶ gas, limits ◀─ oel.csv        clauses: domain::alarm::setpoint
 //!                            │
-//! alarms.toml ─▶ rules ──────┴─▶ build ─▶ AlarmBook, findings
+//! alarms.toml ─▶ file ─▶ rules ─────▶ build ─▶ AlarmBook, findings
+//!                  └──▶ draft ──▶ assemble ─┘
+//! templates/*.toml ──▶ templates ──┘
 //! ```
 //!
 //! A *problem* is a mistake or what the clause recommends otherwise; a *finding* is what a person should rationalise: a gas
 //! detector without set points, a point of a major hazard source without limits. Findings are told by `check`, on request and
 //! in the log, and keep nothing from starting.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::problem::{Findings, Problem, Spot, Wrong, say};
@@ -20,12 +22,16 @@ use crate::domain::alarm::severity::Class;
 use crate::domain::alarm::spec::{AlarmBook, PointRef};
 use crate::domain::registry::{Commissioning, DeviceSpec, PointSpec};
 
+mod assemble;
 mod build;
 pub(super) mod cells;
+mod draft;
+pub(super) mod file;
 mod gas;
 mod limits;
 pub(super) mod oel;
 mod rules;
+mod templates;
 
 use build::Builder;
 use cells::Cells;
@@ -43,35 +49,87 @@ pub struct Alarms {
     pub findings: Vec<Problem>,
 }
 
-/// Builds the book from what was read of the points.
+/// What the book is built of, beside `alarms.toml`.
+pub(super) struct Sources<'a> {
+    /// The configuration folder.
+    pub(super) dir: &'a Path,
+    /// Devices and points as the registry has them.
+    pub(super) specs: &'a [Arc<DeviceSpec>],
+    /// What the limit columns say, by device and ordinal.
+    pub(super) cells: &'a [Vec<Option<Box<Cells>>>],
+    /// Exposure limits.
+    pub(super) oel: oel::Oel,
+    /// The folder's files in the order in which their problems are told.
+    pub(super) files: &'a [PathBuf],
+}
+
+/// Builds the book. Returns with it the site's own templates that were read.
 pub(super) fn build(
-    specs: &[Arc<DeviceSpec>],
-    cells: &[Vec<Option<Box<Cells>>>],
-    oel: &oel::Oel,
-    files: &[std::path::PathBuf],
+    file: Option<file::AlarmsFile>,
+    sources: Sources<'_>,
     out: &mut Findings,
-) -> Alarms {
-    let rules = Rules::default();
+) -> (Alarms, Vec<PathBuf>) {
+    let file = file.unwrap_or_default();
+    let Sources { dir, specs, cells, mut oel, files } = sources;
+    oel.celsius = file.rules.celsius;
     let mut notes = Findings::default();
-    let mut builder = Builder::new(specs, &rules);
-    let gases = builder.take_cells(cells, oel, out, &mut notes);
+    let mut builder = Builder::new(specs, &file.rules);
+    let gases = builder.take_cells(cells, &oel, out, &mut notes);
+    let mut library = templates::Library::default();
+    for unit in &file.units {
+        let drafts = {
+            let point = |tag: &str| builder.by_tag.get(tag).and_then(|at| builder.point(*at)).map(|(_, spec)| spec);
+            library.instantiate(dir, unit, point, out)
+        };
+        drafts.iter().for_each(|draft| builder.add_draft(draft, out, &mut notes));
+    }
+    file.drafts.iter().for_each(|draft| builder.add_draft(draft, out, &mut notes));
     builder.add_unasked(&gases);
     note_without_limits(specs, &builder.book, &mut notes, files);
-    let channels = rules.channels.clone();
-    Alarms { book: Arc::new(builder.book), channels, findings: notes.sorted(files) }
+    note_without_persons(specs, &file.rules, &mut notes, files);
+    check_book(&builder.book, out);
+    let book = Arc::new(builder.book);
+    let channels = file.rules.channels;
+    (Alarms { book, channels, findings: notes.sorted(files) }, library.files)
+}
+
+/// What no book may contain was found above, with its place; this is the second look, without one.
+fn check_book(book: &AlarmBook, out: &mut Findings) {
+    if out.errors() > 0 {
+        return;
+    }
+    for problem in book.problems() {
+        let (alarm, wrong) = (&problem.alarm, problem.what);
+        let what = say!("报警 `{alarm}`：{wrong}", "alarm `{alarm}`: {wrong}");
+        out.error(Spot::file(file::FILE), Wrong::new(what, say!("请改正", "correct it")));
+    }
+}
+
+/// Codes of hazard sources without their three responsible persons (rule 101).
+fn note_without_persons(specs: &[Arc<DeviceSpec>], rules: &Rules, notes: &mut Findings, files: &[PathBuf]) {
+    let points = specs.iter().flat_map(|device| &device.points);
+    let codes: BTreeSet<&str> = points.filter_map(|point| point.platform.hazard_source.as_deref()).collect();
+    let place = files.iter().find(|path| path.ends_with(file::FILE)).map_or(Path::new(file::FILE), |path| path);
+    for code in codes.into_iter().filter(|code| rules.source(code).is_none()) {
+        let what = say!(
+            "重大危险源 `{code}` 没有写三名包保责任人",
+            "the three responsible persons of hazard source `{code}` are not written"
+        );
+        let instead = say!(
+            "请在 alarms.toml 写 [[hazard_source]]（规则 101）",
+            "write a [[hazard_source]] in alarms.toml (rule 101)"
+        );
+        notes.warn(Spot::file(place), Wrong::new(what, instead));
+    }
 }
 
 /// Kinds of points that measure what a major hazard source must be watched for (rule 98).
 const MEASURED: [&str; 5] = ["temperature", "pressure", "level", "flow", "composition"];
 
 /// Points of major hazard sources that nobody has given a limit.
-fn note_without_limits(
-    specs: &[Arc<DeviceSpec>],
-    book: &AlarmBook,
-    notes: &mut Findings,
-    files: &[std::path::PathBuf],
-) {
-    let alarmed: BTreeMap<PointRef, ()> = book.alarms.iter().filter_map(|a| Some((a.subject.point()?, ()))).collect();
+fn note_without_limits(specs: &[Arc<DeviceSpec>], book: &AlarmBook, notes: &mut Findings, files: &[PathBuf]) {
+    let limited = book.alarms.iter().filter(|alarm| alarm.condition.has_limits());
+    let limited: BTreeSet<PointRef> = limited.filter_map(|alarm| alarm.subject.point()).collect();
     let table = files.iter().find(|file| file.ends_with(super::POINTS)).map_or(Path::new(super::POINTS), |file| file);
     let wanted = |spec: &PointSpec| {
         spec.platform.hazard_source.is_some()
@@ -80,7 +138,7 @@ fn note_without_limits(
     };
     for (device, spec) in specs.iter().enumerate() {
         for (ordinal, point) in (0..=u16::MAX).zip(&spec.points).filter(|(_, point)| wanted(point)) {
-            if alarmed.contains_key(&PointRef { device, ordinal }) {
+            if limited.contains(&PointRef { device, ordinal }) {
                 continue;
             }
             let (tag, name) = (&point.tag, &point.name);
@@ -95,6 +153,11 @@ fn note_without_limits(
             notes.warn(Spot::file(table), Wrong::new(what, instead));
         }
     }
+}
+
+/// Returns the folder of the site's own templates, to be watched for changes.
+pub(super) fn templates_folder() -> &'static str {
+    templates::FOLDER
 }
 
 /// Findings shown at once; a table without a single limit has thousands.
