@@ -170,7 +170,7 @@ impl Alarms {
         self.instances = book.alarms.iter().map(|_| Instance::default()).collect();
         self.watches = gas::watches(&book, now.mono);
         self.index = Index::new(&book);
-        self.telling.take_book(&book);
+        self.telling.take_book(&self.book, &book);
         self.book = book;
         self.timers.retain(|(_, timer)| *timer == Timer::Receipt);
     }
@@ -283,7 +283,7 @@ impl Alarms {
         for (_, timer) in due {
             match timer {
                 Timer::Alarm(index) => self.wake(index, now),
-                Timer::Annunciator(index) => self.tell_annunciator(index, now),
+                Timer::Annunciator(index) => self.retry_annunciator(index, now),
                 Timer::Receipt => self.miss_receipts(now),
             }
         }

@@ -70,3 +70,6 @@ mod transition;
 pub mod view;
 
 pub use machine::Alarms;
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,7 @@ use super::settle::Switches;
 use super::severity::Shelving;
 use super::spec::{AlarmSpec, MAX_LEVELS};
 use super::state::{Cause, State};
-use super::transition::millis;
+use super::transition::{is_raised, millis};
 use super::view::Output;
 
 /// A snapshot; by [`Alarms::saved`]. The empty one is that of a gateway that never ran.
@@ -299,7 +299,7 @@ fn replay(alarms: &mut BTreeMap<Arc<str>, SavedAlarm>, record: AlarmRecord) {
         return;
     }
     let old = old.filter(|old| old.last.occ == record.occ);
-    let raised = record.to == State::Unacked && (record.cause.raises() || record.from.is_hidden());
+    let raised = is_raised(record.from, record.to, record.cause);
     let beneath = record.beneath.unwrap_or(record.to);
     let goes_on = old.filter(|old| old.beneath.is_active() && record.cause != Cause::Active);
     let steps = record.told.as_ref().filter(|_| record.cause == Cause::Escalated).map(|told| usize::from(told.step));

@@ -16,7 +16,7 @@ use super::super::time::{Mono, Now};
 use super::machine::{Alarms, Timer};
 use super::record::{Occ, Told, told_value};
 use super::severity::{Priority, Recipient};
-use super::spec::{AlarmBook, AlarmSpec, Follows, Step};
+use super::spec::{AlarmBook, AlarmSpec, Annunciator, Follows, Step};
 use super::state::{Cause, State};
 use super::transition::By;
 use super::view::Output;
@@ -58,9 +58,14 @@ struct Awaited {
 }
 
 impl Telling {
-    /// Forgets what stood under the earlier book; what was said by it stays said.
-    pub(super) fn take_book(&mut self, book: &AlarmBook) {
-        self.annunciators = vec![Annunciation::default(); book.annunciators.len()];
+    /// Takes over what the annunciators of the earlier book were told, by their outputs.
+    pub(super) fn take_book(&mut self, before: &AlarmBook, book: &AlarmBook) {
+        let old = before.annunciators.iter().zip(std::mem::take(&mut self.annunciators)).collect::<Vec<_>>();
+        let same = |new: &Annunciator| {
+            let found = old.iter().find(|(annunciator, _)| *annunciator == new);
+            found.map(|(_, annunciation)| annunciation.clone()).unwrap_or_default()
+        };
+        self.annunciators = book.annunciators.iter().map(same).collect();
     }
 
     /// Begins to count anew.
@@ -133,6 +138,14 @@ impl Alarms {
         (0..self.telling.annunciators.len()).for_each(|index| self.tell_annunciator(index, now));
     }
 
+    /// Tells one again that has failed.
+    pub(super) fn retry_annunciator(&mut self, index: usize, now: Now) {
+        if let Some(annunciator) = self.telling.annunciators.get_mut(index) {
+            annunciator.shown = None;
+        }
+        self.tell_annunciator(index, now);
+    }
+
     /// Tells those of one alarm.
     pub(super) fn tell_annunciators_of(&mut self, spec: &AlarmSpec, now: Now) {
         spec.annunciators.iter().for_each(|index| self.tell_annunciator(*index, now));
@@ -202,11 +215,8 @@ impl Alarms {
                 self.step(index, Cause::Receipt, None, By { told: Some(told), ..By::itself() }, now);
             }
         } else if failed {
-            let is_it = |annunciator: &super::spec::Annunciator| annunciator.output == awaited.channel;
-            if let Some(index) = self.book.annunciators.iter().position(is_it)
-                && let Some(annunciator) = self.telling.annunciators.get_mut(index)
-            {
-                annunciator.shown = None;
+            let is_it = |annunciator: &Annunciator| annunciator.output == awaited.channel;
+            if let Some(index) = self.book.annunciators.iter().position(is_it) {
                 self.timers.insert((now.mono + RETRY_EVERY, Timer::Annunciator(index)));
             }
         }

@@ -58,7 +58,7 @@ impl Alarms {
         };
         open.state = to;
         open.n = open.n.saturating_add(1);
-        let raised = to == State::Unacked && (cause.raises() || from.is_hidden());
+        let raised = is_raised(from, to, cause);
         let was_standing = !matches!(beneath, State::Normal);
         open.follow(cause, level, raised, now);
         if cause == Cause::Active && !was_standing {
@@ -69,11 +69,8 @@ impl Alarms {
         let is_timed = matches!(to, State::Shelved | State::OutOfService);
         open.hidden = by.hidden.or(open.hidden).filter(|_| is_timed);
         let is_told = to.is_unacked() && spec.mode == Mode::Real && spec.escalation.is_some();
-        open.ladder = match open.ladder {
-            _ if !is_told => None,
-            _ if raised => Some(Ladder { since: Lasting::from(now.mono), next: 0 }),
-            ladder => ladder,
-        };
+        let anew = Ladder { since: Lasting::from(now.mono), next: 0 };
+        open.ladder = is_told.then(|| open.ladder.filter(|_| !raised).unwrap_or(anew));
         open.note_peak(spec, self.points.reading_of(spec));
         let record = self.record(spec, &open, from, cause, by, now);
         open.last = Some(Box::new(record.clone()));
@@ -269,6 +266,11 @@ impl Occurrence {
         };
         shelving_at(spec, self.level) > hidden.covers
     }
+}
+
+/// Whether people must look: raised, or seen again after it was hidden. What was acknowledged before does not count.
+pub(super) fn is_raised(from: State, to: State, cause: Cause) -> bool {
+    to.is_unacked() && (cause.raises() || from.is_hidden())
 }
 
 /// Who may shelve an alarm at this level; at level 0, as at its mildest.
