@@ -312,13 +312,8 @@ fn a_reload_keeps_what_stays_and_closes_what_goes() {
     let occ = park.occ(ID);
     // The point stands elsewhere now, and the alarm has lost its second level.
     let moved = AlarmSpec { levels: vec![level(80.0, Priority::Yellow)], ..high() };
-    let moved = AlarmSpec {
-        subject: match moved.subject {
-            Subject::Point { uid, tag, device, unit, .. } => Subject::Point { at: at(0, 5), uid, tag, device, unit },
-            other => other,
-        },
-        ..moved
-    };
+    let Subject::Point { uid, tag, device, unit, .. } = moved.subject.clone() else { panic!("it is a point's") };
+    let moved = AlarmSpec { subject: Subject::Point { at: at(0, 5), uid, tag, device, unit }, ..moved };
     park.alarms.install(Arc::new(AlarmBook { rev: 8, ..book(vec![moved], vec![]) }), park.now);
     park.drain();
     assert_eq!(

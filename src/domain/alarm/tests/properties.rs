@@ -116,13 +116,12 @@ impl Model {
                 None => assert_eq!((record.n, record.from), (1, State::Normal), "{record:?}"),
             }
             assert!(!self.over.contains(&record.occ), "an occurrence that is over does not come back: {record:?}");
-            match record.cause {
-                Cause::Active => assert!(self.raised.insert(id.clone()), "raised twice: {record:?}"),
-                Cause::Clear => {
-                    assert!(self.raised.remove(&id), "cleared without having been raised: {record:?}");
-                    self.was_measured(record);
-                }
-                _ => {}
+            if record.cause == Cause::Active {
+                assert!(self.raised.insert(id.clone()), "raised twice: {record:?}");
+            }
+            if record.cause == Cause::Clear {
+                assert!(self.raised.remove(&id), "cleared without having been raised: {record:?}");
+                self.was_measured(record);
             }
             if record.n == 1 {
                 self.raised_n.insert(id.clone(), 0);
