@@ -13,6 +13,7 @@ use parkgate::domain::alarm::spec::AlarmSpec;
 use parkgate::domain::record::Mode;
 use parkgate::domain::registry::{Commissioning, Deadband};
 use parkgate::field::settings::{Encoding, Source, Table, planned_buses};
+use parkgate::output::settings::{Feedback, Idle, Place};
 use proptest::prelude::*;
 
 #[path = "config_files/templates.rs"]
@@ -131,6 +132,42 @@ fn a_folder_of_mistakes_gives_exactly_its_list() {
         }
         assert_eq!(text, fs::read_to_string(&golden).unwrap(), "{name}: PARKGATE_BLESS=1 writes the list anew");
     }
+}
+
+#[test]
+fn an_output_may_stand_on_a_bus_and_exclusion_and_rank_are_taken_over() {
+    let dir = small("[store.streams.telemetry]\nretention = \"1d\"\n");
+    let devices = "[[bus]]\nid = \"b\"\nport = \"/dev/ttyS1\"\n[[device]]\nid = \"d\"\nbus = \"b\"\nunit = 9\n";
+    fs::write(dir.path().join("devices.toml"), devices).unwrap();
+    let row = "uid,tag,name,device,table,address,encoding\nu1,T1,one,d,holding,0,u16\n";
+    fs::write(dir.path().join("points.csv"), row).unwrap();
+    let outputs = r#"
+        [[output]]
+        id = "close"
+        device = "d"
+        address = "0x00002"
+        values = { on = 1, off = 0 }
+
+        [[output]]
+        id = "open"
+        device = "d"
+        table = "holding"
+        address = "7"
+        values = { up = 2, idle = 5 }
+        rest = "idle"
+        excludes = ["close"]
+        priority = { up = 9 }
+    "#;
+    fs::write(dir.path().join("outputs.toml"), outputs).unwrap();
+    let outputs = load(dir.path()).unwrap().config.outputs;
+    let [close, open] = &*outputs else { panic!("{outputs:?}") };
+    assert_eq!((&close.place, close.unit), (&Place::Bus { id: "b".to_owned() }, 9));
+    assert_eq!((close.excludes[0].as_str(), open.excludes[0].as_str()), ("open", "close"), "each names the other");
+    assert_eq!(close.idle, Some(Idle { raw: Some(0), at: Feedback::Coil(1), seen: 0 }));
+    assert_eq!(open.idle, Some(Idle { raw: Some(5), at: Feedback::Holding(7), seen: 5 }));
+    let [idle, up] = &*open.values else { panic!("{open:?}") };
+    assert_eq!((idle.rank, up.rank), (0, 9));
+    assert!(open.energises(up) && !open.energises(idle));
 }
 
 #[test]

@@ -16,7 +16,9 @@ use parkgate::domain::field_event::{FieldEvent, LinkState};
 use parkgate::domain::id::DeviceSlot;
 use parkgate::domain::reading::{Quality, Reading, Value};
 use parkgate::field::settings::{Bus, Device, Encoding, Endpoint, Line, Parity, Point, Port, Table, WordOrder};
-use wire_modbus_rig::{Reader, device, link, point};
+use parkgate::output::settings::Feedback;
+use parkgate::output::{Carrier, Times};
+use wire_modbus_rig::{DEADLINE, Reader, device, link, point};
 
 const ORDERS: [WordOrder; 4] = [WordOrder::Abcd, WordOrder::Cdab, WordOrder::Badc, WordOrder::Dcba];
 
@@ -161,6 +163,32 @@ async fn rtu_on_a_serial_pair_reads_all_four_tables_and_again_after_the_adapter_
         .await;
     let _adapter = crate::adapter(&ours, &theirs).expect("socat is still there");
     let _peer = peer_with(&["serial", theirs.to_str().unwrap()]).expect("and the server");
+    assert_eq!(one_poll(&mut reader, DeviceSlot(0)).await.len(), 40);
+    reader.stop().await;
+}
+
+/// The driver of the outputs has the bus lent by its reader, and the stranger's slave shows what was written.
+#[tokio::test]
+async fn an_output_on_a_serial_pair_is_written_between_two_polls_and_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ours, theirs) = (dir.path().join("ours"), dir.path().join("theirs"));
+    let Some(_adapter) = adapter(&ours, &theirs) else { return };
+    let Some(_peer) = peer_with(&["serial", theirs.to_str().unwrap()]) else { return };
+    let endpoint = bus(Port::Serial { path: ours.to_str().unwrap().to_owned(), rs485: None });
+    let points: Vec<Point> = (0..40).map(|address| point(Table::Input, address, Encoding::U16)).collect();
+    let mut reader = Reader::start(link(vec![at(&endpoint, patient("plc", 0, 1, points))]));
+    one_poll(&mut reader, DeviceSlot(0)).await;
+    let buses = parkgate::app::OnBuses::new(reader.lenders.clone(), parkgate::clock::Clock::system());
+    let times =
+        Times { within: Duration::from_secs(10), not_after: parkgate::clock::Clock::system().mono() + DEADLINE };
+    for (body, shown, value) in [
+        (vec![3, 5, 0, 16, 0xFF, 0], Feedback::Coil(16), 1),
+        (vec![3, 5, 0, 16, 0, 0], Feedback::Coil(16), 0),
+        (vec![3, 6, 0, 110, 0x12, 0x67], Feedback::Holding(110), 0x1267),
+    ] {
+        assert_eq!(buses.send("bus-1", body.clone(), 6, times).await, Ok(body));
+        assert_eq!(buses.read("bus-1", 3, shown, times).await, Ok(value));
+    }
     assert_eq!(one_poll(&mut reader, DeviceSlot(0)).await.len(), 40);
     reader.stop().await;
 }

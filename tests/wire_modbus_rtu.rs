@@ -13,7 +13,9 @@ use std::time::Duration;
 use parkgate::domain::field_event::{FieldEvent, LinkState, Poll, Sample};
 use parkgate::domain::id::DeviceSlot;
 use parkgate::domain::reading::{Quality, Reading, Value};
-use parkgate::field::errand::{Errand, Refused};
+use parkgate::field::errand::{Brought, Errand, Refused, What};
+use parkgate::field::modbus::Answer;
+use parkgate::field::modbus::class::Ask;
 use parkgate::field::settings::{
     Bus, BusPlan, Device, Encoding, Endpoint, Line, Parity, Point, PollClass, Port, Table, WordOrder,
 };
@@ -401,14 +403,19 @@ async fn a_lent_bus_carries_one_frame_of_somebody_else_between_two_requests() {
     reader.until(good_of(0)).await;
     let lender = reader.lenders.borrow().get("bus-1").cloned().unwrap();
     let clock = parkgate::clock::Clock::system();
-    let frame = parkgate::field::modbus::rtu::sealed(&[2, 6, 0, 0, 0, 1]);
-    let (errand, answer) = Errand::new(frame, |bytes| bytes.len() >= 5, clock.mono() + DEADLINE);
-    lender.try_send(errand).unwrap();
-    // The simulated slave refuses to be written: exception 1 of function 6.
-    assert_eq!(answer.await.unwrap(), Ok(parkgate::field::modbus::rtu::sealed(&[2, 0x86, 1])));
-    let (late, answer) = Errand::new(vec![2, 6], |_| true, clock.mono());
-    lender.try_send(late).unwrap();
-    assert_eq!(answer.await.unwrap(), Err(Refused::NotSent("its time is up".to_owned())));
+    let within = Duration::from_secs(5);
+    // The simulated slave has no register 9: exception 1.
+    let frame = What::Frame { body: vec![2, 6, 0, 9, 0, 1], answer: 6 };
+    let (errand, answer) = Errand::new(frame, within, clock.mono() + DEADLINE);
+    lender.send(errand).await.unwrap();
+    assert_eq!(answer.await.unwrap(), Ok(Brought::Frame(vec![2, 0x86, 1])));
+    let read = What::Read { unit: 2, ask: Ask { table: Table::Holding, start: 3, count: 1 } };
+    let (errand, answer) = Errand::new(read.clone(), within, clock.mono() + DEADLINE);
+    lender.send(errand).await.unwrap();
+    assert_eq!(answer.await.unwrap(), Ok(Brought::Read(Answer::Registers(vec![2003]))));
+    let (late, answer) = Errand::new(read, within, clock.mono());
+    lender.send(late).await.unwrap();
+    assert_eq!(answer.await.unwrap(), Err(Refused::TooLate));
     reader.until(good_of(0)).await;
     reader.until(good_of(1)).await;
     assert_eq!(wires.writes(), 1);

@@ -192,6 +192,11 @@ impl Links {
         self.buses.subscribe()
     }
 
+    /// Returns where the buses take errands, also those that a reload brings.
+    pub(super) fn lenders(&self) -> watch::Receiver<Lenders> {
+        self.lenders.subscribe()
+    }
+
     /// Forgets all links, which closes what they wait on.
     pub(super) fn clear(&mut self) {
         self.running.clear();

@@ -44,6 +44,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+pub use self::outputs::OnBuses;
 pub use self::views::Views;
 
 use self::engine::{EngineTask, Request};
@@ -415,7 +416,8 @@ impl Gateway {
     fn start_control(&mut self) {
         let Some(events) = self.events.clone() else { return };
         let (requests, clock, stop) = (self.requests.clone(), self.clock.clone(), self.stops.field.clone());
-        let parts = outputs::Parts { requests, events, clock, stop };
+        let buses = outputs::OnBuses::new(self.links.lenders(), clock.clone());
+        let parts = outputs::Parts { requests, events, buses, clock, stop };
         let outputs = outputs::start(&mut self.supervisor, self.allowed.subscribe(), parts);
         let (views, requests, clock) = (self.views.clone(), self.requests.clone(), self.clock.clone());
         let desk = control::Desk { views, outputs, requests, taps: self.links.taps(), clock };

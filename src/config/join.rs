@@ -17,6 +17,7 @@ use crate::domain::id::DeviceId;
 use crate::domain::registry::DeviceSpec;
 use crate::field::settings::opcua::OpcUaDevice;
 use crate::field::settings::{PollClass, Source};
+use crate::output::settings::Output;
 
 /// Poll classes one device may use: its points name them by one byte.
 const MAX_CLASSES: usize = 256;
@@ -63,8 +64,9 @@ pub(super) struct Joined {
     pub(super) limits: Vec<Vec<Option<Box<Cells>>>>,
 }
 
-/// Joins both files. Points that were wrong are already gone, so a device may seem empty only where no problem was found.
-pub(super) fn join(file: DevicesFile, points: Vec<PointRow>, out: &mut Findings) -> Joined {
+/// Joins both files. A device that is only `written` may have no points. Points that were wrong are already gone, so a device
+/// may seem empty only where no problem was found.
+pub(super) fn join(file: DevicesFile, points: Vec<PointRow>, written: &[Arc<Output>], out: &mut Findings) -> Joined {
     let mut by_device: BTreeMap<usize, Vec<PointRow>> = BTreeMap::new();
     for point in points {
         by_device.entry(point.device).or_default().push(point);
@@ -79,13 +81,14 @@ pub(super) fn join(file: DevicesFile, points: Vec<PointRow>, out: &mut Findings)
     }
     let joined = devices.into_iter().enumerate().map(|(index, row)| {
         let points = by_device.remove(&index).unwrap_or_default();
-        check(row.device.id.as_str(), &row.spot, &points, out);
+        let is_written = written.iter().any(|output| output.device == row.device.id);
+        check(row.device.id.as_str(), &row.spot, &points, is_written, out);
         one(row, points, &classes, out)
     });
     let mut all: Vec<_> = joined.collect();
     all.extend((first_behind..).zip(opcua).map(|(index, row)| {
         let points = by_device.remove(&index).unwrap_or_default();
-        check(&row.id, &row.spot, &points, out);
+        check(&row.id, &row.spot, &points, false, out);
         one_behind(row, points, &classes, out)
     }));
     let mut joined = Joined { sources: Vec::new(), specs: Vec::new(), limits: Vec::new() };
@@ -101,8 +104,8 @@ pub(super) fn join(file: DevicesFile, points: Vec<PointRow>, out: &mut Findings)
 /// One device: for the readers, for the registry, for the alarms.
 type One = (Source, Arc<DeviceSpec>, Vec<Option<Box<Cells>>>);
 
-fn check(id: &str, spot: &Spot, points: &[PointRow], out: &mut Findings) {
-    if points.is_empty() && out.errors() == 0 {
+fn check(id: &str, spot: &Spot, points: &[PointRow], is_written: bool, out: &mut Findings) {
+    if points.is_empty() && !is_written && out.errors() == 0 {
         let what = say!("设备 `{id}` 没有测点，不会被读取", "device `{id}` has no points and is not read");
         let instead = say!("请在 points.csv 加上测点，或删去此设备", "add points in points.csv, or remove the device");
         out.warn(spot.clone(), Wrong::new(what, instead));

@@ -48,6 +48,7 @@ pub mod disk;
 mod folder;
 mod gateway;
 mod instrument;
+mod interlock;
 mod join;
 mod opcua;
 mod outputs_file;
@@ -203,7 +204,8 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
     let (mut gateway, devices) = (gateway?, devices?);
     let profiles = join::became(&devices);
     let named = devices.files.clone();
-    let join::Joined { sources: mut devices, mut specs, limits } = join::join(devices, points?, out);
+    let join::Joined { sources: mut devices, mut specs, limits } =
+        join::join(devices, points?, outputs.as_deref().unwrap_or_default(), out);
     let derived_path = dir.join(DERIVED);
     let derived = toml_file(&derived_path, false, out, derived::read);
     let mut files: Vec<_> = [GATEWAY, DEVICES, POINTS].iter().map(|name| dir.join(name)).collect();

@@ -10,14 +10,15 @@ use toml::de::{DeTable, DeValue};
 use super::address::{Counting, Notation, locate, table_word};
 use super::cell;
 use super::devices::{DeviceRow, DevicesFile};
+use super::interlock::{self, Excluding};
 use super::problem::{Findings, Spot, Words, Wrong, say};
 use super::section::{Got, Page, Section};
 use super::text::suggest;
-use super::value::{Code, Kind, Label, Span, Yes, code, duration_in};
+use super::value::{Code, Ids, Kind, Label, Span, Whole, Yes, code, duration_in};
 use crate::domain::id::OutputId;
 use crate::domain::registry::Commissioning;
 use crate::field::settings::{Endpoint, Table};
-use crate::output::settings::{Allowed, Cell, Feedback, Output, Pulse};
+use crate::output::settings::{Allowed, Cell, Feedback, Output, Place, Pulse};
 
 /// Outputs of one gateway: a few for each gate and siren of a park.
 const MAX_OUTPUTS: usize = 500;
@@ -44,10 +45,11 @@ pub(super) fn read(
         let what = say!("{count} 个输出，超过 {MAX_OUTPUTS}", "{count} outputs are more than {MAX_OUTPUTS}");
         out.error(root.spot(), Wrong::new(what, say!("请分到多台网关", "spread them over several gateways")));
     }
-    let outputs =
+    let outputs: Vec<_> =
         sections.into_iter().filter_map(|section| output(section, &defaults, devices, &mut seen, out)).collect();
     root.finish(&[], out);
-    outputs
+    let ids: Vec<String> = seen.ids.into_keys().collect();
+    interlock::exclude(outputs, &ids, out)
 }
 
 /// What outputs may have in common.
@@ -92,7 +94,7 @@ fn output(
     devices: Option<&DevicesFile>,
     seen: &mut Seen,
     out: &mut Findings,
-) -> Option<Arc<Output>> {
+) -> Option<(Output, Excluding)> {
     let id = section.need("id", &Code(64), "\"gate-1-open\"", out);
     let name = section.read("name", &Label(64), out).map(|got| got.value);
     let device = section.need("device", &Code(64), "\"io-gate-1\"", out);
@@ -106,6 +108,9 @@ fn output(
     let rest = section.read("rest", &Code(64), out);
     let harmless = section.read("repeat_harmless", &Yes, out);
     let commissioning = section.read("commissioning", &Text, out);
+    let others = section.read("excludes", &Ids, out);
+    let ranks = section.section("priority", out).all(&Whole(0, 9), out);
+    let deadline_spot = section.spot_of("deadline");
     let common = common(&mut section, defaults, out);
     let spot = section.spot();
     section.finish(&[("coil", address_hint()), ("register", address_hint())], out);
@@ -114,32 +119,43 @@ fn output(
     check_id(id.as_ref(), seen, out);
     let commissioning =
         commissioning.map_or(Some(Commissioning::InService), |got| word(&got, cell::commissioning, out));
-    let values = allowed(values, feedback_values, cell, feedback, &spot, out);
+    let mut values = allowed(values, feedback_values, cell, feedback, &spot, out);
+    interlock::rank(&mut values, ranks, out);
+    let rest_name = rest.as_ref().map(|rest| rest.value.clone());
     let pulse = pulse_of(pulse, rest, &values, feedback.is_some(), out);
     check_harmless(harmless.as_ref(), pulse, out);
     let (id, cell, row) = (id?, cell?, row?);
     check_cell(&id, row, cell, seen, out);
-    let (host, port) = address_of(row, spot, out)?;
+    let place = match &row.device.endpoint {
+        Endpoint::Tcp { host, port } => Place::Tcp { host: host.clone(), port: *port },
+        Endpoint::Bus(bus) => {
+            interlock::check_wait(common.deadline, bus, &deadline_spot, devices, out);
+            Place::Bus { id: bus.id.clone() }
+        }
+    };
     if out.errors() > errors {
         return None;
     }
-    Some(Arc::new(Output {
+    let (pulse, feedback) = (pulse?, feedback.unwrap_or_else(|| Feedback::from(cell)));
+    let output = Output {
         name: name.unwrap_or_else(|| id.value.clone()),
         id: OutputId::new(id.value),
         device: row.device.id.clone(),
-        host,
-        port,
+        place,
         unit: row.device.unit,
         cell,
+        idle: interlock::idle(cell, &values, rest_name.as_deref(), pulse, feedback),
         values,
-        feedback: feedback.unwrap_or_else(|| Feedback::from(cell)),
+        feedback,
         timeout: common.timeout.unwrap_or_else(|| row.device.timeout.min(Duration::from_secs(1))),
         deadline: common.deadline,
         confirm_within: common.confirm_within,
-        pulse: pulse?,
+        pulse,
         repeat_harmless: harmless.is_some_and(|got| got.value),
         commissioning: commissioning?,
-    }))
+        excludes: Vec::new(),
+    };
+    Some((output, Excluding { others, spot }))
 }
 
 fn address_hint() -> Words {
@@ -163,21 +179,6 @@ fn device_row<'a>(got: &Got<String>, devices: Option<&'a DevicesFile>, out: &mut
         out.error(got.spot.clone(), Wrong::new(what, instead));
     }
     found
-}
-
-/// Where the driver connects. A bus has one owner, its reader, so that only a device with an address of its own is written.
-fn address_of(row: &DeviceRow, spot: Spot, out: &mut Findings) -> Option<(String, u16)> {
-    if let Endpoint::Tcp { host, port } = &row.device.endpoint {
-        return Some((host.clone(), *port));
-    }
-    let id = &row.device.id;
-    let what = say!("设备 `{id}` 在总线上，不能作输出", "device `{id}` is on a bus and cannot be written");
-    let instead = say!(
-        "请把输出接到有自己地址的 Modbus TCP 设备",
-        "put the output on a Modbus TCP device with an address of its own"
-    );
-    out.error(spot, Wrong::new(what, instead));
-    None
 }
 
 fn written(section: &mut Section<'_>, counting: Option<Counting>, out: &mut Findings) -> Option<Cell> {
@@ -280,7 +281,7 @@ fn allowed(
         if feedback.map_or(seen != raw && matches!(cell, Some(Cell::Coil(_))), is_bit) {
             check_bit(true, seen, &got.spot, out);
         }
-        allowed.push(Allowed { name: name.clone(), raw, seen });
+        allowed.push(Allowed { name: name.clone(), raw, seen, rank: 0 });
     }
     allowed
 }
@@ -314,6 +315,14 @@ fn pulse_of(
     has_feedback: bool,
     out: &mut Findings,
 ) -> Option<Pulse> {
+    let written = pulse.as_ref().map_or(&Written::None, |pulse| &pulse.value);
+    if let (Written::None | Written::Device, Some(rest)) = (written, &rest)
+        && !values.iter().any(|value| value.name == rest.value)
+    {
+        let shown = &rest.value;
+        let what = say!("`{shown}` 不在 values 中", "`{shown}` is not among the values");
+        out.error(rest.spot.clone(), Wrong::new(what, say!("请写其中之一，或删去", "write one of them, or remove it")));
+    }
     let Some(pulse) = pulse else { return Some(Pulse::None) };
     match pulse.value {
         Written::None => Some(Pulse::None),

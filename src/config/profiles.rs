@@ -537,3 +537,53 @@ impl std::fmt::Display for Became {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::sheet::Sheet;
+    use super::super::{devices, join, points};
+    use super::*;
+
+    /// Addresses, encodings, units, ranges, states: whatever a profile says can be said by the point table as well,
+    /// and means the same there.
+    #[test]
+    fn what_every_shipped_profile_makes_reads_the_same_as_rows_of_the_point_table() {
+        let mut out = Findings::default();
+        let texts = texts(Path::new("/nowhere"), &mut out);
+        let library = Library::read(&texts, &mut out);
+        let device = |(n, (name, _)): (usize, &(&str, &str))| {
+            format!("[[device]]\nid = \"d{n}\"\nhost = \"192.168.1.{n}\"\nprofile = \"{name}\"\ntags = \"T{n}-\"\n")
+        };
+        let text: String = SHIPPED.iter().enumerate().map(device).collect();
+        let page = Page::new(Path::new("devices.toml"), &text);
+        let file = |out: &mut Findings| {
+            let table = parse(&page, &text, out).unwrap();
+            devices::read(&page, &table, &library, out)
+        };
+        let (first, second) = (file(&mut out), file(&mut out));
+        let (made, known) = (join::made(&first), join::known(&first));
+        let columns: BTreeSet<Column> = made.iter().flat_map(|made| made.cells.keys().copied()).collect();
+        let mut table = csv::Writer::from_writer(Vec::new());
+        table.write_record(columns.iter().map(|column| column.names().0)).unwrap();
+        for row in &made {
+            let cell = |column| row.cells.get(column).map_or("", |(text, _)| text);
+            table.write_record(columns.iter().map(cell)).unwrap();
+        }
+        let table = String::from_utf8(table.into_inner().unwrap()).unwrap();
+        let sheet = Sheet::read(Path::new("points.csv"), &table, &mut out).unwrap();
+        let rows = points::read(Some(&sheet), Vec::new(), &known, &mut out);
+        let from_table = join::join(second, rows, &[], &mut out);
+        let rows = points::read(None, made, &known, &mut out);
+        let from_profiles = join::join(first, rows, &[], &mut out);
+        assert_eq!(out.errors(), 0, "{:?}", out.sorted(&[]));
+        assert!(from_profiles.specs.iter().all(|spec| !spec.points.is_empty()));
+        assert_eq!(from_profiles.sources, from_table.sources);
+        assert_eq!(from_profiles.specs, from_table.specs);
+        let limited = |joined: &join::Joined| -> Vec<Vec<bool>> {
+            joined.limits.iter().map(|device| device.iter().map(Option::is_some).collect()).collect()
+        };
+        assert_eq!(limited(&from_profiles), limited(&from_table));
+    }
+}

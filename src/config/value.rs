@@ -341,6 +341,20 @@ impl Kind for Names {
     }
 }
 
+/// Ids of other sections: `["gate-1-close"]`.
+pub(super) struct Ids;
+
+impl Kind for Ids {
+    type Out = Vec<String>;
+
+    fn read(&self, value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
+        let wanted = || say!("请写 id 的列表，例如 [\"gate-1-close\"]", "write a list of ids, e.g. [\"gate-1-close\"]");
+        let Some(items) = value.as_array() else { return Err(wrong_type(value, wanted())) };
+        let id = |item: &toml::Spanned<DeValue<'_>>| string(item.get_ref(), wanted).map(str::to_owned);
+        items.iter().map(id).collect()
+    }
+}
+
 /// Reads a duration and checks its bounds.
 pub(super) fn duration_in(text: &str, min: Duration, max: Duration) -> Result<Duration, Wrong> {
     let wanted = duration_wanted(min, max);

@@ -34,7 +34,7 @@ use crate::domain::time::Mono;
 
 use super::Joints;
 use super::backoff::Backoff;
-use super::errand::{Errand, N_WAITING, Refused};
+use super::errand::{Errand, N_WAITING};
 use super::lateness::Lateness;
 use super::meter::Meter;
 use super::modbus::Answer;
@@ -48,6 +48,8 @@ use super::schedule::fnv1a;
 use super::settings::{Device, Endpoint, Link};
 use super::tap::Taps;
 use super::unit::{Ready, Unit, first};
+
+mod errands;
 
 /// Runs one link until `stop`. `link` is a watch: at a reload new devices appear, changed ones have a new slot; devices
 /// whose slot stays keep connection, schedule and what was learnt of them. An empty device list ends it.
@@ -183,23 +185,6 @@ impl Runner {
                 }
             }
         }
-    }
-
-    /// Carries out an errand between two requests. One whose line is not open is not sent: opening it is the readers' work.
-    async fn run_errand(&mut self, errand: Errand) -> Result<(), End> {
-        let Some(connection) = self.connection.take() else {
-            errand.end(Err(Refused::NotSent("the line is not open".to_owned())));
-            return Ok(());
-        };
-        let began = self.clock.mono();
-        // Its deadline bounds it; a stop does not cut off a frame that is on its way.
-        let (connection, result) = connection.run_errand(&errand).await;
-        self.connection = connection;
-        if let Some(meter) = &mut self.meter {
-            meter.lent(began, self.clock.mono());
-        }
-        errand.end(result);
-        Ok(())
     }
 
     /// Says how the bus stands, about once a second.
@@ -360,13 +345,19 @@ impl Runner {
         }
         let connect = ModbusLink::connect(&self.endpoint, device.timeout, &self.clock);
         let connected = self.signals.guard(slot, &self.endpoint, connect).await?;
-        if let Some(Ok(_)) = connected {
-            self.backoff.reset();
-        }
-        if let (Some(meter), Some(connected)) = (&mut self.meter, &connected) {
-            meter.opened(connected.as_ref().err().map(ToString::to_string).as_deref());
+        if let Some(connected) = &connected {
+            self.note_opening(connected.as_ref().err());
         }
         Ok(connected)
+    }
+
+    fn note_opening(&mut self, fault: Option<&Fault>) {
+        if fault.is_none() {
+            self.backoff.reset();
+        }
+        if let Some(meter) = &mut self.meter {
+            meter.opened(fault.map(ToString::to_string).as_deref());
+        }
     }
 
     fn link_down(&mut self, reason: &str, now: Mono) {

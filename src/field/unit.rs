@@ -567,6 +567,49 @@ mod tests {
         assert_eq!(first.1.class, 0);
     }
 
+    /// Ten slaves on one line, 30 ms a request: what they want takes 1.6 times what there is.
+    #[test]
+    fn on_a_line_too_slow_for_all_fast_points_go_before_slow_ones_and_nobody_starves() {
+        let (start, span) = (Mono::from_secs(1000), Duration::from_secs(120));
+        let mut out = Outbox::default();
+        let mut units: Vec<Unit> = (0..10)
+            .map(|n| {
+                let points =
+                    vec![point(0, Table::Holding, 0, Encoding::U16), point(1, Table::Holding, 90, Encoding::U16)];
+                let mut device = Device { id: DeviceId::new(format!("s{n}")), ..device(points) };
+                device.classes[1].interval = Duration::from_secs(2);
+                Unit::new(DeviceSlot(n), Arc::new(device), start, &mut out)
+            })
+            .collect();
+        let (mut now, mut rng) = (start, fastrand::Rng::with_seed(1));
+        while now.since(start) < span {
+            let all = units.iter().enumerate().flat_map(|(index, unit)| unit.ready().map(move |ready| (index, ready)));
+            let (index, ready) = all.reduce(|a, b| first(a, b, now)).unwrap();
+            now = now.max(ready.at);
+            let ask = units[index].step(ready.class, now, &mut out).unwrap();
+            let sent = now;
+            now = now + Duration::from_millis(30);
+            let answer = Model::with_illegal([]).answer(ask);
+            units[index].answered(ready.class, &answer, sent, now, &mut rng, &mut out);
+        }
+        let mut last: BTreeMap<(DeviceSlot, u8), Mono> = BTreeMap::new();
+        let mut gaps: [Vec<Duration>; 2] = [Vec::new(), Vec::new()];
+        for event in out.events {
+            let FieldEvent::Poll(poll) = event else { continue };
+            let before = last.insert((poll.slot, poll.class), poll.started).unwrap_or(start);
+            gaps[usize::from(poll.class)].push(poll.started.since(before));
+        }
+        let [fast, slow] = gaps.map(|mut gaps| {
+            gaps.sort_unstable();
+            gaps
+        });
+        assert_eq!(last.len(), 20, "everything is read");
+        assert!(fast.len() > 5 * slow.len(), "{} fast polls, {} slow ones", fast.len(), slow.len());
+        let (longest_fast, median_slow) = (fast[fast.len() - 1], slow[slow.len() / 2]);
+        assert!(longest_fast < median_slow / 2, "{longest_fast:?} against {median_slow:?}");
+        assert!(slow[slow.len() - 1] < Duration::from_secs(6), "{:?}", slow.last());
+    }
+
     #[test]
     fn down_says_when_it_will_be_tried_again() {
         let mut bench = Bench::new(device(holding(0..1)));

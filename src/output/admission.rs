@@ -8,9 +8,13 @@
 //! | unknown output, value not in its list, empty or overlong issuer or key | refused |
 //! | real, and the output is not in service | refused |
 //! | loop test, and the output is not under commissioning (in service: unless asked `really`) | refused |
-//! | another write of this output is under way, or [`MAX_UNDER_WAY`] writes altogether | refused |
 //! | its deadline has passed | expired |
+//! | a write of the same output, or of one that excludes it, is under way or waits, and does not rank lower | refused |
+//! | [`MAX_UNDER_WAY`] writes are under way | refused |
+//! | such writes rank lower | they give way ([`Work::instead_of`]), and this one follows them |
 //! | else | an [`Attempt`], due before its deadline |
+//!
+//! An order that energises an output holds it and all that exclude it; one that makes it idle holds the output alone.
 //!
 //! A refused or expired order keeps its key as well: the same message delivered twice must not be carried out the second
 //! time, when the asker has long been told no.
@@ -19,9 +23,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Excluded};
 use super::settings::{Allowed, Output};
 use super::{MAX_TEXT, Order};
+use crate::domain::id::OutputId;
 use crate::domain::output::{OutputWrite, WriteResult};
 use crate::domain::record::Mode;
 use crate::domain::registry::Commissioning;
@@ -31,8 +36,9 @@ use crate::domain::time::Mono;
 pub const MAX_KEYS: usize = 1_024;
 /// A key is kept at least this long: far longer than anybody sends the same order again.
 pub const KEY_LIFE: Duration = Duration::from_secs(600);
-/// Writes under way altogether. A gateway has a few dozen outputs; each write is one small connection.
-pub const MAX_UNDER_WAY: usize = 16;
+/// Writes under way altogether: every siren, sign and barrier of a park at once; each is one small connection, or waits for
+/// its turn on a bus.
+pub const MAX_UNDER_WAY: usize = 64;
 
 /// What is to be done with an order.
 #[derive(Debug)]
@@ -61,6 +67,8 @@ pub struct Work {
     pub write: OutputWrite,
     /// When the order was received.
     pub received: Mono,
+    /// Keys of the orders that give way to this one; it begins when they have ended.
+    pub instead_of: Vec<String>,
 }
 
 impl Work {
@@ -81,10 +89,21 @@ impl Work {
 #[derive(Debug, Default)]
 pub struct Desk {
     outputs: BTreeMap<String, Arc<Output>>,
-    busy: BTreeSet<String>,
+    /// Orders under way, by key.
+    under_way: BTreeMap<String, Held>,
     keys: BTreeMap<String, Known>,
     /// Keys by age, the oldest first.
     ages: VecDeque<(Mono, String)>,
+}
+
+/// What an order under way holds.
+#[derive(Debug)]
+struct Held {
+    /// The one that is written.
+    output: OutputId,
+    /// It, and those that exclude it.
+    outputs: BTreeSet<OutputId>,
+    rank: u8,
 }
 
 #[derive(Debug)]
@@ -128,7 +147,7 @@ impl Desk {
 
     /// Takes the end of a write.
     pub fn finish(&mut self, write: OutputWrite) {
-        self.busy.remove(&write.output);
+        self.under_way.remove(&write.key);
         if let Some(known) = self.keys.get_mut(&write.key) {
             known.result = Some(write);
         }
@@ -145,21 +164,45 @@ impl Desk {
         if let Some(why) = out_of_state(output.commissioning, order) {
             return refused(order, known, why, now);
         }
-        if self.busy.contains(&order.output) {
-            return refused(order, known, "another write of this output is under way", now);
-        }
-        if self.busy.len() >= MAX_UNDER_WAY {
-            return refused(order, known, "too many writes are under way", now);
-        }
         let deadline = order.received + order.within.unwrap_or(output.deadline).min(output.deadline);
         if now >= deadline {
             let write = report(order, known, WriteResult::Expired, "the deadline had passed", now);
             return Admission::Answer { write, new: true };
         }
-        self.busy.insert(order.output.clone());
+        let held = self.held(&output, &value);
+        let met: Vec<(&String, &Held)> =
+            self.under_way.iter().filter(|(_, other)| !other.outputs.is_disjoint(&held.outputs)).collect();
+        let highest = met.iter().map(|(_, other)| *other).max_by_key(|other| other.rank);
+        if let Some(other) = highest.filter(|other| other.rank >= held.rank) {
+            let why = if other.output == output.id {
+                "another write of this output is under way".to_owned()
+            } else {
+                format!("a write of `{}`, which excludes this output, is under way", other.output)
+            };
+            return refused(order, known, &why, now);
+        }
+        if self.under_way.len() >= MAX_UNDER_WAY {
+            return refused(order, known, "too many writes are under way", now);
+        }
+        let instead_of = met.into_iter().map(|(key, _)| key.clone()).collect();
         let write = report(order, known, WriteResult::NotConfirmed, "", now);
-        let attempt = Attempt::new(&output, value, deadline);
-        Admission::Run(Box::new(Work { output, attempt, write, received: order.received }))
+        let attempt = Attempt::new(&output, value, deadline).excluding(self.excluded(&output, &held));
+        self.under_way.insert(order.key.clone(), held);
+        Admission::Run(Box::new(Work { output, attempt, write, received: order.received, instead_of }))
+    }
+
+    /// Returns what an order for this value holds: the output, and those that must not be energised with it.
+    fn held(&self, output: &Output, value: &Allowed) -> Held {
+        let others = output.excludes.iter().filter(|_| output.energises(value));
+        let outputs = others.chain([&output.id]).cloned().collect();
+        Held { output: output.id.clone(), outputs, rank: value.rank }
+    }
+
+    /// Returns the outputs to be idle first: all that are held but the one that is written.
+    fn excluded(&self, output: &Output, held: &Held) -> Vec<Excluded> {
+        let others = held.outputs.iter().filter(|id| **id != output.id);
+        let others = others.filter_map(|id| self.outputs.get(id.as_str()));
+        others.filter_map(|other| Some((Arc::clone(other), other.idle?))).collect()
     }
 
     fn forget_old(&mut self, now: Mono) {
@@ -345,6 +388,84 @@ mod tests {
             matches!(desk.admit(&order("2", "siren", "off"), T0), Admission::Answer { new: false, .. }),
             "refused stays"
         );
+    }
+
+    /// A barrier: coils to open and to close, and `stop` on a register of its own; opening outranks, of equals the first.
+    fn barrier() -> Desk {
+        let mut desk = Desk::default();
+        let coil = |id: &str, other: &str, rank| {
+            let mut coil = Output { excludes: vec![OutputId::new(other)], ..output(id) };
+            coil.values[0].rank = rank;
+            Arc::new(coil)
+        };
+        desk.allow(&[coil("open", "close", 2), coil("close", "open", 1)]);
+        desk
+    }
+
+    fn work(admission: Admission) -> Box<Work> {
+        match admission {
+            Admission::Run(work) => work,
+            other @ (Admission::Answer { .. } | Admission::UnderWay) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_order_that_outranks_pre_empts_and_any_other_is_refused() {
+        let mut desk = barrier();
+        let close = work(desk.admit(&order("1", "close", "on"), T0));
+        assert!(close.instead_of.is_empty());
+        assert!(why(desk.admit(&order("2", "close", "on"), T0)).1.contains("another write of this output"));
+        let open = work(desk.admit(&order("3", "open", "on"), T0));
+        assert_eq!(open.instead_of, ["1"]);
+        assert!(
+            why(desk.admit(&order("4", "close", "on"), T0)).1.contains("`open`, which excludes this output"),
+            "open goes on"
+        );
+        desk.finish(close.ended(T0));
+        assert!(why(desk.admit(&order("5", "close", "off"), T0)).1.contains("`open`, which excludes"), "held by open");
+        desk.finish(open.ended(T0));
+        assert!(
+            work(desk.admit(&order("6", "close", "on"), T0)).instead_of.is_empty(),
+            "what has ended is no obstacle"
+        );
+    }
+
+    #[test]
+    fn what_is_energised_is_so_only_after_the_outputs_that_exclude_it_are_looked_at() {
+        let mut desk = barrier();
+        let open = work(desk.admit(&order("1", "open", "on"), T0));
+        assert_eq!(open.attempt.excluded().map(|(output, _)| output.id.as_str()), Some("close"));
+        desk.finish(open.ended(T0));
+        let off = work(desk.admit(&order("2", "open", "off"), T0));
+        assert!(off.attempt.excluded().is_none(), "to be idle hurts nobody");
+    }
+
+    #[test]
+    fn whatever_is_ordered_two_that_exclude_one_another_are_never_both_under_way() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut desk = barrier();
+        let mut running: Vec<Box<Work>> = Vec::new();
+        for key in 0..600 {
+            let id = *rng.choice(&["open", "close"]).unwrap();
+            match desk.admit(&order(&format!("k{key}"), id, rng.choice(&["on", "off"]).unwrap()), T0) {
+                Admission::Run(work) => {
+                    // Those that give way end before it begins.
+                    let (over, go_on) = running.into_iter().partition(|w| work.instead_of.contains(&w.write.key));
+                    running = go_on;
+                    let over: Vec<Box<Work>> = over;
+                    over.iter().for_each(|work| desk.finish(work.ended(T0)));
+                    running.push(work);
+                }
+                Admission::Answer { write, .. } => assert_eq!(write.result, WriteResult::Refused),
+                Admission::UnderWay => panic!("keys differ"),
+            }
+            let energising = running.iter().filter(|work| work.write.value == "on").count();
+            assert!(energising <= 1, "{running:?}");
+            if rng.bool() && !running.is_empty() {
+                let work = running.swap_remove(rng.usize(..running.len()));
+                desk.finish(work.ended(T0));
+            }
+        }
     }
 
     #[test]

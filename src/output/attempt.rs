@@ -1,6 +1,7 @@
 //! One write as a state machine: what to do next, and what the outcome means. Pure; the task carries the steps out.
 //!
 //! ```text
+//!  each excluded output seen idle, or made so ──▶
 //!  Unsent ──Write──▶ sent ──echo or no answer──▶ Look ──expected──▶ (pulse) Rest ──▶ Write rest ──▶ Look ──▶ End
 //!    │ deadline past: expired     │ exception: failed    │ else again after LOOK_EVERY, until confirm_within: not confirmed
 //! ```
@@ -12,13 +13,21 @@
 //! | echo of the request | the feedback decides |
 //! | no answer, garbage, connection lost after sending | written again only if harmless, before the deadline, at most [`MAX_WRITES`] times; else the feedback decides, and the record says that the write was not answered |
 //!
+//! **Excluded outputs.** Before an output is energised, each output that excludes it is looked at. One that is not idle is
+//! taken back, and seen to be; where it cannot be, nothing is written.
+//!
+//! **Giving way** to an order of higher rank ([`Attempt::give_way`]): what was not sent is not sent any more; what was sent
+//! counts as not confirmed; a pulse of the gateway is ended at once, and seen to be, before the other order begins.
+//!
 //! The end of a pulse that the gateway makes is another matter: it takes power away, which is always safe to repeat, and
 //! is tried [`MAX_RESTS`] times. If it is not confirmed, neither is the write, and the record says that the output may
 //! still be on.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::settings::{Allowed, Output, Pulse};
+use super::settings::{Allowed, Idle, Output, Pulse};
 use crate::domain::output::WriteResult;
 use crate::domain::time::Mono;
 
@@ -41,6 +50,15 @@ pub enum Step {
     },
     /// Read the feedback.
     Look,
+    /// Write this to the first of the excluded outputs ([`Attempt::excluded`]), provided that it is sent before this time.
+    TakeBack {
+        /// What.
+        raw: u16,
+        /// Not after this.
+        before: Mono,
+    },
+    /// Read how the first of the excluded outputs stands.
+    LookAtExcluded,
     /// Wait until then.
     Wait(Mono),
     /// Nothing more.
@@ -68,9 +86,13 @@ pub enum Outcome {
     Waited,
 }
 
+/// An output that must be idle before this one is energised.
+pub type Excluded = (Arc<Output>, Idle);
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Attempt {
+    excluded: VecDeque<Excluded>,
     deadline: Mono,
     confirm_within: Duration,
     pulse: Pulse,
@@ -86,20 +108,48 @@ pub struct Attempt {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// The first of the excluded outputs, as [`Excluding`] says.
+    Excluding(Excluding),
     Unsent,
-    Looking { until: Mono },
-    BetweenLooks { until: Mono, at: Mono },
-    Pulsing { rest_at: Mono },
-    RestUnsent { tries: u32 },
-    RestLooking { until: Mono, tries: u32 },
-    RestBetween { until: Mono, at: Mono, tries: u32 },
+    Looking {
+        until: Mono,
+    },
+    BetweenLooks {
+        until: Mono,
+        at: Mono,
+    },
+    Pulsing {
+        rest_at: Mono,
+    },
+    RestUnsent {
+        tries: u32,
+    },
+    RestLooking {
+        until: Mono,
+        tries: u32,
+    },
+    RestBetween {
+        until: Mono,
+        at: Mono,
+        tries: u32,
+    },
     Ended,
+}
+
+/// What is known of an excluded output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Excluding {
+    Unknown,
+    Energised,
+    TakenBack { until: Mono },
+    BetweenLooks { until: Mono, at: Mono },
 }
 
 impl Attempt {
     /// Returns the attempt to write `value`, to be sent before `deadline`.
     pub fn new(output: &Output, value: Allowed, deadline: Mono) -> Self {
         Self {
+            excluded: VecDeque::new(),
             deadline,
             confirm_within: output.confirm_within,
             pulse: output.pulse,
@@ -113,9 +163,27 @@ impl Attempt {
         }
     }
 
+    /// Returns it so that these outputs are idle before.
+    #[must_use]
+    pub fn excluding(self, excluded: Vec<Excluded>) -> Self {
+        let state = if excluded.is_empty() { self.state } else { State::Excluding(Excluding::Unknown) };
+        Self { excluded: excluded.into(), state, ..self }
+    }
+
+    /// Returns the excluded output that is dealt with.
+    pub fn excluded(&self) -> Option<&Excluded> {
+        self.excluded.front()
+    }
+
     /// Returns what to do next.
     pub fn step(&self, now: Mono) -> Step {
         match self.state {
+            State::Excluding(Excluding::Unknown | Excluding::TakenBack { .. }) => Step::LookAtExcluded,
+            State::Excluding(Excluding::Energised) => match self.excluded().and_then(|(_, idle)| idle.raw) {
+                Some(raw) => Step::TakeBack { raw, before: self.deadline },
+                None => Step::LookAtExcluded,
+            },
+            State::Excluding(Excluding::BetweenLooks { at, .. }) => Step::Wait(at),
             State::Unsent => Step::Write { raw: self.value.raw, before: self.deadline },
             State::Looking { .. } | State::RestLooking { .. } => Step::Look,
             State::BetweenLooks { at, .. } | State::RestBetween { at, .. } => Step::Wait(at),
@@ -129,6 +197,7 @@ impl Attempt {
     /// Takes what became of the step.
     pub fn took(&mut self, outcome: Outcome, now: Mono) {
         match self.state {
+            State::Excluding(stage) => self.excluding_took(stage, &outcome, now),
             State::Unsent => self.wrote(outcome, now),
             State::Looking { until } => self.looked(outcome, until, now),
             State::BetweenLooks { until, .. } => self.state = State::Looking { until },
@@ -145,13 +214,79 @@ impl Attempt {
         self.ended.map(|result| (result, self.seen, self.remark.as_str()))
     }
 
+    /// Another order goes before this one, for this reason. Returns whether the step under way is to be given up; else it
+    /// goes on to its end, and the attempt with it: power is taken away first.
+    pub fn give_way(&mut self, why: &str) -> bool {
+        let pulses = matches!(self.pulse, Pulse::Gateway { .. });
+        match self.state {
+            State::Excluding(_) => self.end(WriteResult::Refused, why),
+            State::Unsent if pulses => {
+                self.ended = Some(WriteResult::NotConfirmed);
+                self.add_remark(why);
+                return false;
+            }
+            State::Looking { .. } | State::BetweenLooks { .. } | State::Pulsing { .. } if pulses => {
+                self.ended = Some(WriteResult::NotConfirmed);
+                self.add_remark(why);
+                self.state = State::RestUnsent { tries: 1 };
+            }
+            State::Unsent | State::Looking { .. } | State::BetweenLooks { .. } | State::Pulsing { .. } => {
+                self.end(WriteResult::NotConfirmed, why);
+            }
+            State::RestUnsent { .. } | State::RestLooking { .. } | State::RestBetween { .. } | State::Ended => {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The order is withdrawn before anything was done for it.
+    pub fn withdraw(&mut self, why: &str) {
+        self.end(WriteResult::Refused, why);
+    }
+
+    fn excluding_took(&mut self, stage: Excluding, outcome: &Outcome, now: Mono) {
+        let Some((output, idle)) = self.excluded.front() else { return self.state = State::Unsent };
+        let (id, can_write, confirm_within) = (output.id.clone(), idle.raw.is_some(), output.confirm_within);
+        if *outcome == Outcome::Seen(idle.seen) {
+            self.excluded.pop_front();
+            self.state = if self.excluded.is_empty() { State::Unsent } else { State::Excluding(Excluding::Unknown) };
+            return;
+        }
+        let next = match stage {
+            Excluding::Unknown if can_write => Excluding::Energised,
+            Excluding::Energised if *outcome == Outcome::TooLate => {
+                return self.end(WriteResult::Expired, "the deadline had passed");
+            }
+            Excluding::Unknown => Excluding::TakenBack { until: now + confirm_within },
+            Excluding::Energised => {
+                self.add_remark(&format!("`{id}` was taken back first"));
+                Excluding::TakenBack { until: now + confirm_within }
+            }
+            Excluding::BetweenLooks { until, .. } => Excluding::TakenBack { until },
+            Excluding::TakenBack { until } if now + LOOK_EVERY <= until => {
+                Excluding::BetweenLooks { until, at: now + LOOK_EVERY }
+            }
+            Excluding::TakenBack { .. } => {
+                let why = format!("`{id}`, which excludes this output, is not seen to be idle");
+                return self.end(WriteResult::Failed, &why);
+            }
+        };
+        self.state = State::Excluding(next);
+    }
+
     fn wrote(&mut self, outcome: Outcome, now: Mono) {
         self.writes += 1;
+        if self.ended.is_some() && matches!(outcome, Outcome::Echoed | Outcome::Unanswered(_)) {
+            // It gave way while it was written: what may be on is taken back.
+            self.state = State::RestUnsent { tries: 1 };
+            return;
+        }
         match outcome {
-            Outcome::TooLate if self.writes == 1 => self.end(WriteResult::Expired, "the deadline had passed"),
-            Outcome::NotReached(why) if self.writes == 1 => self.end(WriteResult::Failed, &why),
+            Outcome::TooLate if self.writes == 1 => self.end_unsent(WriteResult::Expired, "the deadline had passed"),
+            Outcome::NotReached(why) if self.writes == 1 => self.end_unsent(WriteResult::Failed, &why),
             Outcome::Exception(code) => {
-                self.end(WriteResult::Failed, &format!("the device refuses the write (exception {code:02X})"));
+                self.end_unsent(WriteResult::Failed, &format!("the device refuses the write (exception {code:02X})"));
             }
             Outcome::Unanswered(why) => {
                 self.remark = format!("the write was not answered: {why}");
@@ -253,6 +388,12 @@ impl Attempt {
             Pulse::Gateway { rest, seen, .. } => (rest, seen),
             Pulse::None | Pulse::Device => (0, 0),
         }
+    }
+
+    /// Nothing happened, also where it was given up meanwhile.
+    fn end_unsent(&mut self, result: WriteResult, why: &str) {
+        self.ended = None;
+        self.end(result, why);
     }
 
     /// A result that stands already (a pulse not seen to be on) is not made better by what follows.
@@ -375,6 +516,91 @@ mod tests {
         let (result, _, remark) = broken.ending().unwrap();
         assert_eq!(result, WriteResult::NotConfirmed);
         assert!(remark.contains("may still be on"), "{remark}");
+    }
+
+    fn excluding(idle_raw: Option<u16>) -> Attempt {
+        let mut other = output("close");
+        other.confirm_within = Duration::from_millis(100);
+        let idle = Idle { raw: idle_raw, ..other.idle.unwrap() };
+        attempt(|_| {}).excluding(vec![(Arc::new(other), idle)])
+    }
+
+    #[test]
+    fn an_output_is_not_energised_before_the_one_that_excludes_it_is_seen_idle() {
+        let mut idle = excluding(Some(0));
+        assert_eq!(idle.step(T0), Step::LookAtExcluded);
+        idle.took(Outcome::Seen(0), after(5));
+        assert!(matches!(idle.step(after(5)), Step::Write { raw: 1, .. }));
+        let mut on = excluding(Some(0));
+        on.took(Outcome::Seen(1), after(5));
+        assert_eq!(on.step(after(5)), Step::TakeBack { raw: 0, before: after(2_000) });
+        on.took(Outcome::Echoed, after(10));
+        assert_eq!(on.step(after(10)), Step::LookAtExcluded);
+        let mut stuck = on.clone();
+        on.took(Outcome::Seen(0), after(15));
+        assert!(matches!(on.step(after(15)), Step::Write { raw: 1, .. }));
+        for ms in [15, 65, 115] {
+            stuck.took(Outcome::Seen(1), after(ms));
+            stuck.took(Outcome::Waited, after(ms + 50));
+        }
+        let (result, _, remark) = stuck.ending().unwrap();
+        assert_eq!((stuck.step(after(200)), result), (Step::End, WriteResult::Failed));
+        assert_eq!(remark, "`close` was taken back first; `close`, which excludes this output, is not seen to be idle");
+    }
+
+    #[test]
+    fn one_that_ends_its_pulse_itself_is_waited_for_and_one_that_cannot_be_read_is_written_and_read_again() {
+        let mut pulse = excluding(None);
+        pulse.took(Outcome::Seen(1), after(5));
+        assert_eq!(pulse.step(after(5)), Step::LookAtExcluded);
+        pulse.took(Outcome::Seen(0), after(60));
+        assert!(matches!(pulse.step(after(60)), Step::Write { raw: 1, .. }));
+        let mut unread = excluding(Some(0));
+        unread.took(Outcome::Unseen("no answer".into()), after(5));
+        assert!(matches!(unread.step(after(5)), Step::TakeBack { .. }));
+        unread.took(Outcome::TooLate, after(2_000));
+        assert_eq!(result(&unread), WriteResult::Expired);
+    }
+
+    #[test]
+    fn an_order_that_gives_way_is_not_sent_any_more_or_not_confirmed() {
+        let mut unsent = excluding(Some(0));
+        assert!(unsent.give_way("to `open`"), "its step is given up");
+        assert_eq!(unsent.ending(), Some((WriteResult::Refused, None, "to `open`")));
+        let mut written = attempt(|_| {});
+        assert!(written.give_way("to `open`"));
+        assert_eq!(result(&written), WriteResult::NotConfirmed, "it may have left");
+        let mut looking = attempt(|_| {});
+        looking.took(Outcome::Echoed, T0);
+        assert!(looking.give_way("to `open`"));
+        assert_eq!((looking.step(T0), result(&looking)), (Step::End, WriteResult::NotConfirmed));
+    }
+
+    #[test]
+    fn a_pulse_of_the_gateway_that_gives_way_is_ended_at_once_and_seen_to_be() {
+        let pulse = Pulse::Gateway { length: Duration::from_millis(500), rest: 0, seen: 0 };
+        let started = || {
+            let mut attempt = attempt(|o| o.pulse = pulse);
+            attempt.took(Outcome::Echoed, T0);
+            attempt
+        };
+        let mut on = started();
+        on.took(Outcome::Seen(1), after(10));
+        for mut attempt in [started(), on] {
+            assert!(attempt.give_way("to `open`"));
+            assert!(matches!(attempt.step(after(20)), Step::Write { raw: 0, .. }), "long before its 500 ms");
+            attempt.took(Outcome::Echoed, after(25));
+            assert!(!attempt.give_way("to `open`"), "it is being ended");
+            attempt.took(Outcome::Seen(0), after(30));
+            assert_eq!((attempt.step(after(30)), result(&attempt)), (Step::End, WriteResult::NotConfirmed));
+        }
+        let mut in_flight = attempt(|o| o.pulse = pulse);
+        assert!(!in_flight.give_way("to `open`"), "what may be on must be taken back: its answer is awaited");
+        let mut never = in_flight.clone();
+        in_flight.took(silent(), after(300));
+        assert!(matches!(in_flight.step(after(300)), Step::Write { raw: 0, .. }));
+        never.took(Outcome::NotReached("no connection".into()), after(300));
+        assert_eq!((never.step(after(300)), result(&never)), (Step::End, WriteResult::Failed));
     }
 
     #[test]

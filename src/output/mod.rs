@@ -25,11 +25,18 @@
 //! - **Never from the store.** Orders, keys and the writes under way are in memory; a restart forgets them all.
 //! - **Proved.** `done` means that the feedback (the same coil or register, or another one that is named) showed the
 //!   value after the write. A device that keeps the old value for a while is looked at again until `confirm_within`.
-//! - **One write at a time** for each output; another order meanwhile is refused, not queued.
+//! - **One write at a time** for each output, and for outputs that exclude one another. Another order meanwhile is refused,
+//!   not queued, unless it outranks what is under way ("open" before "close"): that gives way, and has ended before the
+//!   other begins.
+//! - **Never both.** An output that excludes others is energised only after each of them was seen idle just before, or was
+//!   taken back and then seen so. What stands on no list here (a button, another master) is not the gateway's to exclude.
 //! - Every order gives one record, also a refused one; a repeated key gives none.
 //!
 //! Keys are bounded: [`admission::MAX_KEYS`] are kept, each for at least [`admission::KEY_LIFE`]; when all of them are
 //! younger, new orders are refused.
+//!
+//! A device on a bus is reached through the bus' owner, which `app` joins as a [`Carrier`]: an order goes on the bus before
+//! the next poll, at most one poll being under way, and is read back there.
 //!
 //! `session.rs` and `task.rs` do I/O; all else is pure.
 
@@ -39,6 +46,7 @@ pub mod session;
 pub mod settings;
 pub mod task;
 
+pub use session::{Carrier, NoBus, NotCarried, Times, no_bus};
 pub use task::{Call, run};
 
 use std::time::Duration;

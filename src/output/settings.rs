@@ -14,10 +14,8 @@ pub struct Output {
     pub name: String,
     /// The device it stands on.
     pub device: DeviceId,
-    /// Host name or IP address.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
+    /// Where that is reached.
+    pub place: Place,
     /// Modbus unit id.
     pub unit: u8,
     /// Where it is written.
@@ -38,6 +36,45 @@ pub struct Output {
     pub repeat_harmless: bool,
     /// Only an output in service takes orders; one under commissioning takes loop tests.
     pub commissioning: Commissioning,
+    /// Outputs that must never be energised together with this one. Mutual: each names the other.
+    pub excludes: Vec<OutputId>,
+    /// How it is seen to do nothing, and made to. Known of each output that others exclude.
+    pub idle: Option<Idle>,
+}
+
+impl Output {
+    /// Returns whether an order for this value leaves the output energised, for a while at least.
+    pub fn energises(&self, value: &Allowed) -> bool {
+        self.idle.is_none_or(|idle| idle.raw != Some(value.raw))
+    }
+}
+
+/// Where an output's device is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At a Modbus TCP address of its own.
+    Tcp {
+        /// Host name or IP address.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
+    /// On a bus, whose owner carries what is sent ([`super::Carrier`]).
+    Bus {
+        /// Its id.
+        id: String,
+    },
+}
+
+/// The state in which an output does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Idle {
+    /// What is written to get there; `None` where only the device itself ends its pulse.
+    pub raw: Option<u16>,
+    /// Where it is seen.
+    pub at: Feedback,
+    /// What is seen there.
+    pub seen: u16,
 }
 
 /// Where an output is written; addresses as on the wire, from 0.
@@ -80,6 +117,8 @@ pub struct Allowed {
     pub raw: u16,
     /// What the feedback then shows.
     pub seen: u16,
+    /// Which of two orders goes on when they meet, 0..=9: the higher one; of equal ones the first.
+    pub rank: u8,
 }
 
 /// Whether an output falls back by itself.
@@ -107,13 +146,12 @@ pub(super) mod testing {
 
     /// A coil with `on` and `off` on a device that is nowhere.
     pub(crate) fn output(id: &str) -> Output {
-        let value = |name: &str, raw| Allowed { name: name.to_owned(), raw, seen: raw };
+        let value = |name: &str, raw| Allowed { name: name.to_owned(), raw, seen: raw, rank: 0 };
         Output {
             id: OutputId::new(id),
             name: id.to_owned(),
             device: DeviceId::new("io-1"),
-            host: "127.0.0.1".into(),
-            port: 1,
+            place: Place::Tcp { host: "127.0.0.1".into(), port: 1 },
             unit: 1,
             cell: Cell::Coil(3),
             values: vec![value("on", 1), value("off", 0)],
@@ -124,6 +162,8 @@ pub(super) mod testing {
             pulse: Pulse::None,
             repeat_harmless: false,
             commissioning: Commissioning::InService,
+            excludes: Vec::new(),
+            idle: Some(Idle { raw: Some(0), at: Feedback::Coil(3), seen: 0 }),
         }
     }
 }

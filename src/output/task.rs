@@ -1,16 +1,17 @@
-//! The driver: takes orders, carries them out side by side (one for each output), answers, and hands on the records.
+//! The driver: takes orders, carries them out side by side (one for each output), has some give way to others, answers, and
+//! hands on the records.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Order;
 use super::admission::{Admission, Desk, Work};
-use super::attempt::{Outcome, Step};
-use super::session;
+use super::attempt::{Excluded, Outcome, Step};
+use super::session::{self, Carrier};
 use super::settings::Output;
 use crate::clock::Clock;
 use crate::domain::output::OutputWrite;
@@ -40,6 +41,7 @@ pub async fn run(
     mut outputs: watch::Receiver<Arc<Vec<Arc<Output>>>>,
     mut calls: mpsc::Receiver<Call>,
     records: mpsc::Sender<OutputWrite>,
+    carrier: impl Carrier,
     clock: Clock,
     stop: CancellationToken,
 ) -> Result<(), String> {
@@ -48,6 +50,8 @@ pub async fn run(
         waiting: Waiting::new(),
         running: JoinSet::new(),
         interrupted: BTreeMap::new(),
+        hands: BTreeMap::new(),
+        carrier,
         clock,
     };
     driver.desk.allow(&outputs.borrow_and_update());
@@ -81,16 +85,35 @@ pub async fn run(
     Ok(())
 }
 
-struct Driver {
+/// How a write under way is told to give way, and known to have ended.
+struct Hand {
+    /// Taken when it has been told why.
+    give_way: Option<oneshot::Sender<String>>,
+    ended: CancellationToken,
+}
+
+/// The other end of it.
+struct Way {
+    give_way: oneshot::Receiver<String>,
+    /// Cancelled when it is dropped, however the write ends.
+    ended: DropGuard,
+    /// What must have ended before.
+    after: Vec<CancellationToken>,
+}
+
+struct Driver<C> {
     desk: Desk,
     waiting: Waiting,
     running: JoinSet<OutputWrite>,
     /// What is recorded of a write that is interrupted: by task.
     interrupted: BTreeMap<Id, OutputWrite>,
+    /// The writes under way, by key.
+    hands: BTreeMap<String, Hand>,
+    carrier: C,
     clock: Clock,
 }
 
-impl Driver {
+impl<C: Carrier> Driver<C> {
     /// Returns the record of an order that is not carried out.
     fn take(&mut self, call: Call) -> Option<OutputWrite> {
         let Call { order, answer } = call;
@@ -99,7 +122,8 @@ impl Driver {
                 tracing::info!(output = %order.output, value = %order.value, issuer = %order.issuer, "Writing an output.");
                 let interrupted = work.ended(self.clock.mono());
                 self.waiting.insert(order.key, vec![answer]);
-                let task = self.running.spawn(carry_out(work, self.clock.clone()));
+                let way = self.make_way(&work);
+                let task = self.running.spawn(carry_out(work, way, self.carrier.clone(), self.clock.clone()));
                 self.interrupted.insert(task.id(), interrupted);
                 None
             }
@@ -117,6 +141,24 @@ impl Driver {
         }
     }
 
+    /// Tells those that give way, and returns what the new one waits for.
+    fn make_way(&mut self, work: &Work) -> Way {
+        let why = format!("it gave way to `{}` of `{}`", work.write.value, work.write.output);
+        let mut after = Vec::new();
+        for key in &work.instead_of {
+            let Some(hand) = self.hands.get_mut(key) else { continue };
+            if let Some(give_way) = hand.give_way.take() {
+                give_way.send(why.clone()).ok();
+            }
+            after.push(hand.ended.clone());
+        }
+        let (give_way, told) = oneshot::channel();
+        let ended = CancellationToken::new();
+        let way = Way { give_way: told, ended: ended.clone().drop_guard(), after };
+        self.hands.insert(work.write.key.clone(), Hand { give_way: Some(give_way), ended });
+        way
+    }
+
     fn ended(&mut self, joined: Result<(Id, OutputWrite), JoinError>) -> Option<OutputWrite> {
         let write = match joined {
             Ok((id, write)) => self.interrupted.remove(&id).map(|_| write)?,
@@ -127,6 +169,7 @@ impl Driver {
         };
         let OutputWrite { output, result, detail, elapsed_ms, .. } = &write;
         tracing::info!(%output, result = result.as_str(), %detail, elapsed_ms, "An output write has ended.");
+        self.hands.remove(&write.key);
         self.desk.finish(write.clone());
         for asker in self.waiting.remove(&write.key).unwrap_or_default() {
             asker.send(write.clone()).ok();
@@ -135,17 +178,61 @@ impl Driver {
     }
 }
 
-async fn carry_out(mut work: Box<Work>, clock: Clock) -> OutputWrite {
-    loop {
-        let outcome = match work.attempt.step(clock.mono()) {
-            Step::Write { raw, before } => session::write(&work.output, raw, before, &clock).await,
-            Step::Look => session::look(&work.output).await,
-            Step::Wait(until) => {
-                clock.sleep_until(until).await;
-                Outcome::Waited
+async fn carry_out(mut work: Box<Work>, way: Way, carrier: impl Carrier, clock: Clock) -> OutputWrite {
+    let Way { mut give_way, ended, after } = way;
+    for before in after {
+        tokio::select! {
+            () = before.cancelled() => {}
+            Ok(why) = &mut give_way => {
+                work.attempt.withdraw(&why);
+                return work.ended(clock.mono());
             }
-            Step::End => return work.ended(clock.mono()),
+        }
+    }
+    let mut told = false;
+    loop {
+        let step = work.attempt.step(clock.mono());
+        if step == Step::End {
+            drop(ended);
+            return work.ended(clock.mono());
+        }
+        let target = Target { output: Arc::clone(&work.output), excluded: work.attempt.excluded().cloned() };
+        let mut performed = std::pin::pin!(perform(target, step, &carrier, &clock));
+        let outcome = loop {
+            tokio::select! {
+                biased;
+                outcome = &mut performed => break Some(outcome),
+                Ok(why) = &mut give_way, if !told => {
+                    told = true;
+                    if work.attempt.give_way(&why) {
+                        break None;
+                    }
+                }
+            }
         };
-        work.attempt.took(outcome, clock.mono());
+        if let Some(outcome) = outcome {
+            work.attempt.took(outcome, clock.mono());
+        }
+    }
+}
+
+/// What a step is done to.
+struct Target {
+    output: Arc<Output>,
+    excluded: Option<Excluded>,
+}
+
+async fn perform(target: Target, step: Step, carrier: &impl Carrier, clock: &Clock) -> Outcome {
+    let Target { output, excluded } = target;
+    match (step, excluded) {
+        (Step::Write { raw, before }, _) => session::write(&output, raw, before, carrier, clock).await,
+        (Step::Look, _) => session::look(&output, output.feedback, carrier, clock).await,
+        (Step::TakeBack { raw, before }, Some((other, _))) => session::write(&other, raw, before, carrier, clock).await,
+        (Step::LookAtExcluded, Some((other, idle))) => session::look(&other, idle.at, carrier, clock).await,
+        (Step::Wait(until), _) => {
+            clock.sleep_until(until).await;
+            Outcome::Waited
+        }
+        (Step::TakeBack { .. } | Step::LookAtExcluded | Step::End, _) => Outcome::Waited,
     }
 }

@@ -1,5 +1,5 @@
 //! A simulated RS-485 line: several Modbus RTU slaves on one pair of wires, with the timing of real characters, and every
-//! way to misbehave.
+//! way to misbehave. Slaves obey orders (functions 5 and 6) for coils and registers that they have.
 //!
 //! The wires are a pseudo-terminal whose other end the gateway opens as its serial port, or a TCP socket, as a serial server
 //! has it. Neither knows a baud rate, so time is kept here: a request has arrived when its last character would have,
@@ -89,7 +89,7 @@ struct Seen {
 /// What the task of a line sees of a slave.
 #[derive(Clone, Debug)]
 struct Face {
-    image: watch::Receiver<Arc<Image>>,
+    image: watch::Sender<Arc<Image>>,
     manner: watch::Receiver<Manner>,
     turnaround: watch::Receiver<Duration>,
 }
@@ -179,6 +179,11 @@ impl SerialLine {
         self.seen.asked.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|(u, _)| *u == unit).count()
     }
 
+    /// Returns what the registers of a slave hold now; nothing where there is no such slave.
+    pub fn image(&self, unit: u8) -> Arc<Image> {
+        self.slaves.get(&unit).map(|slave| Arc::clone(&slave.image.borrow())).unwrap_or_default()
+    }
+
     /// Returns how many requests were none of functions 1 to 4.
     pub fn writes(&self) -> u64 {
         self.seen.writes.load(Ordering::Relaxed)
@@ -189,10 +194,10 @@ fn slaves(units: impl IntoIterator<Item = u8>, line: Line) -> (BTreeMap<u8, Slav
     let mut view = View { slaves: BTreeMap::new(), seen: Arc::default(), line, clock: Clock::system() };
     let mut senders = BTreeMap::new();
     for unit in units {
-        let (image, image_rx) = watch::channel(Arc::new(Image::default()));
+        let image = watch::Sender::new(Arc::new(Image::default()));
         let (manner, manner_rx) = watch::channel(Manner::Answering);
         let (turnaround, turnaround_rx) = watch::channel(Duration::ZERO);
-        view.slaves.insert(unit, Face { image: image_rx, manner: manner_rx, turnaround: turnaround_rx });
+        view.slaves.insert(unit, Face { image: image.clone(), manner: manner_rx, turnaround: turnaround_rx });
         senders.insert(unit, Slave { image, manner, turnaround });
     }
     (senders, view)
@@ -277,7 +282,8 @@ impl View {
         let Some(slave) = self.slaves.get(unit) else { return };
         let begins = arrived + self.line.silence() + *slave.turnaround.borrow();
         let image = slave.image.borrow().clone();
-        let answer = sealed(&[&[*unit], server::answer(&image, pdu).as_slice()].concat());
+        let said = obeyed(&slave.image, pdu).unwrap_or_else(|| server::answer(&image, pdu));
+        let answer = sealed(&[&[*unit], said.as_slice()].concat());
         let manner = *slave.manner.borrow();
         // One thing after the other: a slave has one request in hand.
         let busy = pending
@@ -287,6 +293,20 @@ impl View {
         let free = busy.max().map_or(begins, |done| begins.max(done + self.line.silence()));
         pending.extend(spoilt(manner, answer, turn).map(|(late, frame)| (free.max(begins + late), *unit, frame)));
     }
+}
+
+/// Carries out an order for one coil or register that is there, and repeats it.
+fn obeyed(image: &watch::Sender<Arc<Image>>, pdu: &[u8]) -> Option<Vec<u8>> {
+    let &[function, a, b, c, d] = pdu else { return None };
+    let (address, value) = (usize::from(u16::from_be_bytes([a, b])), u16::from_be_bytes([c, d]));
+    let mut changed = Image::clone(&image.borrow());
+    match (function, value) {
+        (5, 0xFF00 | 0) => *changed.coils.get_mut(address)? = value != 0,
+        (6, _) => *changed.holding.get_mut(address)? = value,
+        _ => return None,
+    }
+    image.send_replace(Arc::new(changed));
+    Some(pdu.to_vec())
 }
 
 /// What a slave of this manner makes of its answer: how much later it begins, and the bytes.
@@ -372,5 +392,17 @@ mod tests {
         view.take(&mut buffer, &mut pending);
         assert_eq!((buffer.len(), pending.len()), (0, 3));
         assert_eq!(view.seen.writes.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn an_order_is_obeyed_where_the_coil_or_register_is_there() {
+        let image =
+            watch::Sender::new(Arc::new(Image { coils: vec![false; 4], holding: vec![0; 2], ..Image::default() }));
+        for (pdu, obeys) in
+            [([5, 0, 3, 0xFF, 0], true), ([5, 0, 4, 0xFF, 0], false), ([6, 0, 1, 2, 3], true), ([5, 0, 3, 1, 0], false)]
+        {
+            assert_eq!(obeyed(&image, &pdu), obeys.then(|| pdu.to_vec()));
+        }
+        assert_eq!((image.borrow().coils[3], image.borrow().holding[1]), (true, 0x0203));
     }
 }

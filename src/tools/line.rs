@@ -15,9 +15,6 @@ use crate::field::settings::{Bus, Endpoint, Line as Wires, Port};
 /// Time for a connection: an address that is wrong should not be waited for as long as a slow device.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
-/// What any slave may be asked.
-const LIMITS: Limits = Limits { max_registers: 125, max_bits: 2000, max_register_hole: 0, max_bit_hole: 0 };
-
 /// See the module.
 pub struct Line {
     endpoint: Endpoint,
@@ -45,7 +42,7 @@ impl Line {
     pub async fn ask(&mut self, unit: u8, ask: Ask) -> (Result<Answer, Fault>, Noted) {
         let now = self.clock.mono();
         let known = (1..=ask.count).rev().map(|count| Ask { count, ..ask });
-        match self.owed.question(unit, ask, known, &LIMITS, now) {
+        match self.owed.question(unit, ask, known, &Limits::ANY, now) {
             Question::AsIs => {}
             Question::Probe(probe) => match self.exchange(unit, probe).await {
                 (Ok(_), _) => {}

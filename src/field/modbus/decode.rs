@@ -265,6 +265,138 @@ mod tests {
         assert_eq!(good(&shifted, &[3999]), "-0.01");
     }
 
+    /// The bytes of a value, the highest first, as they stand on the wire; written without a look at the decoder.
+    fn wire(bytes: &[u8], order: WordOrder) -> Vec<u16> {
+        let mut words: Vec<[u8; 2]> = bytes.chunks(2).map(|pair| [pair[0], pair[1]]).collect();
+        match order {
+            WordOrder::Abcd => {}
+            WordOrder::Cdab => words.reverse(),
+            WordOrder::Badc => words.iter_mut().for_each(|word| word.reverse()),
+            WordOrder::Dcba => {
+                let all: Vec<u8> = bytes.iter().rev().copied().collect();
+                words = all.chunks(2).map(|pair| [pair[0], pair[1]]).collect();
+            }
+        }
+        words.into_iter().map(u16::from_be_bytes).collect()
+    }
+
+    /// What an instrument means by its registers.
+    #[derive(Clone, Copy, Debug)]
+    enum Meant {
+        On(bool),
+        /// A whole number, before it is scaled.
+        Whole(i128),
+        Tenths(i128),
+        Single(f32),
+        Double(f64),
+    }
+
+    /// Any value of a type, its ends not rarer than the rest together.
+    fn extreme<T: Copy + std::fmt::Debug + Arbitrary + 'static>(ends: &'static [T]) -> impl Strategy<Value = T> {
+        prop_oneof![any::<T>(), prop::sample::select(ends)]
+    }
+
+    fn digits(n: u32, width: usize) -> Vec<u8> {
+        let digits: Vec<u8> = format!("{n:0width$}").bytes().map(|digit| digit - b'0').collect();
+        digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+    }
+
+    fn any_value() -> impl Strategy<Value = (Encoding, Vec<u8>, Meant)> {
+        let whole = |encoding, bytes: &[u8], n: i128| (encoding, bytes.to_vec(), Meant::Whole(n));
+        prop_oneof![
+            extreme(&[0_u16, 1, u16::MAX]).prop_map(|n| (Encoding::Bool, n.to_be_bytes().to_vec(), Meant::On(n != 0))),
+            (any::<u16>(), 0_u8..16).prop_map(|(n, bit)| (
+                Encoding::Bit(bit),
+                n.to_be_bytes().to_vec(),
+                Meant::On(n & (1 << bit) != 0)
+            )),
+            extreme(&[0_u16, u16::MAX]).prop_map(move |n| whole(Encoding::U16, &n.to_be_bytes(), n.into())),
+            extreme(&[i16::MIN, -1, i16::MAX]).prop_map(move |n| whole(Encoding::I16, &n.to_be_bytes(), n.into())),
+            extreme(&[0_u32, u32::MAX]).prop_map(move |n| whole(Encoding::U32, &n.to_be_bytes(), n.into())),
+            extreme(&[i32::MIN, -1, i32::MAX]).prop_map(move |n| whole(Encoding::I32, &n.to_be_bytes(), n.into())),
+            extreme(&[0_u64, u64::MAX]).prop_map(move |n| whole(Encoding::U64, &n.to_be_bytes(), n.into())),
+            extreme(&[i64::MIN, -1, i64::MAX]).prop_map(move |n| whole(Encoding::I64, &n.to_be_bytes(), n.into())),
+            (0_u32..=9_999).prop_map(move |n| whole(Encoding::Bcd16, &digits(n, 4), n.into())),
+            prop_oneof![0_u32..=99_999_999, Just(99_999_999)].prop_map(move |n| whole(
+                Encoding::Bcd32,
+                &digits(n, 8),
+                n.into()
+            )),
+            (any::<u8>(), 0_u8..=9).prop_map(|(whole, tenths)| {
+                let meant = Meant::Tenths(i128::from(whole) * 10 + i128::from(tenths));
+                (Encoding::IntTenths, vec![whole, tenths], meant)
+            }),
+            extreme(&[0_u32, 0x8000_0000, 1, 0x7F7F_FFFF, 0xFF7F_FFFF, 0x7F80_0000, 0x7FC0_0000]).prop_map(|bits| (
+                Encoding::F32,
+                bits.to_be_bytes().to_vec(),
+                Meant::Single(f32::from_bits(bits))
+            )),
+            extreme(&[0_u64, 1 << 63, 1, 0x7FEF_FFFF_FFFF_FFFF, 0x7FF0_0000_0000_0000, 0x7FF8_0000_0000_0000])
+                .prop_map(|bits| (Encoding::F64, bits.to_be_bytes().to_vec(), Meant::Double(f64::from_bits(bits)))),
+        ]
+    }
+
+    /// What is to be read, where all of it is exact: `n / 10^decimals + offset` by whole numbers.
+    fn scaled(n: i128, tenths: u32, decimals: u32, offset: i32) -> (i128, f64) {
+        let unit = 10_i128.pow(decimals + tenths);
+        let total = n + i128::from(offset) * unit;
+        #[expect(clippy::cast_precision_loss, reason = "the caller looks whether it is exact")]
+        (total, total as f64 / unit as f64)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1024))]
+
+        #[test]
+        fn what_an_instrument_encodes_is_read_back_in_every_encoding_order_and_scale(
+            (encoding, bytes, meant) in any_value(), order in 0_usize..4, decimals in 0_u32..=4, offset in -300..=300_i32,
+            plain in any::<bool>(),
+        ) {
+            let order = [WordOrder::Abcd, WordOrder::Cdab, WordOrder::Badc, WordOrder::Dcba][order];
+            let (decimals, offset) = if plain { (0, 0) } else { (decimals, offset) };
+            let scale: f64 = format!("1e-{decimals}").parse().unwrap();
+            let tenths = u32::from(matches!(meant, Meant::Tenths(_)));
+            let rounded = (!plain).then(|| u8::try_from(decimals + tenths).unwrap());
+            let point = Point { order, scale, offset: offset.into(), decimals: rounded, ..point(encoding) };
+            let words = wire(&bytes, order);
+            prop_assert_eq!(words.len(), usize::from(encoding.width()));
+            let reading = read(&point, &words);
+            let identity = decimals == 0 && offset == 0;
+            let expected = match meant {
+                Meant::On(on) => Some(Value::Bool(on)),
+                Meant::Whole(n) if identity && encoding == Encoding::U64 => u64::try_from(n).ok().map(Value::Counter),
+                Meant::Whole(n) if identity && encoding == Encoding::I64 => i64::try_from(n).ok().map(Value::Integer),
+                Meant::Whole(n) | Meant::Tenths(n) => {
+                    let (total, value) = scaled(n, tenths, decimals, offset);
+                    if total.unsigned_abs() >= 1 << 50 {
+                        // Beyond what a double holds to the last decimal.
+                        let read = reading.value.map(Value::as_f64).unwrap();
+                        prop_assert!((read - value).abs() <= value.abs() * 1e-14, "{} {}", read, value);
+                        return Ok(());
+                    }
+                    Some(Value::Number(value))
+                }
+                Meant::Single(v) if plain => v.is_finite().then_some(Value::Single(v + 0.0)),
+                Meant::Double(v) if plain => v.is_finite().then_some(Value::Number(v + 0.0)),
+                Meant::Single(v) => return close(&reading, f64::from(v), decimals, offset),
+                Meant::Double(v) => return close(&reading, v, decimals, offset),
+            };
+            prop_assert_eq!(reading, expected.map_or(Reading::missing(Quality::Sensor), Reading::good));
+        }
+    }
+
+    /// A scaled float is what it says to the last decimal shown.
+    fn close(reading: &Reading, raw: f64, decimals: u32, offset: i32) -> Result<(), TestCaseError> {
+        let Some(value) = reading.value.map(Value::as_f64) else {
+            prop_assert!(!raw.is_finite(), "{}", raw);
+            return Ok(());
+        };
+        let step = 10_f64.powi(-i32::try_from(decimals).unwrap());
+        let wanted = raw * step + f64::from(offset);
+        prop_assert!((value - wanted).abs() <= step.max(wanted.abs() * 1e-9), "{} {}", value, wanted);
+        Ok(())
+    }
+
     proptest! {
         #[test]
         fn whatever_the_registers_a_value_is_finite_or_there_is_none(

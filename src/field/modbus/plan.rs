@@ -46,6 +46,9 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// What the protocol allows, bridging nothing.
+    pub const ANY: Self = Self { max_registers: 125, max_bits: 2000, max_register_hole: 0, max_bit_hole: 0 };
+
     /// Returns the limits of a device, never above those of the protocol.
     pub fn of(device: &Device) -> Self {
         Self {

@@ -250,6 +250,18 @@ fn whole_frame(rest: &[u8]) -> Option<(usize, &[u8])> {
     (crc16(body) == u16::from_le_bytes(*crc)).then_some((len, body))
 }
 
+/// Returns the body of the answer to a frame of somebody else's making, if it stands whole in `bytes`: of its unit and
+/// function and `len` bytes long, or an exception. `request` is the body of the frame.
+pub fn answer_to(request: &[u8], len: usize, bytes: &[u8]) -> Option<Vec<u8>> {
+    let (unit, function) = (*request.first()?, *request.get(1)?);
+    let whole = |at: usize, len: usize, function: u8| {
+        let (body, crc) = bytes.get(at..at + len + 2)?.split_last_chunk::<2>()?;
+        let fits = body.starts_with(&[unit, function]) && crc16(body) == u16::from_le_bytes(*crc);
+        fits.then(|| body.to_vec())
+    };
+    (0..bytes.len()).find_map(|at| whole(at, len, function).or_else(|| whole(at, OVERHEAD - 2, function | 0x80)))
+}
+
 /// What a whole frame, given without its CRC, would have answered.
 fn stray_of(body: &[u8]) -> Option<Stray> {
     let (unit, function, third) = (*body.first()?, *body.get(1)?, *body.get(2)?);
@@ -351,6 +363,17 @@ mod tests {
         assert!(damaged(&answer[..12]) && damaged(&answer[..3]) && !damaged(&answer[..2]), "two bytes may be noise");
         assert_eq!(Receiver::new(1, READ, true).take(&answer[1..]), Found::Nothing);
         assert_eq!(Receiver::new(1, READ, true).take(&[0; 40]), Found::Nothing);
+    }
+
+    #[test]
+    fn the_answer_to_a_frame_of_somebody_else_is_found_among_late_answers_and_noise() {
+        let request = [9, 0x2B, 1, 2, 3, 4];
+        let (late, answer) = (good(9, 3, &[1; 8]), sealed(&request));
+        let all = [late.as_slice(), &[9, 0x2B, 0xFF], &answer].concat();
+        assert_eq!(answer_to(&request, 6, &all), Some(request.to_vec()));
+        assert_eq!(answer_to(&request, 6, &all[..all.len() - 1]), None);
+        assert_eq!(answer_to(&request, 6, &sealed(&[9, 0xAB, 2])), Some(vec![9, 0xAB, 2]));
+        assert_eq!(answer_to(&request, 6, &sealed(&[8, 0xAB, 2])), None, "another unit");
     }
 
     #[test]

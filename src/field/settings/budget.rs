@@ -5,7 +5,10 @@
 //!  load    = Σ over classes (time of one poll ÷ interval)          more than 1 cannot fit
 //!  cycle   = Σ over classes (time of one poll)                     every point once
 //!  dead    = silence + 8 characters + timeout                      once per back-off step, instead of its polls
+//!  longest = silence + 8 characters + timeout + longest answer     before an order for an output, at most
 //! ```
+//!
+//! Orders for outputs have no share of the bus: they are rare and go before the polls, which then are so much later.
 //!
 //! The silence between request and answer is kept by the slave, the one before the request by the gateway; a slave's
 //! turnaround is what the configuration says of it. Requests are those that the reader makes ([`super::super::modbus::plan`]).
@@ -19,7 +22,7 @@ use super::super::modbus::class::Ask;
 use super::super::modbus::plan::{self, Limits};
 use super::super::modbus::request::Request;
 use super::super::modbus::rtu::{REQUEST_LEN, answer_len};
-use super::{Bus, Device, Endpoint, Source};
+use super::{Bus, Device, Endpoint, Source, Table};
 use crate::domain::id::DeviceId;
 
 /// The plan of one bus.
@@ -89,6 +92,14 @@ impl BusPlan {
             plan.dead.push(DeadRow { device: device.id.clone(), time, every: device.backoff_max });
         }
         plan
+    }
+
+    /// Returns the longest that one exchange with a device may take: it answers at the last moment, with all it may.
+    pub fn longest_exchange(bus: &Bus, device: &Device) -> Duration {
+        let limits = Limits::of(device);
+        let most = |table| Ask { table, start: 0, count: u16::try_from(limits.max(table)).unwrap_or(u16::MAX) };
+        let answer = answer_len(most(Table::Holding)).max(answer_len(most(Table::Coil)));
+        bus.frame_gap + bus.line.chars(REQUEST_LEN + answer) + device.timeout
     }
 
     /// Returns the share of the bus that the plan needs, 1 being all of it.

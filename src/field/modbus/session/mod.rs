@@ -129,13 +129,19 @@ impl ModbusLink {
 }
 
 impl ModbusLink {
-    /// Carries out an errand on a bus. The link is given back where it may be used again. On TCP nothing is sent: there
-    /// everybody has a connection of his own.
-    pub async fn run_errand(self, errand: &Errand) -> (Option<Self>, Result<Vec<u8>, Refused>) {
+    /// Carries out an errand with a frame on a bus: `body`, answered by `answer` bytes. The link is given back where it may
+    /// be used again. On TCP nothing is sent: there everybody has a connection of his own.
+    pub async fn run_errand(
+        self,
+        errand: &Errand,
+        body: &[u8],
+        answer: usize,
+        tap: Option<&Tap>,
+    ) -> (Option<Self>, Result<Vec<u8>, Refused>) {
         match self.0 {
             Wire::Tcp(_) => (Some(self), Err(Refused::NotSent("not a bus".to_owned()))),
             Wire::Rtu(mut link) => {
-                let result = link.errand(errand).await;
+                let result = link.errand(errand, body, answer, tap).await;
                 (link.is_fit().then(|| Self(Wire::Rtu(link))), result)
             }
         }

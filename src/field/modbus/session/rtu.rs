@@ -23,9 +23,11 @@ use std::time::Duration;
 
 use super::super::super::errand::{Errand, Refused};
 use super::super::super::settings::Bus;
-use super::super::super::tap::Direction;
+use super::super::super::tap::{Direction, Tap};
 use super::super::Answer;
-use super::super::rtu::{Found, Left, MAX_FRAME, REQUEST_LEN, Receiver, Shape, Stray, answer_len, request, strays_in};
+use super::super::rtu::{
+    Found, Left, MAX_FRAME, REQUEST_LEN, Receiver, Shape, Stray, answer_len, answer_to, request, sealed, strays_in,
+};
 use super::port::Way;
 use super::{Call, Fault, Noted};
 use crate::clock::Clock;
@@ -124,9 +126,67 @@ impl RtuLink {
         self.account(call, asked, heard, outcome, noted)
     }
 
-    /// Carries out an errand: one frame, sent once, and what comes until it is complete.
-    pub(super) async fn errand(&mut self, errand: &Errand) -> Result<Vec<u8>, Refused> {
-        let not_sent = |words: &str| Refused::NotSent(words.to_owned());
+    /// Carries out an errand with a frame: sent once, and what comes until its answer is whole.
+    ///
+    /// # Errors
+    ///
+    /// Whatever was not an answer in time, and whether the frame was sent.
+    pub(super) async fn errand(
+        &mut self,
+        errand: &Errand,
+        body: &[u8],
+        answer: usize,
+        tap: Option<&Tap>,
+    ) -> Result<Vec<u8>, Refused> {
+        self.settle_for(errand).await?;
+        let frame = sealed(body);
+        if let Err(error) = self.way.write(&frame).await {
+            self.broken = true;
+            // A part of it may have left.
+            return Err(Refused::NoAnswer(self.way.broken(Some(&error))));
+        }
+        let sent = self.clock.mono();
+        self.last_byte = sent + self.bus.line.chars(frame.len());
+        let until = self.last_byte + errand.within() + self.bus.line.chars(answer + 2);
+        if let Some(tap) = tap {
+            tap.take(sent, Direction::Out, &frame);
+        }
+        let mut heard = Vec::new();
+        let answered = self.hear(body, answer, until, &mut heard).await;
+        if let Some(tap) = tap {
+            tap.take(self.last_byte, Direction::In, &heard);
+        }
+        self.served |= answered.is_ok();
+        answered.map_err(Refused::NoAnswer)
+    }
+
+    async fn hear(&mut self, body: &[u8], answer: usize, until: Mono, heard: &mut Vec<u8>) -> Result<Vec<u8>, String> {
+        let mut buffer = [0; MAX_FRAME];
+        loop {
+            let read = tokio::select! {
+                biased;
+                n = self.way.read(&mut buffer) => n,
+                () = self.clock.sleep_until(until) => return Err("no answer in time".to_owned()),
+            };
+            match read {
+                Ok(n) if n > 0 => heard.extend(buffer.iter().take(n)),
+                ended => {
+                    self.broken = true;
+                    return Err(self.way.broken(ended.err().as_ref()));
+                }
+            }
+            self.last_byte = self.clock.mono();
+            if let Some(found) = answer_to(body, answer, heard) {
+                return Ok(found);
+            }
+            // What is older than two of the longest frames is no beginning of the answer.
+            let old = heard.len().saturating_sub(2 * MAX_FRAME);
+            heard.drain(..old);
+        }
+    }
+
+    /// Waits for the gap between frames, as long as the errand may still be sent; what comes meanwhile is nobody's.
+    async fn settle_for(&mut self, errand: &Errand) -> Result<(), Refused> {
         let mut buffer = [0; MAX_FRAME];
         loop {
             let silent_at = self.last_byte + self.bus.frame_gap;
@@ -134,48 +194,20 @@ impl RtuLink {
                 biased;
                 n = self.way.read(&mut buffer) => if !matches!(n, Ok(n) if n > 0) {
                     self.broken = true;
-                    return Err(not_sent(&self.way.broken(n.err().as_ref())));
+                    return Err(Refused::NotSent(self.way.broken(n.err().as_ref())));
                 },
                 () = self.clock.sleep_until(silent_at) => break,
             }
             self.last_byte = self.clock.mono();
-            if self.last_byte > errand.deadline() {
-                return Err(not_sent("the line is never silent"));
+            if self.last_byte > errand.not_after() {
+                return Err(Refused::NotSent("the line is never silent".to_owned()));
             }
         }
         self.way.flush_input().map_err(|error| {
             self.broken = true;
-            not_sent(&self.way.broken(Some(&error)))
+            Refused::NotSent(self.way.broken(Some(&error)))
         })?;
-        if let Some(obstacle) = errand.obstacle(self.clock.mono()) {
-            return Err(not_sent(obstacle));
-        }
-        if let Err(error) = self.way.write(errand.frame()).await {
-            self.broken = true;
-            // A part of it may have left.
-            return Err(Refused::NoAnswer(self.way.broken(Some(&error))));
-        }
-        self.last_byte = self.clock.mono() + self.bus.line.chars(errand.frame().len());
-        let mut heard = Vec::new();
-        while !errand.is_complete(&heard) {
-            let read = tokio::select! {
-                biased;
-                n = self.way.read(&mut buffer) => n,
-                () = self.clock.sleep_until(errand.deadline()) => {
-                    return Err(Refused::NoAnswer(format!("{} bytes by its deadline", heard.len())));
-                }
-            };
-            match read {
-                Ok(n) if n > 0 && heard.len() <= 2 * MAX_FRAME => heard.extend(buffer.iter().take(n)),
-                Ok(n) if n > 0 => return Err(Refused::NoAnswer("more than an answer may be".to_owned())),
-                ended => {
-                    self.broken = true;
-                    return Err(Refused::NoAnswer(self.way.broken(ended.err().as_ref())));
-                }
-            }
-            self.last_byte = self.clock.mono();
-        }
-        Ok(heard)
+        errand.obstacle(self.clock.mono()).map_or(Ok(()), Err)
     }
 
     /// Waits until the line has been silent for the gap between frames; what comes meanwhile is nobody's.
