@@ -13,11 +13,17 @@
 //! | our CPU | the same of this process: what the measuring itself takes of the machine |
 //! | lost | after SIGTERM: numbers below `next` neither received nor in a gap, and polls missing by the devices' counters |
 //!
+//! With `--alarms`, 20,000 points with a limit each: a register is made to exceed it, and the alarm is awaited at the broker and
+//! on the page's event stream; then a flood of 1,000 alarms. An alarm that the broker has without `unstored` was committed
+//! before.
+//!
 //! `cargo bench --bench line -- --runs 5` prints median and worst; `--backlog` measures a start on a large backlog.
 //! It ends by itself.
 #![expect(clippy::unwrap_used, reason = "a benchmark may")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
+#[path = "line/alarms.rs"]
+mod alarms;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -59,6 +65,9 @@ struct Args {
     /// Size of that backlog on disk, MiB.
     #[arg(long, default_value_t = 1024)]
     backlog_mib: u64,
+    /// Measures alarms instead.
+    #[arg(long)]
+    alarms: bool,
     /// What cargo adds.
     #[arg(long, hide = true)]
     bench: bool,
@@ -72,6 +81,9 @@ fn main() {
     println!("{}", machine());
     if args.backlog {
         return backlog(&args);
+    }
+    if args.alarms {
+        return alarms::measure(args.interval_ms);
     }
     println!("window {} s, {} run(s), interval {} ms", args.secs, args.runs, args.interval_ms);
     for (devices, registers) in SCENARIOS {

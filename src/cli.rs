@@ -18,9 +18,12 @@ use crate::buffer;
 use crate::config::{self, Loaded};
 use crate::field::settings::planned_buses;
 use crate::tools;
+use crate::tools::daybook::{AccidentArgs, DutyArgs, HazardArgs, ReportArgs};
 use crate::tools::desk::{LoopTestArgs, OutputArgs, WireLogArgs};
+use crate::tools::operator::{AlarmsArgs, HideArgs, NamedArgs, OneArgs, SilenceArgs};
 use crate::tools::probe::Probe;
 use crate::tools::read::{ReadArgs, WatchArgs};
+use crate::tools::site::SiteArgs;
 use crate::tools::table::Form;
 
 /// `EX_USAGE` of `sysexits.h`.
@@ -135,6 +138,44 @@ enum Command {
         #[command(flatten)]
         args: LoopTestArgs,
     },
+    /// 列出报警 / list the alarms
+    ///
+    /// Those that are not normal, what must be acknowledged first. Who may do what follows from the groups of the caller, as
+    /// gateway.toml names them under [roles]; who the caller is the kernel says.
+    Alarms(AlarmsArgs),
+    /// 确认报警 / acknowledge an alarm
+    ///
+    /// One occurrence: the one that is listed now, or the one named by --occ. One that is raised anew needs a new one.
+    Ack(OneArgs),
+    /// 复位锁存的报警 / reset a latched alarm
+    ///
+    /// Here, not at the controller. While the cause lasts the alarm is indicated anew.
+    Reset(OneArgs),
+    /// 消音 / silence the horns until the next alarm
+    Silence(SilenceArgs),
+    /// 搁置报警（限时）/ put an alarm on the shelf for a time
+    ///
+    /// At most 8 h; gas of level 2, fire and the outer limits of major hazards need a second person, see approve.
+    Shelve(HideArgs),
+    /// 取消搁置 / take an alarm from the shelf
+    Unshelve(NamedArgs),
+    /// 停用报警（限时，须另一人批准）/ take an alarm out of service for a time; a second person approves
+    #[command(name = "outofservice")]
+    OutOfService(HideArgs),
+    /// 恢复停用的报警 / bring an alarm back into service
+    Return(NamedArgs),
+    /// 批准另一人对报警的申请 / approve what another person asked for an alarm
+    Approve(NamedArgs),
+    /// 园区状态：查看、提议、确认、结束、演练 / the state of the site: look, propose, confirm, end, drill
+    Site(SiteArgs),
+    /// 日报与零报告 / daily and nil reports
+    Report(ReportArgs),
+    /// 值班与查岗 / duty and duty checks
+    Duty(DutyArgs),
+    /// 隐患 / hidden hazards
+    Hazard(HazardArgs),
+    /// 事故报告 / accident reports
+    Accident(AccidentArgs),
     /// 内置模拟园区演示 / run the gateway in a simulated park
     ///
     /// Starts simulated devices, a broker, a platform and the real gateway between them on loopback. With `--for` it ends
@@ -195,6 +236,20 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Looptest { folder, args } => {
             with_config(&folder.config, |loaded| ended(tools::desk::loop_test(&loaded.config, args)))
         }
+        Command::Alarms(args) => ended(tools::operator::alarms(&args)),
+        Command::Ack(args) => ended(tools::operator::ack(args)),
+        Command::Reset(args) => ended(tools::operator::reset(args)),
+        Command::Silence(args) => ended(tools::operator::silence(&args)),
+        Command::Shelve(args) => ended(tools::operator::shelve(args)),
+        Command::Unshelve(args) => ended(tools::operator::unshelve(args)),
+        Command::OutOfService(args) => ended(tools::operator::out_of_service(args)),
+        Command::Return(args) => ended(tools::operator::return_to_service(args)),
+        Command::Approve(args) => ended(tools::operator::approve(args)),
+        Command::Site(args) => ended(tools::site::site(args)),
+        Command::Report(args) => ended(tools::daybook::report(args)),
+        Command::Duty(args) => ended(tools::daybook::duty(args)),
+        Command::Hazard(args) => ended(tools::daybook::hazard(args)),
+        Command::Accident(args) => ended(tools::daybook::accident(args)),
         Command::Probe { probe } => ended(run_in_runtime(tools::probe::run(probe))),
         #[cfg(feature = "sim")]
         Command::Demo(args) => run_demo(args),

@@ -49,7 +49,9 @@ impl Line {
             class_of: device.points.iter().map(|p| p.class).collect(),
         });
         let registry = Arc::new(Registry { rev: 1, devices: config.specs.clone() });
-        let plan = Plan { registry: Arc::clone(&registry), registry_json: "{}".into(), devices: plan.collect() };
+        let danger = parkgate::domain::danger::Rules::default();
+        let plan =
+            Plan { registry: Arc::clone(&registry), registry_json: "{}".into(), devices: plan.collect(), danger };
         let clock = Clock::system();
         let boot = Boot { software: "test".into(), last_seen: None, off_ms: None, clean: true };
         let engine = Engine::new(1, boot, plan, clock.now());

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::Request;
 use crate::domain::reading::{Quality, Value};
+use crate::domain::site::CityCommand;
 use crate::domain::snapshot::Snapshot;
 use crate::state::registry::RegistryBook;
 use crate::uplink::Command;
@@ -50,6 +51,11 @@ impl Answerer {
             Command::Answer { json } => Request::Answer(json),
             Command::Values { id, selection } => Request::Answer(self.values(&id, &selection).await),
             Command::Registry { id, rev } => self.registry(&id, rev).await,
+            Command::ActiveAlarms { id } => {
+                drop(self.requests.send(Request::ActiveSet).await);
+                Request::Answer(answer(&id, "active_alarms", "done", "ok", None))
+            }
+            Command::Site(command) => self.site(command).await,
         };
         self.requests.send(request).await.is_ok()
     }
@@ -61,6 +67,17 @@ impl Answerer {
             Ok(snapshot) => done_with_values(id, select(&snapshot, selection)),
             Err(_) => answer(id, "values", "failed", "stopping", None),
         }
+    }
+
+    /// What the site makes of it, done or refused.
+    async fn site(&self, command: CityCommand) -> Request {
+        let (id, (answer_tx, answer_rx)) = (command.id.clone(), oneshot::channel());
+        drop(self.requests.send(Request::City(command, answer_tx)).await);
+        Request::Answer(match answer_rx.await {
+            Ok(Ok(done)) => answer(&id, "site", "done", "ok", Some(&format!("{} / {}", done.zh, done.en))),
+            Ok(Err(refused)) => answer(&id, "site", "failed", "refused", Some(&refused.to_string())),
+            Err(_) => answer(&id, "site", "failed", "stopping", None),
+        })
     }
 
     /// Records the revision again; its record is followed by the answer.
@@ -129,6 +146,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::domain::danger::view::DangerView;
     use crate::domain::field_event::LinkState;
     use crate::domain::id::DeviceSlot;
     use crate::domain::reading::Reading;
@@ -145,13 +163,15 @@ mod tests {
             classes: Vec::new(),
             points: vec![PointView { reading: Some(reading), at: Some(Mono::from_secs(9)), state: None }; n_points],
         };
+        let now = Now { mono: Mono::from_secs(10), wall: Timestamp(10_000), trust: ClockTrust::Synced };
         Snapshot {
-            now: Now { mono: Mono::from_secs(10), wall: Timestamp(10_000), trust: ClockTrust::Synced },
+            now,
             boot: 1,
             started: Mono::default(),
             registry: Arc::new(registry_with(2, n_points, |_| None)),
             devices: vec![device.clone(), device],
             totals: Totals::default(),
+            danger: DangerView::quiet(now),
         }
     }
 

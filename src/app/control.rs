@@ -42,6 +42,7 @@ pub(super) struct Desk {
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) taps: watch::Sender<Arc<Taps>>,
     pub(super) clock: Clock,
+    pub(super) store: crate::buffer::Store,
 }
 
 /// Opens the socket. Without it the gateway runs all the same.
@@ -86,6 +87,7 @@ async fn answer_all(mut asks: mpsc::Receiver<Asked>, desk: Desk, stop: Cancellat
 /// Gives the whole answer and its end. A client that went away ends it at the next line.
 async fn answered(asked: Asked, desk: Desk) {
     let Asked { ask, caller, lines } = asked;
+    desk.note_deed(&ask, &caller).await;
     if let Err(refused) = may_ask(&ask, &caller) {
         drop(lines.send(Line::End(refused.to_string())).await);
         return;
@@ -98,15 +100,19 @@ async fn answered(asked: Asked, desk: Desk) {
         Ask::LoopTest { tag, issuer, expected, tolerance, really } => {
             desk.loop_test(Wanted { tag, issuer, expected, tolerance, really }, &lines).await
         }
+        Ask::Alarms => desk.alarms(&lines).await,
+        Ask::Danger => desk.danger(&lines).await,
+        Ask::Report { day } => desk.report(day.as_deref(), &lines).await,
+        Ask::Act { action } => desk.act(action, caller, &lines).await,
     };
     drop(lines.send(Line::End(end.err().unwrap_or_default())).await);
 }
 
 /// To look needs any role; to change something in a device, or to copy what passes on the wire, the administrator's. The
 /// state machines judge their own actions.
-fn may_ask(ask: &Ask, caller: &Actor) -> Result<(), Refused> {
+pub(super) fn may_ask(ask: &Ask, caller: &Actor) -> Result<(), Refused> {
     let open = match ask {
-        Ask::Read { .. } | Ask::Watch { .. } => true,
+        Ask::Read { .. } | Ask::Watch { .. } | Ask::Alarms | Ask::Danger | Ask::Report { .. } | Ask::Act { .. } => true,
         Ask::WireLog { .. } | Ask::Write { .. } | Ask::LoopTest { .. } => caller.has(Role::Admin),
     };
     if open { Ok(()) } else { Err(Refused::role(Role::Admin)) }
@@ -151,7 +157,7 @@ struct Wanted {
 }
 
 impl Desk {
-    async fn snapshot(&self) -> Result<Arc<Snapshot>, String> {
+    pub(super) async fn snapshot(&self) -> Result<Arc<Snapshot>, String> {
         self.views.snapshot().await.ok_or_else(|| "the engine does not answer".to_owned())
     }
 

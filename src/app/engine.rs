@@ -1,25 +1,40 @@
 //! The driver of [`Engine`]: takes inputs from the channels, drains the outputs into the store and the live channel.
 //!
-//! It awaits nothing but its inputs: the appender never blocks, the live channel is tried and never waited for.
+//! It awaits nothing but its inputs: the appender never blocks, the live channel and the orders are tried and never waited
+//! for. Orders of life leave before anything of their turn is recorded; the others know the numbers of their reason.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::memory::Kept;
+use super::orders::{self, Job};
 use crate::buffer::Appender;
 use crate::clock::Clock;
+use crate::domain::actor::{Actor, Refused};
+use crate::domain::audit::Deed;
 use crate::domain::codec;
+use crate::domain::danger::{Action, Done};
+use crate::domain::daybook::{DailyReport, Date, StoreAccount};
 use crate::domain::engine::{Engine, Plan};
 use crate::domain::field_event::FieldEvent;
+use crate::domain::order::{Order, Receipt, Urgency};
 use crate::domain::output::{LoopTest, OutputWrite};
+use crate::domain::ranges::RangeSet;
 use crate::domain::record::{Body, Entry, Record};
+use crate::domain::site::CityCommand;
 use crate::domain::snapshot::Snapshot;
+use crate::domain::time::Mono;
 use crate::supervise::Pulse;
 use crate::uplink::Live;
 
 /// Field events taken in one turn, so that ticks and requests are served between them under any load.
 const N_EVENTS_PER_TURN: usize = 256;
+
+/// How often what must survive a restart is handed on while it changes: what is not saved yet comes back from the records.
+const KEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// What others ask of the engine.
 #[derive(Debug)]
@@ -40,6 +55,22 @@ pub(super) enum Request {
     LoopTest(LoopTest),
     /// The wire form of a kept revision, to be recorded once more.
     Registry(String),
+    /// What somebody wants of the alarms, the site or the daybook.
+    Act(Box<Action>, Actor, oneshot::Sender<Result<Done, Refused>>),
+    /// What the city asks of the site; the uplink has verified it.
+    City(CityCommand, oneshot::Sender<Result<Done, Refused>>),
+    /// What somebody did elsewhere, for the audit.
+    Deed(Box<Deed>),
+    /// What became of an order, by its key.
+    Receipt(String, Receipt),
+    /// Whether the store writes.
+    Store(bool),
+    /// The store's account of itself, and the numbers of the report stream that the platform has stored.
+    Account(Box<StoreAccount>, RangeSet),
+    /// The report of a day, of the newest one where none is named.
+    Report(Option<Date>, oneshot::Sender<Option<DailyReport>>),
+    /// The whole active set is to be recorded.
+    ActiveSet,
 }
 
 /// The task.
@@ -47,20 +78,46 @@ pub(super) struct EngineTask {
     engine: Engine,
     appender: Appender,
     live: Option<mpsc::Sender<Live>>,
-    next: watch::Sender<[u64; 6]>,
+    outlets: Outlets,
+    /// Revisions of what was handed to the keeper last, and when.
+    kept: ((u64, u64), Mono),
     clock: Clock,
     pulse: Pulse,
 }
 
+/// Where the engine's task leaves what it made, beside the store and the live channel.
+pub(super) struct Outlets {
+    /// Next number of each stream.
+    pub(super) next: watch::Sender<[u64; 6]>,
+    /// Grows with every word of danger, for the viewers of the page.
+    pub(super) news: watch::Sender<u64>,
+    /// Orders to be carried out.
+    pub(super) orders: mpsc::Sender<Job>,
+    /// What must survive a restart.
+    pub(super) kept: watch::Sender<Option<Arc<Kept>>>,
+}
+
+/// The other ends of [`Outlets`].
+pub(super) struct Inlets {
+    pub(super) next: watch::Receiver<[u64; 6]>,
+    pub(super) news: watch::Receiver<u64>,
+    pub(super) orders: mpsc::Receiver<Job>,
+    pub(super) kept: watch::Receiver<Option<Arc<Kept>>>,
+}
+
+/// Returns both ends of what the engine's task leaves; `numbers` are the next ones of the store.
+pub(super) fn outlets(numbers: [u64; 6]) -> (Outlets, Inlets) {
+    let (next_tx, next) = watch::channel(numbers);
+    let (news_tx, news) = watch::channel(0);
+    let (orders_tx, orders) = mpsc::channel(orders::N_WAITING);
+    let (kept_tx, kept) = watch::channel(None);
+    let outlets = Outlets { next: next_tx, news: news_tx, orders: orders_tx, kept: kept_tx };
+    (outlets, Inlets { next, news, orders, kept })
+}
+
 impl EngineTask {
-    pub(super) fn new(
-        engine: Engine,
-        appender: Appender,
-        next: watch::Sender<[u64; 6]>,
-        clock: Clock,
-        pulse: Pulse,
-    ) -> Self {
-        Self { engine, appender, live: None, next, clock, pulse }
+    pub(super) fn new(engine: Engine, appender: Appender, outlets: Outlets, clock: Clock, pulse: Pulse) -> Self {
+        Self { engine, appender, live: None, outlets, kept: ((0, 0), Mono::default()), clock, pulse }
     }
 
     /// Runs until `events` closes, then does what was asked of it, records what is due and ends; the store can be closed
@@ -89,6 +146,7 @@ impl EngineTask {
         }
         self.engine.handle_stop(self.clock.now());
         self.record_outputs();
+        self.hand_on_kept();
         Ok(())
     }
 
@@ -116,6 +174,26 @@ impl EngineTask {
             Request::Write(write) => self.engine.handle_write(write, now),
             Request::LoopTest(test) => self.engine.handle_loop_test(test, now),
             Request::Registry(json) => self.engine.handle_registry_again(json, now),
+            Request::Act(action, actor, answer) => {
+                let done = self.engine.handle_action(&action, &actor, now);
+                // What was done is recorded before anybody hears that it was.
+                self.record_outputs();
+                answer.send(done).ok();
+            }
+            Request::City(command, answer) => {
+                let done = self.engine.handle_city(command, now);
+                self.record_outputs();
+                answer.send(done).ok();
+            }
+            Request::Deed(deed) => self.engine.handle_deed(*deed, now),
+            Request::Receipt(key, receipt) => self.engine.handle_receipt(&key, &receipt, now),
+            Request::Store(healthy) => self.engine.handle_store(healthy, now),
+            Request::Account(account, delivered) => {
+                self.engine.handle_account(*account, now);
+                self.engine.handle_delivered(&|seq| delivered.contains(seq), now);
+            }
+            Request::Report(day, answer) => drop(answer.send(self.engine.report(day, now))),
+            Request::ActiveSet => self.engine.handle_active_set(now),
         }
     }
 
@@ -131,21 +209,69 @@ impl EngineTask {
         let now = self.clock.now();
         self.engine.handle_timeout(now);
         self.record_outputs();
+        self.keep(now.mono);
         self.pulse.beat(now.mono);
     }
 
     fn record_outputs(&mut self) {
+        let mut waiting = Vec::new();
+        while let Some(order) = self.engine.poll_order() {
+            match order.urgency {
+                Urgency::AtOnce => self.order(order, [0; 6]),
+                Urgency::AfterCommit => waiting.push(order),
+            }
+        }
+        let mut reason = [0; 6];
         let mut any = false;
         while let Some(record) = self.engine.poll_output() {
-            self.record(record);
+            let is_document = matches!(record.body, Body::Document { .. });
+            let rank = record.stream.rank();
+            let seq = self.record(record);
+            if let Some(delivery) = self.engine.poll_delivery().filter(|_| seq > 0) {
+                self.engine.handle_recorded(&delivery, seq);
+            }
+            if let Some(last) = reason.get_mut(rank).filter(|_| is_document) {
+                *last = seq;
+            }
             any = true;
         }
+        for order in waiting {
+            self.order(order, reason);
+        }
+        if reason != [0; 6] {
+            self.outlets.news.send_modify(|news| *news = news.wrapping_add(1));
+        }
         if any {
-            self.next.send_replace(self.appender.next());
+            self.outlets.next.send_replace(self.appender.next());
         }
     }
 
-    fn record(&mut self, record: Record) {
+    fn order(&mut self, order: Order, after: [u64; 6]) {
+        let now = self.clock.now();
+        if let Err(refused) = self.outlets.orders.try_send(Job { order, after, placed: now.mono }) {
+            let (mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) = refused;
+            self.engine.handle_receipt(&job.order.key, &orders::full(), now);
+        }
+    }
+
+    /// Hands on what must survive a restart: at once what no record brings back, else now and then.
+    fn keep(&mut self, now: Mono) {
+        let ((changes, alone), at) = self.kept;
+        let revisions = self.engine.danger_revisions();
+        if revisions.1 != alone || (revisions.0 != changes && now.since(at) >= KEEP_EVERY) {
+            self.kept = (revisions, now);
+            self.hand_on_kept();
+        }
+    }
+
+    fn hand_on_kept(&self) {
+        let seqs = self.appender.next().map(|next| next.saturating_sub(1));
+        let saved = self.engine.danger_saved(self.clock.now());
+        self.outlets.kept.send_replace(Some(Arc::new(Kept { seqs, saved })));
+    }
+
+    /// Returns the record's number, 0 where it got none.
+    fn record(&mut self, record: Record) -> u64 {
         let Record { stream, stamp, body } = record;
         if let Body::Clock(change) = &body
             && change.offset_ms != 0
@@ -159,15 +285,15 @@ impl EngineTask {
             // Full or closed: the uplink finds the hole in the numbers and reads it from the store.
             drop(live.try_send(Live { stream, entry: Entry { seq, stamp, body } }));
         }
+        seq
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::buffer::{self, settings as store};
+    use crate::domain::danger::Rules;
     use crate::domain::engine::PlanDevice;
     use crate::domain::field_event::{Origin, Sample};
     use crate::domain::id::DeviceSlot;
@@ -179,7 +305,12 @@ mod tests {
         let mut registry = registry_with(1, 1, |_| Some(1));
         registry.rev = rev;
         let device = PlanDevice { slot: DeviceSlot(slot), classes: vec![Duration::from_secs(1)], class_of: vec![0] };
-        Plan { registry: Arc::new(registry), registry_json: "{}".into(), devices: vec![device] }
+        Plan {
+            registry: Arc::new(registry),
+            registry_json: "{}".into(),
+            devices: vec![device],
+            danger: Rules::default(),
+        }
     }
 
     /// An engine over a store of its own (which must be held), whose live records the test reads.
@@ -199,9 +330,9 @@ mod tests {
         let opened = buffer::open(settings, clock.now()).unwrap();
         let boot = Boot { software: "test".into(), last_seen: None, off_ms: None, clean: true };
         let engine = Engine::new(1, boot, plan(1, 1), clock.now());
-        let next = watch::Sender::new(opened.appender.next());
-        let mut task =
-            EngineTask::new(engine, opened.appender, next, clock.clone(), Pulse::new("engine", clock.mono()));
+        let (outlets, _) = outlets(opened.appender.next());
+        let pulse = Pulse::new("engine", clock.mono());
+        let mut task = EngineTask::new(engine, opened.appender, outlets, clock.clone(), pulse);
         let (live_tx, live) = mpsc::channel(64);
         task.record_outputs();
         task.live = Some(live_tx);

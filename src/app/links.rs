@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::domain::danger::Rules;
 use crate::domain::engine::{Plan, PlanDevice};
 use crate::domain::field_event::FieldEvent;
 use crate::domain::id::{DeviceId, DeviceSlot};
@@ -78,7 +79,7 @@ impl Links {
     }
 
     /// Gives slots to `sources` (with their specs in the same order) — the old one where a device is polled exactly as
-    /// before — and returns the engine's plan.
+    /// before — and returns the engine's plan, still without dangers.
     pub(super) fn plan(&mut self, sources: &[Source], specs: &[Arc<DeviceSpec>], revision: Revision) -> Plan {
         let before = std::mem::take(&mut self.devices);
         let before: BTreeMap<&DeviceId, &Slotted> = before.iter().map(|old| (old.source.id(), old)).collect();
@@ -94,6 +95,7 @@ impl Links {
             registry: revision.registry,
             registry_json: revision.json,
             devices: self.devices.iter().map(plan_device).collect(),
+            danger: Rules::default(),
         }
     }
 

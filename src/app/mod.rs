@@ -15,20 +15,27 @@
 //! | `uplink` | restartable | stopped, after the engine, so that the last records still leave |
 //! | `commands` | core | stopped with the sources, after its last answer |
 //! | `refresh` | core | stopped with the sources |
+//! | `orders` | core | stopped with the sources, after the writes that were under way |
+//! | `memory` | core | the engine has ended and what stood is saved |
+//! | `store watch` | core | stopped with the sources |
 //! | `control` | restartable | stopped with the page; it answers to the end |
 //! | `page` | restartable | stopped last |
 //! | `housekeeping` | core | stopped: clock trust, watchdog, changed files |
 //!
 //! The store's threads are its own; [`Gateway::run`] closes it after engine and uplink have ended.
 
+mod actions;
 mod commands;
 mod control;
+mod danger;
 #[cfg(feature = "sim")]
 pub mod demo;
 mod engine;
 mod feed;
 mod housekeeping;
 mod links;
+mod memory;
+mod orders;
 mod outputs;
 mod refresh;
 mod reload;
@@ -52,7 +59,7 @@ use self::links::{Ground, Links, OpcUa};
 use crate::buffer;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::engine::Engine;
+use crate::domain::engine::{Engine, Plan};
 use crate::domain::field_event::FieldEvent;
 use crate::domain::record::Boot;
 use crate::domain::registry::Registry;
@@ -144,6 +151,8 @@ pub struct Gateway {
     registry_rev: watch::Sender<u32>,
     registry: watch::Sender<Arc<Registry>>,
     files: watch::Sender<Vec<PathBuf>>,
+    /// What the state machines order, until the task that carries it out is started.
+    jobs: Option<mpsc::Receiver<orders::Job>>,
     /// The allow-list of the outputs' driver.
     allowed: watch::Sender<Arc<Vec<Arc<Output>>>>,
     reloads: mpsc::Receiver<()>,
@@ -175,6 +184,21 @@ struct UplinkParts {
     ended: CancellationToken,
 }
 
+impl UplinkParts {
+    fn new(
+        (config, stops): (&Config, &Stops),
+        identity: uplink::Identity,
+        (next, status, commands): (
+            watch::Receiver<[u64; 6]>,
+            watch::Sender<Arc<UplinkStatus>>,
+            mpsc::Sender<uplink::Command>,
+        ),
+    ) -> Self {
+        let memory = Arc::new(uplink::FileMemory::new(config.state_dir.join("commands")));
+        Self { next, status, identity, commands, memory, stop: stops.uplink.child_token(), ended: cancelled() }
+    }
+}
+
 /// Says that an uplink has ended for good.
 struct EndOfUplink {
     ended: CancellationToken,
@@ -196,26 +220,26 @@ impl Gateway {
     /// [`StartError`]; nothing runs then.
     pub async fn start(config: Config, config_dir: PathBuf) -> Result<Self, StartError> {
         let clock = Clock::system();
-        let (files, also) = watch::channel(config.files.clone());
-        let folder = housekeeping::Folder::new(config_dir.clone(), also);
-        let Foundation { book, revision, listener, opened } = lay_foundation(&config, &clock).await?;
+        let (files, folder) = watched(&config, &config_dir);
+        let Foundation { state, book, revision, listener, opened } = lay_foundation(&config, &clock).await?;
         let web_addr = listener.local_addr().unwrap_or(config.web.listen);
 
         let mut links = Links::new();
-        let plan = links.plan(&config.devices, &config.specs, revision);
+        let plan = Plan { danger: danger::rules_of(&config), ..links.plan(&config.devices, &config.specs, revision) };
         let registry = plan.registry.clone();
-        let engine = Engine::new(opened.start.boot, boot_body(&opened.start, &clock), plan, clock.now());
+        let mut engine = Engine::new(opened.start.boot, boot_body(&opened.start, &clock), plan, clock.now());
+        let memory = memory::Memory::new(state, &opened).brought_back(&mut engine, &clock).await;
         let (events_tx, events_rx) = mpsc::channel(N_QUEUED_FIELD_EVENTS);
         let (requests_tx, requests_rx) = mpsc::channel(N_QUEUED_REQUESTS);
         let (reloads_tx, reloads_rx) = mpsc::channel(1);
         let (commands_tx, commands_rx) = mpsc::channel(N_QUEUED_COMMANDS);
-        let (next_tx, next_rx) = watch::channel(opened.appender.next());
         let (rev_tx, rev_rx) = watch::channel(registry.rev);
         let (status_tx, config_status) = (watch::Sender::<Arc<UplinkStatus>>::default(), watch::Sender::default());
         let pulses = ["engine", "housekeeping"].map(|name| Pulse::new(name, clock.mono()));
         let (stops, [engine_pulse, _]) = (Stops::default(), pulses.clone());
         let mut supervisor = Supervisor::new(clock.clone());
-        let task = EngineTask::new(engine, opened.appender, next_tx, clock.clone(), engine_pulse);
+        let (outlets, inlets) = engine::outlets(opened.appender.next());
+        let task = EngineTask::new(engine, opened.appender, outlets, clock.clone(), engine_pulse);
         supervisor.core("engine", stops.engine.clone(), task.run(events_rx, requests_rx));
         let opcua = OpcUa { pki: field::Pki::new(config.pki_dir()), status: watch::Sender::default() };
         let views = Views::new(views::Parts {
@@ -226,6 +250,7 @@ impl Gateway {
             start: &opened.start,
             store: opened.store.clone(),
             uplink: status_tx.subscribe(),
+            news: inlets.news,
             buses: links.buses(),
             requests: requests_tx.clone(),
             book: book.clone(),
@@ -240,20 +265,19 @@ impl Gateway {
             commands: commands_rx,
             status: status_tx.subscribe(),
             requests: requests_tx.clone(),
+            memory,
+            kept: inlets.kept,
         };
         keepers.start(&mut supervisor, &stops);
         let mut gateway = Self {
             config_status,
+            jobs: Some(inlets.orders),
             allowed: watch::Sender::new(Arc::new(config.outputs.clone())),
-            uplink: UplinkParts {
-                next: next_rx,
-                status: status_tx,
-                identity: identity_of(&opened.start, rev_rx),
-                commands: commands_tx,
-                memory: Arc::new(uplink::FileMemory::new(config.state_dir.join("commands"))),
-                stop: stops.uplink.child_token(),
-                ended: cancelled(),
-            },
+            uplink: UplinkParts::new(
+                (&config, &stops),
+                identity_of(&opened.start, rev_rx),
+                (inlets.next, status_tx, commands_tx),
+            ),
             clock,
             config,
             config_dir,
@@ -419,8 +443,14 @@ impl Gateway {
         let buses = outputs::OnBuses::new(self.links.lenders(), clock.clone());
         let parts = outputs::Parts { requests, events, buses, clock, stop };
         let outputs = outputs::start(&mut self.supervisor, self.allowed.subscribe(), parts);
+        if let Some(jobs) = self.jobs.take() {
+            let (stored, requests, clock) = (self.store.committed(), self.requests.clone(), self.clock.clone());
+            let parts = orders::Parts { jobs, outputs: outputs.clone(), stored, requests, clock };
+            self.supervisor.core("orders", self.stops.field.clone(), orders::run(parts, self.stops.field.clone()));
+        }
         let (views, requests, clock) = (self.views.clone(), self.requests.clone(), self.clock.clone());
-        let desk = control::Desk { views, outputs, requests, taps: self.links.taps(), clock };
+        let desk =
+            control::Desk { views, outputs, requests, taps: self.links.taps(), clock, store: self.store.clone() };
         let settings = self.config.control.clone();
         self.supervisor.restartable("control", self.stops.page.clone(), move |stop| {
             let (desk, settings, listener) = (desk.clone(), settings.clone(), control::open(&settings));
@@ -468,6 +498,8 @@ struct Keepers {
     commands: mpsc::Receiver<uplink::Command>,
     status: watch::Receiver<Arc<UplinkStatus>>,
     requests: mpsc::Sender<Request>,
+    memory: memory::Memory,
+    kept: watch::Receiver<Option<Arc<memory::Kept>>>,
 }
 
 impl Keepers {
@@ -478,13 +510,24 @@ impl Keepers {
         supervisor.core("housekeeping", stop, house);
         let answers = commands::Answerer { requests: self.requests.clone(), book: self.book };
         supervisor.core("commands", stops.engine.clone(), answers.run(self.commands, stops.engine.clone()));
+        let (requests, clock, stop) = (self.requests.clone(), self.clock.clone(), stops.engine.clone());
+        let watch = memory::watch_store(self.memory.store(), requests, clock, stop.clone());
+        supervisor.core("store watch", stop.clone(), watch);
+        supervisor.core("memory", stop, self.memory.keep(self.kept));
         let refresh = refresh::run(self.clock, self.status, self.requests, stops.engine.clone());
         supervisor.core("refresh", stops.engine.clone(), refresh);
     }
 }
 
+/// The files of the configuration, and what notices that they change.
+fn watched(config: &Config, dir: &std::path::Path) -> (watch::Sender<Vec<PathBuf>>, housekeeping::Folder) {
+    let (files, also) = watch::channel(config.files.clone());
+    (files, housekeeping::Folder::new(dir.to_owned(), also))
+}
+
 /// What everything stands on.
 struct Foundation {
+    state: State,
     book: RegistryBook,
     revision: Revision,
     listener: TcpListener,
@@ -493,11 +536,12 @@ struct Foundation {
 
 /// Does everything that may fail at a start; the store last, so that what fails before leaves no trace in it.
 async fn lay_foundation(config: &Config, clock: &Clock) -> Result<Foundation, StartError> {
-    let book = RegistryBook::new(State::open(&config.state_dir).map_err(StartError::State)?);
+    let state = State::open(&config.state_dir).map_err(StartError::State)?;
+    let book = RegistryBook::new(state.clone());
     let revision = book.revision_of(&config.specs).map_err(StartError::State)?;
     let listener = bind(config.web.listen).await?;
     let opened = open_store(config, clock).await?;
-    Ok(Foundation { book, revision, listener, opened })
+    Ok(Foundation { state, book, revision, listener, opened })
 }
 
 async fn open_store(config: &Config, clock: &Clock) -> Result<buffer::Opened, StartError> {

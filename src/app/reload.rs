@@ -6,10 +6,12 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::Gateway;
+use super::danger;
 use super::engine::Request;
 use crate::config;
 use crate::config::Config;
 use crate::config::problem::Severity;
+use crate::domain::engine::Plan;
 use crate::domain::snapshot::{ConfigStatus, RefusedConfig};
 use crate::domain::time::Mono;
 
@@ -60,7 +62,9 @@ impl Gateway {
             self.allowed.send_replace(Arc::new(self.config.outputs.clone()));
         }
         let uplink_changed = new.uplink != self.config.uplink;
-        if !uplink_changed && new.devices == self.config.devices && new.specs == self.config.specs {
+        let danger = danger::rules_of(&new);
+        let same_danger = danger == danger::rules_of(&self.config);
+        if !uplink_changed && new.devices == self.config.devices && new.specs == self.config.specs && same_danger {
             tracing::info!("Configuration says the same as before.");
             return Ok(());
         }
@@ -77,6 +81,7 @@ impl Gateway {
         let registry = revision.registry.clone();
         let rev = registry.rev;
         let plan = self.links.plan(&new.devices, &new.specs, revision);
+        let plan = Plan { danger, ..plan };
         let (done_tx, done_rx) = oneshot::channel();
         // The uplink finds the revision before a record refers to it; the engine knows the new slots before a link can
         // use one.

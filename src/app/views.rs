@@ -31,6 +31,7 @@ pub struct Views {
     store: buffer::Store,
     store_status: watch::Receiver<Arc<StoreStatus>>,
     uplink: watch::Receiver<Arc<UplinkStatus>>,
+    news: watch::Receiver<u64>,
     opcua: watch::Receiver<OpcUaStatus>,
     buses: watch::Receiver<Buses>,
     config: watch::Receiver<Arc<ConfigStatus>>,
@@ -48,6 +49,7 @@ pub(super) struct Parts<'a> {
     pub(super) start: &'a buffer::Start,
     pub(super) store: buffer::Store,
     pub(super) uplink: watch::Receiver<Arc<UplinkStatus>>,
+    pub(super) news: watch::Receiver<u64>,
     pub(super) buses: watch::Receiver<Buses>,
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) book: RegistryBook,
@@ -68,6 +70,7 @@ impl Views {
             store_status: parts.store.status(),
             store: parts.store,
             uplink: parts.uplink,
+            news: parts.news,
             opcua: parts.opcua,
             buses: parts.buses,
             config: parts.status_of_config,
@@ -90,6 +93,15 @@ impl Park for Views {
             answer_rx.await.ok()
         };
         tokio::time::timeout(ANSWER_WITHIN, ask).await.ok().flatten()
+    }
+
+    async fn news(&self, seen: u64) -> u64 {
+        let mut news = self.news.clone();
+        let newer = news.wait_for(|now| *now != seen).await.map(|now| *now);
+        match newer {
+            Ok(now) => now,
+            Err(_) => std::future::pending().await,
+        }
     }
 
     fn store(&self) -> Arc<StoreStatus> {

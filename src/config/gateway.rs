@@ -48,7 +48,7 @@ pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, dir: &Path, ou
     let gateway = gateway(root.section("gateway", out), &root, out);
     let mut section = root.section("store", out);
     let quota_spot = section.spot_of("quota");
-    let state_dir = section.or("state_dir", &Located(dir), "/var/lib/parkgate/state".into(), out);
+    let state_dir = section.or("state_dir", &Located(dir), STATE_DIR.into(), out);
     let expected_change = section.or("expected_change", &Ratio(0.001, 1.0), EXPECTED_CHANGE, out);
     let spots = ["dir", "mirror_dir", "state_dir"].map(|key| section.spot_of(key));
     let store = store(section, dir, out);
@@ -60,6 +60,8 @@ pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, dir: &Path, ou
     GatewayFile { gateway, state_dir, store, expected_change, quota_spot, web, control }
 }
 
+/// Folder of the state where `[store]` names none.
+pub(super) const STATE_DIR: &str = "/var/lib/parkgate/state";
 const DEFAULT_ZONE: &str = "Asia/Shanghai";
 
 fn gateway(mut section: Section<'_>, root: &Section<'_>, out: &mut Findings) -> Option<Gateway> {

@@ -179,6 +179,17 @@ fn oel_file(path: &Path, files: &mut Vec<PathBuf>, out: &mut Findings) -> alarms
     alarms::oel::Oel::read(own.as_deref().map(|text| (path, text)), out)
 }
 
+/// Returns where the control socket of the gateway of this folder is, as far as the folder can be read: a command of an
+/// operator must not fail because something else in the configuration is wrong. `None` when `gateway.toml` cannot be read.
+pub fn socket_of(dir: &Path) -> Option<PathBuf> {
+    let bytes = folder::read_bounded(&dir.join(GATEWAY)).ok()?;
+    let file: toml::Table = text::decode_utf8(&bytes).ok()?.parse().ok()?;
+    let text = |section: &str, key: &str| file.get(section)?.get(key)?.as_str();
+    let state_dir = || dir.join(text("store", "state_dir").unwrap_or(gateway::STATE_DIR));
+    let socket = text("control", "socket").map(|socket| dir.join(socket));
+    Some(socket.unwrap_or_else(|| control::Settings::private(&state_dir()).socket))
+}
+
 /// A configuration with the place of its quota, against which the disk is checked.
 struct Whole {
     config: Config,

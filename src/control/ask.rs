@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::alarm::view::ActiveAlarm;
+use crate::domain::danger::Action;
+
 /// A request.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
@@ -62,6 +65,21 @@ pub enum Ask {
         #[serde(default)]
         really: bool,
     },
+    /// The alarms that are not normal.
+    Alarms,
+    /// All that stands of danger but the alarms: counts, instruments, the site, duty, hazards, accidents, messages.
+    Danger,
+    /// A daily report, its newest version.
+    Report {
+        /// Its day, `2026-11-23`; the newest report where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        day: Option<String>,
+    },
+    /// Do something to an alarm, the site, duty, a hazard, an accident. The caller is who the kernel says.
+    Act {
+        /// What.
+        action: Action,
+    },
 }
 
 /// One line of an answer.
@@ -76,6 +94,12 @@ pub enum Line {
     Wrote(WroteLine),
     /// What a loop test found.
     Tested(TestedLine),
+    /// An alarm that is not normal.
+    Alarm(Box<ActiveAlarm>),
+    /// What stands of danger, or a report.
+    Told(Box<serde_json::Value>),
+    /// An action was done.
+    Did(DidLine),
     /// The last line: empty when all went well, else why not.
     End(String),
 }
@@ -142,6 +166,17 @@ pub struct TestedLine {
     pub detail: String,
 }
 
+/// What an action came to.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct DidLine {
+    /// Chinese.
+    pub zh: String,
+    /// English.
+    pub en: String,
+    /// Number or id of what it made.
+    pub id: Option<String>,
+}
+
 /// Reads a request line.
 ///
 /// # Errors
@@ -176,6 +211,9 @@ mod tests {
                 tolerance: None,
                 really: false,
             },
+            Ask::Alarms,
+            Ask::Report { day: None },
+            Ask::Act { action: Action::Alarm(crate::domain::alarm::action::Action::Silence) },
         ] {
             assert_eq!(parse(&written(&ask)), Ok(ask));
         }

@@ -25,11 +25,13 @@ pub enum DocumentKind {
     Audit,
     /// A point, lane or interlock was taken out of service, bypassed, or brought back.
     Service,
+    /// A message to people by way of the platform.
+    Message,
 }
 
 impl DocumentKind {
     /// All kinds, in the order of their stored codes.
-    pub const ALL: [DocumentKind; 9] = [
+    pub const ALL: [DocumentKind; 10] = [
         Self::Alarm,
         Self::ActiveAlarms,
         Self::Site,
@@ -39,6 +41,7 @@ impl DocumentKind {
         Self::Hazard,
         Self::Audit,
         Self::Service,
+        Self::Message,
     ];
 
     /// Returns the word under which the object stands in a record on the wire.
@@ -53,6 +56,7 @@ impl DocumentKind {
             Self::Hazard => "hazard",
             Self::Audit => "audit",
             Self::Service => "service",
+            Self::Message => "message",
         }
     }
 
@@ -62,7 +66,7 @@ impl DocumentKind {
             Self::Alarm | Self::ActiveAlarms => Stream::Alarm,
             Self::Audit => Stream::Passage,
             Self::Report | Self::Duty | Self::Accident => Stream::Report,
-            Self::Site | Self::Hazard | Self::Service => Stream::Event,
+            Self::Site | Self::Hazard | Self::Service | Self::Message => Stream::Event,
         }
     }
 }

@@ -12,9 +12,12 @@
 //!   heard turns [`Quality::Stale`].
 //! - What an instrument gives while it is calibrated, tested or faulty is never a measurement ([`super::judge`]).
 //! - A device that has not answered for [`LOST_AFTER`] has no good point left, however rarely its points are read.
+//! - Every reading that stands is judged by the alarms ([`super::danger`]) before report by exception, and what they order is
+//!   given out by [`Engine::poll_order`], which is to be drained first.
 //! - No record spans registry revisions: what was counted under the old one is recorded before the new one begins.
 //! - A step of the wall clock, or a change of its trust, is a record of its own; stamps before it are never rewritten.
 
+mod danger;
 mod derivations;
 mod device;
 
@@ -22,12 +25,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::danger::ACTIVE_SET_EVERY;
+
 use self::derivations::Derivations;
 use self::device::Device;
+use super::danger::{Danger, Rules};
+use super::daybook::{Delivery, Fact};
 use super::field_event::{FieldEvent, GapNotice, LOST_AFTER, LinkChange, LinkState, Origin, Poll, Sample};
 use super::id::DeviceSlot;
 use super::judge::{Judge, Judged};
-use super::output::{LoopTest, OutputWrite};
+use super::output::{LoopTest, OutputWrite, WriteResult};
 use super::reading::{Quality, Reading};
 use super::record::{Basis, Body, Boot, ClockChange, Coverage, Mode, Record, Samples, SourceGap, Stamp, Stream};
 use super::registry::{Commissioning, DeviceSpec, Registry};
@@ -50,6 +57,8 @@ pub struct Plan {
     pub registry_json: String,
     /// One per device of the registry, in its order.
     pub devices: Vec<PlanDevice>,
+    /// What is a danger, and who is told.
+    pub danger: Rules,
 }
 
 /// How one device is polled.
@@ -72,6 +81,12 @@ pub struct Engine {
     devices: Vec<Device>,
     by_slot: BTreeMap<DeviceSlot, usize>,
     derivations: Derivations,
+    danger: Danger,
+    next_active_set: Mono,
+    /// Of the document that was polled last.
+    delivery: Option<Delivery>,
+    /// The start, until the daybook is told of it.
+    booted: Option<Boot>,
     outputs: VecDeque<Record>,
     totals: Totals,
     last_look: Now,
@@ -115,6 +130,10 @@ impl Engine {
             devices: Vec::new(),
             by_slot: BTreeMap::new(),
             derivations: Derivations::default(),
+            danger: Danger::new(plan.danger.clone(), &plan.registry, boot, now),
+            next_active_set: now.mono + ACTIVE_SET_EVERY,
+            delivery: None,
+            booted: Some(boot_body.clone()),
             outputs: VecDeque::new(),
             totals: Totals::default(),
             last_look: now,
@@ -128,13 +147,17 @@ impl Engine {
     /// Takes over a new configuration: devices whose slot stays keep their state, full values follow from all.
     pub fn handle_plan(&mut self, plan: Plan, now: Now) {
         self.handle_stop(now);
+        let danger = plan.danger.clone();
         self.install(plan, now);
+        self.danger.install(danger, &self.registry, now);
+        self.endanger_all(now);
     }
 
-    /// Asks for full values, e.g. because the platform is back.
+    /// Asks for full values and the active alarms, e.g. because the platform is back.
     pub fn handle_refresh(&mut self, now: Now) {
         self.look_at_clock(now);
         self.refresh(now);
+        self.handle_active_set(now);
     }
 
     /// Takes one message of the field.
@@ -155,6 +178,8 @@ impl Engine {
 
     /// Records a write to an output, whatever became of it.
     pub fn handle_write(&mut self, write: OutputWrite, now: Now) {
+        let done = write.result == WriteResult::Done;
+        self.note(Fact::Output { output: write.output.clone(), done }, now);
         self.push(Stream::Event, now, Body::Write(write));
     }
 
@@ -170,11 +195,12 @@ impl Engine {
 
     /// Returns when [`Engine::handle_timeout`] must next be called.
     pub fn poll_timeout(&self) -> Mono {
-        self.next_tick
+        self.next_tick.min(self.danger_timeout())
     }
 
     /// Lets time pass up to `now`.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.danger_tick(now);
         if now.mono < self.next_tick {
             return;
         }
@@ -199,7 +225,7 @@ impl Engine {
 
     /// Returns the next record to be stored and sent.
     pub fn poll_output(&mut self) -> Option<Record> {
-        self.outputs.pop_front()
+        self.outputs.pop_front().or_else(|| self.next_document())
     }
 
     /// Returns the revision in force.
@@ -216,6 +242,7 @@ impl Engine {
             registry: self.registry.clone(),
             devices: self.devices.iter().map(Device::view).collect(),
             totals: self.totals(),
+            danger: self.danger.view(now),
         }
     }
 
@@ -334,6 +361,7 @@ impl Engine {
             }
         }
         self.push_samples(index, cells, origin.into(), time, now);
+        self.endanger(index, readings, time, now);
     }
 
     /// Lets what stands be understood anew, without having been read again.
@@ -351,6 +379,7 @@ impl Engine {
             }
         }
         self.push_samples(index, cells, Told::POLLED, time, now);
+        self.endanger(index, readings, time, now);
         self.follow(index, readings, time, now);
     }
 
@@ -409,6 +438,7 @@ impl Engine {
         if was_up != is_up || first_word {
             let body = Body::Link { device: index_of(index), up: is_up, reason };
             self.push_at(Stream::Event, change.at, now, body);
+            self.danger.handle_link(index, is_up, now);
         }
     }
 
@@ -456,6 +486,7 @@ impl Engine {
         let Some(device) = self.devices.get_mut(index) else { return };
         let new = device.counts_since_coverage(now.mono);
         let from = device.coverage_from.wall;
+        let span = now.mono.since(device.coverage_from.mono);
         device.coverage_from = now;
         device.coverage_due = now.mono + COVERAGE_EVERY;
         let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
@@ -467,6 +498,7 @@ impl Engine {
             bad: count(new.bad),
             skipped: count(new.skipped),
         };
+        self.note_coverage(&coverage, span, now);
         self.push(Stream::Telemetry, now, Body::Coverage(coverage));
     }
 

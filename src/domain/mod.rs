@@ -17,6 +17,7 @@ pub mod alarm;
 pub mod audit;
 pub mod codec;
 pub mod coverage;
+pub mod danger;
 pub mod daybook;
 pub mod derived;
 pub mod document;

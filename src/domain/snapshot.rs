@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::danger::view::DangerView;
 use super::field_event::LinkState;
 use super::id::{DeviceId, DeviceSlot};
 use super::instrument::InstrumentState;
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub devices: Vec<DeviceView>,
     /// Counters since the start.
     pub totals: Totals,
+    /// Alarms, the state of the site, what people were told.
+    pub danger: DangerView,
 }
 
 /// One device as it stands.

@@ -15,6 +15,7 @@
 
 pub mod folder;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -154,6 +155,19 @@ impl Field {
         }
     }
 
+    /// Lets some registers of a device hold `value` whatever else they would do, or lets them go again.
+    pub fn hold(&self, device: usize, registers: std::ops::Range<u16>, value: Option<u16>) {
+        if let Some(device) = self.devices.get(device) {
+            let mut device = lock(device);
+            for register in registers {
+                match value {
+                    Some(value) => drop(device.held.insert(usize::from(register), value)),
+                    None => drop(device.held.remove(&usize::from(register))),
+                }
+            }
+        }
+    }
+
     /// Forgets the poll times kept so far: a measurement begins.
     pub fn forget_times(&self) {
         for device in &self.devices {
@@ -184,6 +198,7 @@ struct Device {
     contents: Contents,
     random: u32,
     manner: Manner,
+    held: BTreeMap<usize, u16>,
     seen: Seen,
     times: Vec<Mono>,
 }
@@ -195,6 +210,7 @@ impl Device {
             contents: spec.contents,
             random: seed_of(spec.seed, index),
             manner: Manner::default(),
+            held: BTreeMap::new(),
             seen: Seen::default(),
             times: Vec::new(),
         };
@@ -247,7 +263,7 @@ impl Device {
             } else if self.contents == Contents::Walk {
                 *register = walk(*register, next(&mut self.random));
             }
-            out.extend(register.to_be_bytes());
+            out.extend(self.held.get(&i).unwrap_or(register).to_be_bytes());
         }
     }
 

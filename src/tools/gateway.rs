@@ -5,11 +5,81 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::control::ask::written;
+use crate::config;
+use crate::control::ask::{DidLine, written};
 use crate::control::{Ask, Line};
+use crate::domain::danger::Action;
+
+use super::table::say;
 
 /// Time for the gateway to answer beyond the span that was asked for: it answers within 2 s, or not at all.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where the socket is when the configuration is not readable for the caller: the place that `gateway.toml` proposes.
+const USUAL: &str = "/run/parkgate/control.sock";
+/// Time for an action: it waits for nothing but the engine.
+const ACT_WITHIN: Duration = Duration::from_secs(5);
+
+/// How a command of an operator reaches the gateway. The configuration on disk may be broken, or not his to read: neither
+/// keeps an alarm from being acknowledged.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Reach {
+    /// 控制套接字；不写则按配置目录中的 gateway.toml / control socket; as gateway.toml of the folder says where absent
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// 配置目录 / folder of the configuration
+    #[arg(long, value_name = "DIR", default_value = "/etc/parkgate")]
+    config: PathBuf,
+}
+
+impl Reach {
+    fn path(&self) -> PathBuf {
+        let named = self.socket.clone().or_else(|| config::socket_of(&self.config));
+        named.unwrap_or_else(|| PathBuf::from(USUAL))
+    }
+
+    /// Asks, and hands each line to `take` until the end.
+    ///
+    /// # Errors
+    ///
+    /// What [`AskError`] says.
+    pub fn ask(&self, request: &Ask, take: impl FnMut(Line) -> bool) -> Result<(), String> {
+        ask(&self.path(), request, ACT_WITHIN, take).map_err(|error| error.to_string())
+    }
+
+    /// Has an action done, and prints what came of it.
+    ///
+    /// # Errors
+    ///
+    /// The gateway's refusal, in its words.
+    pub fn act(&self, action: Action) -> Result<(), String> {
+        self.ask(&Ask::Act { action }, |line| {
+            if let Line::Did(DidLine { zh, en, id }) = line {
+                say(&match id {
+                    Some(id) => format!("{zh} / {en}: {id}"),
+                    None => format!("{zh} / {en}"),
+                });
+            }
+            true
+        })
+    }
+
+    /// Returns what stands of danger, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reach::ask`].
+    pub fn told(&self, request: &Ask) -> Result<serde_json::Value, String> {
+        let mut told = None;
+        self.ask(request, |line| {
+            if let Line::Told(value) = line {
+                told = Some(*value);
+            }
+            true
+        })?;
+        told.ok_or_else(|| "没有结果 / there is no result".to_owned())
+    }
+}
 
 /// Why nothing came of a request.
 #[derive(Debug, thiserror::Error)]

@@ -8,12 +8,14 @@
 //! | `wirelog` | the bytes between gateway and device | a running gateway |
 //! | `check --explain` | what each line of the point table was understood to mean, and each alarm | a configuration |
 //! | `probe modbus`, `probe serial` | unknown devices | nothing |
+//! | `alarms`, `ack`, `reset`, `shelve` … `site`, `report`, `duty`, `hazard`, `accident` | what operators do | a running gateway |
 //!
 //! With a running gateway everything goes through its control socket ([`crate::control`]). The probes read through the
 //! field's own session, which cannot write. Tables go to standard output (CSV with `--csv`), progress to standard error;
 //! Ctrl-C ends with what was found so far.
 
 pub mod alarms;
+pub mod daybook;
 pub mod desk;
 pub mod explain;
 pub mod frame;
@@ -21,10 +23,12 @@ pub mod gateway;
 pub mod line;
 pub mod map;
 pub mod offset;
+pub mod operator;
 pub mod places;
 pub mod probe;
 pub mod progress;
 pub mod rank;
 pub mod read;
+pub mod site;
 pub mod table;
 pub mod understood;

@@ -36,6 +36,7 @@ use serde_json::value::RawValue;
 
 use super::feed::Feed;
 use super::settings::CommandKey;
+use crate::domain::site::{CityCommand, CityOrder};
 use crate::domain::time::{ClockTrust, Mono, Now, Timestamp};
 
 /// Longest command that is looked at.
@@ -69,6 +70,13 @@ pub enum Command {
         /// Which.
         selection: Selection,
     },
+    /// Record the whole active set of alarms, then answer.
+    ActiveAlarms {
+        /// Id of the command.
+        id: String,
+    },
+    /// Give to the state of the site what the city asks, and answer with its word.
+    Site(CityCommand),
     /// Record revision `rev` on `registry` once more, then answer.
     Registry {
         /// Id of the command.
@@ -94,6 +102,8 @@ pub struct Accepted {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// Who issued it.
+    pub issuer: String,
     /// What to do.
     pub action: Action,
 }
@@ -109,6 +119,10 @@ pub enum Action {
     Registry(u32),
     /// Tell the current values.
     Values(Selection),
+    /// Record the whole active set of alarms.
+    ActiveAlarms,
+    /// A state or a warning for the site, which judges whether it is enabled for this issuer.
+    Site(CityOrder),
 }
 
 /// The word on a command.
@@ -271,7 +285,7 @@ impl Gate {
             return silent(refusal);
         }
         match self.acceptable(&frame, rev, now) {
-            Ok(action) => Judgement::Accept(Accepted { id: frame.id, name: frame.name, action }),
+            Ok(action) => Judgement::Accept(Accepted { id: frame.id, name: frame.name, issuer: frame.issuer, action }),
             Err(refusal) => self.refuse(&frame, refusal, now),
         }
     }
@@ -381,6 +395,8 @@ fn action_of(name: &str, args: &str) -> Result<Action, Refusal> {
         "state" => Ok(Action::State),
         "registry" => registry_of(args),
         "values" => values_of(args),
+        "active_alarms" => Ok(Action::ActiveAlarms),
+        "site" => serde_json::from_str(args).map(Action::Site).map_err(|_| Refusal::Arguments),
         _ => Err(Refusal::Unknown),
     }
 }
@@ -491,6 +507,7 @@ pub(super) mod tests {
             Judgement::Accept(Accepted {
                 id: "c-1".into(),
                 name: "resend".into(),
+                issuer: "city".into(),
                 action: Action::Resend(telemetry, 1..=100)
             })
         );

@@ -20,7 +20,7 @@
 //! | `source_gap` | `{device, points, from, to, reason}`: values that the source had and that were not received |
 //! | `write` | `{output, device, value, raw, seen, result, detail, issuer, key, elapsed_ms}`; `mode` only when not real |
 //! | `loop_test` | `{point, device, issuer, expected, read, quality, passed, detail}`; `mode` always `commissioning` |
-//! | `alarm`, `active_alarms`, `site`, `report`, `duty`, `accident`, `hazard`, `audit`, `service` | what a state machine of
+//! | `alarm`, `active_alarms`, `site`, `report`, `duty`, `accident`, `hazard`, `audit`, `service`, `message` | what a state machine of
 //! |          | danger or duty gave out: an object of its own; `mode` only when not real |
 //! | `gap` | `{epoch, stream, from_seq, to_seq, from_t, to_t, count, exact, reason}` |
 //! | `part` | `{no, of, text}`: a record too large for one message; the texts 1..=of together are the record's JSON |

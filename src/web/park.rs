@@ -16,6 +16,12 @@ pub trait Park: Clone + Send + Sync + 'static {
     fn identity(&self) -> Identity;
     /// Asks the engine for its view of the field; `None` when it does not answer.
     fn snapshot(&self) -> impl Future<Output = Option<Arc<Snapshot>>> + Send;
+    /// Waits until an alarm or the site has changed since the state of this number, and returns the number of the new one:
+    /// viewers then need not wait for the next second. Never, where nobody tells.
+    fn news(&self, seen: u64) -> impl Future<Output = u64> + Send {
+        let _ = seen;
+        std::future::pending()
+    }
     /// Returns the store as it stands.
     fn store(&self) -> Arc<StoreStatus>;
     /// Returns the uplink as it stands.

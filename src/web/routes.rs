@@ -162,6 +162,9 @@ async fn answer<P: Park>(site: &Site<P>, request: &Request) -> Response {
 async fn handle<P: Park>(site: &Site<P>, request: &Request, route: &Route, name: &str) -> Response {
     match route.endpoint {
         Endpoint::Overview => page(site, request, |look, v| Some(view::overview(look, v)), Text::NotFound).await,
+        Endpoint::Alarms => page(site, request, |look, v| Some(view::alarms(look, v)), Text::NotFound).await,
+        Endpoint::Site => page(site, request, |look, v| Some(view::site(look, v)), Text::NotFound).await,
+        Endpoint::Daybook => page(site, request, |look, v| Some(view::daybook(look, v)), Text::NotFound).await,
         Endpoint::Uplink => page(site, request, |look, v| Some(view::uplink(look, v)), Text::NotFound).await,
         Endpoint::Store => page(site, request, |look, v| Some(view::store(look, v)), Text::NotFound).await,
         Endpoint::Device => page(site, request, |look, v| view::device(look, v, name), Text::NoDevice).await,
@@ -281,6 +284,9 @@ async fn events<P: Park>(site: &Site<P>, request: &Request) -> Response {
 /// Which page an event stream is for.
 enum Wanted {
     Overview,
+    Alarms,
+    Site,
+    Daybook,
     Uplink,
     Store,
     Device(String),
@@ -296,6 +302,9 @@ impl Wanted {
             return Self::Point(tag);
         }
         match parameter(query, "page").as_deref() {
+            Some("alarms") => Self::Alarms,
+            Some("site") => Self::Site,
+            Some("daybook") => Self::Daybook,
             Some("uplink") => Self::Uplink,
             Some("store") => Self::Store,
             Some(_) | None => Self::Overview,
@@ -305,6 +314,9 @@ impl Wanted {
     fn page(&self, look: &Look, viewer: &Viewer<'_>) -> Option<Page> {
         match self {
             Self::Overview => Some(view::overview(look, viewer)),
+            Self::Alarms => Some(view::alarms(look, viewer)),
+            Self::Site => Some(view::site(look, viewer)),
+            Self::Daybook => Some(view::daybook(look, viewer)),
             Self::Uplink => Some(view::uplink(look, viewer)),
             Self::Store => Some(view::store(look, viewer)),
             Self::Device(id) => view::device(look, viewer, id),

@@ -1,6 +1,6 @@
 //! A viewer's session: one look at the gateway per second for all viewers together, and the stream of events to each.
 //!
-//! Wire form of an event, about one a second:
+//! Wire form of an event, one a second, and one more as soon as an alarm or the site changes:
 //! `{"shape":"1a2b3c4d","at":"2026-11-23 16:00:01 +08:00","set":[[17,"23.4","plain"],[18,43.2,"warn"]]}`. `set` holds the
 //! cells that changed since the last event of this stream (all of them in the first): number of the cell, text (or
 //! percent of a bar), class. A `shape` other than that of the loaded page tells the script to load it anew.
@@ -24,6 +24,8 @@ use crate::domain::time::Mono;
 const TICK_MS: u64 = 1000;
 /// A look younger than this is shared.
 const LOOK_AGE: Duration = Duration::from_millis(500);
+/// What changes within this time is told in one event: a flood of alarms is not a flood of events.
+const GATHER: Duration = Duration::from_millis(50);
 /// Time the engine has to answer; beyond it the page says that it does not.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
 /// Time after which the browser tries a broken stream again.
@@ -103,6 +105,8 @@ type Step<P> = Option<(Event, State<P>)>;
 struct State<P> {
     watch: Watch<P>,
     sent: Vec<Cell>,
+    /// Number of the state of danger that was told last.
+    seen: u64,
     first: bool,
 }
 
@@ -117,8 +121,25 @@ impl<P: Park> State<P> {
         }
     }
 
+    /// The look of the next second, or one of right now when an alarm or the site has changed.
+    async fn next_look(&mut self) -> Arc<Look> {
+        let (hub, seen) = (&self.watch.hub, self.seen);
+        let changed = async {
+            let seen = hub.park.news(seen).await;
+            tokio::time::sleep(GATHER).await;
+            seen
+        };
+        tokio::select! {
+            look = hub.next_look() => look,
+            seen = changed => {
+                self.seen = seen;
+                hub.look_since(hub.park.now().mono).await
+            }
+        }
+    }
+
     async fn next(&mut self) -> Event {
-        let look = if self.first { self.watch.hub.look().await } else { self.watch.hub.next_look().await };
+        let look = if self.first { self.watch.hub.look().await } else { self.next_look().await };
         let page = (self.watch.page)(&look);
         let cells: Vec<Cell> = page.live().into_iter().cloned().collect();
         let data = patch(&page, &cells, &self.sent);
@@ -146,7 +167,7 @@ pub(super) struct Events<P> {
 
 impl<P: Park> Events<P> {
     pub(super) fn new(watch: Watch<P>) -> Self {
-        let state = State { watch, sent: Vec::new(), first: true };
+        let state = State { watch, sent: Vec::new(), seen: 0, first: true };
         Self { next: Some(ReusableBoxFuture::new(state.step())) }
     }
 }

@@ -53,6 +53,12 @@ pub enum Endpoint {
     Point,
     /// The trend alone, for the script to renew.
     Trend,
+    /// The alarms.
+    Alarms,
+    /// The state of the site.
+    Site,
+    /// The daybook.
+    Daybook,
     /// The uplink.
     Uplink,
     /// The store.
@@ -100,11 +106,14 @@ const fn read(path: Path, right: Right, endpoint: Endpoint) -> Route {
 }
 
 /// Everything that is served.
-pub const ROUTES: [Route; 13] = [
+pub const ROUTES: [Route; 16] = [
     read(Path::Is("/"), Right::View, Endpoint::Overview),
     read(Path::Under("/device/"), Right::View, Endpoint::Device),
     read(Path::Under("/point/"), Right::View, Endpoint::Point),
     read(Path::Under("/trend/"), Right::View, Endpoint::Trend),
+    read(Path::Is("/alarms"), Right::View, Endpoint::Alarms),
+    read(Path::Is("/site"), Right::View, Endpoint::Site),
+    read(Path::Is("/daybook"), Right::View, Endpoint::Daybook),
     read(Path::Is("/uplink"), Right::View, Endpoint::Uplink),
     read(Path::Is("/store"), Right::View, Endpoint::Store),
     read(Path::Is("/events"), Right::View, Endpoint::Events),

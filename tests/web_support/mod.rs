@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parkgate::clock::Clock;
+use parkgate::domain::danger::view::DangerView;
 use parkgate::domain::field_event::LinkState;
 use parkgate::domain::id::{DeviceId, DeviceSlot, PointUid, Tag};
 use parkgate::domain::reading::{Quality, Reading, Value};
@@ -212,7 +213,8 @@ impl Park for FakePark {
         };
         let registry = Arc::clone(&self.registry);
         let started = now.mono - Duration::from_secs(183_600).min(now.mono.0);
-        Some(Arc::new(Snapshot { now, boot: 17, started, registry, devices, totals }))
+        let danger = DangerView::quiet(now);
+        Some(Arc::new(Snapshot { now, boot: 17, started, registry, devices, totals, danger }))
     }
 
     fn store(&self) -> Arc<StoreStatus> {

@@ -59,6 +59,7 @@ impl Running for Fake {
             registry: Arc::new(Registry { rev: 1, devices: Vec::new() }),
             devices: Vec::new(),
             totals: Totals { records: [0, 0, 0, 0, 0, self.made], ..Totals::default() },
+            danger: crate::domain::danger::view::DangerView::quiet(now),
         }))
     }
 

@@ -22,6 +22,8 @@ pub struct Folder {
     pub interval: Duration,
     /// Every reading is reported (`deadband = off`); else every change.
     pub report_all: bool,
+    /// A high alarm of every register but the counter, at this value.
+    pub high: Option<u16>,
     /// Longest time an answer may take.
     pub timeout: Duration,
     /// Folder of store, mirror and state; beside the files where it is `None`.
@@ -59,6 +61,7 @@ impl Folder {
             registers,
             interval: Duration::from_secs(1),
             report_all: true,
+            high: None,
             timeout: Duration::from_secs(1),
             data: None,
             quota: "2GiB".to_owned(),
@@ -149,13 +152,16 @@ listen = "127.0.0.1:{web_port}"
     }
 
     fn points_csv(&self) -> String {
-        let mut text = String::from("uid,tag,name,device,table,address,encoding,deadband,max_silence\n");
+        let mut text = String::from("uid,tag,name,device,table,address,encoding,deadband,max_silence,h\n");
         let deadband = if self.report_all { "off" } else { "0" };
         for i in 0..self.places.len() {
             let device = Self::device(i);
             for r in 0..self.registers {
                 let tag = Self::tag(i, r);
-                text.push_str(&format!("u-{i}-{r},{tag},测点 {i}-{r},{device},holding,{r},u16,{deadband},60s\n"));
+                let high = self.high.filter(|_| r > 0).map(|high| high.to_string()).unwrap_or_default();
+                text.push_str(&format!(
+                    "u-{i}-{r},{tag},测点 {i}-{r},{device},holding,{r},u16,{deadband},60s,{high}\n"
+                ));
             }
         }
         text

@@ -6,6 +6,7 @@ use rumqttc::Publish;
 
 use super::jobs::{Done, Unsaved};
 use super::{Hub, Phase};
+use crate::domain::site::CityCommand;
 use crate::domain::time::{Mono, Now};
 use crate::uplink::ack;
 use crate::uplink::command::{Accepted, Action, Command, Judgement, answer};
@@ -90,7 +91,7 @@ impl<S: Source, R: Registries> Hub<S, R> {
 
     /// The command's id is saved: it is done now.
     fn perform(&mut self, accepted: Accepted) {
-        let Accepted { id, name, action } = accepted;
+        let Accepted { id, name, issuer, action } = accepted;
         tracing::info!(%id, %name, "Command is done.");
         let reply =
             |state, code, detail: Option<&str>| Command::Answer { json: answer(&id, &name, state, code, detail) };
@@ -110,6 +111,11 @@ impl<S: Source, R: Registries> Hub<S, R> {
             Action::Values(selection) => {
                 self.give(reply("accepted", "ok", None));
                 self.give(Command::Values { id, selection });
+            }
+            Action::ActiveAlarms => self.give(Command::ActiveAlarms { id }),
+            Action::Site(what) => {
+                self.give(reply("accepted", "ok", None));
+                self.give(Command::Site(CityCommand { id, issuer, what }));
             }
         }
     }

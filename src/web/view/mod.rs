@@ -8,19 +8,25 @@
 //! A state is never told by colour alone: abnormal cells begin with a symbol and say it in words. Colour is reserved
 //! for what is abnormal *now*; counters of the past stay grey.
 
+mod alarms;
 mod bus;
+mod daybook;
 mod device;
 mod instruments;
 mod opcua;
 mod overview;
 mod sheets;
+mod site;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use alarms::alarms;
+pub use daybook::daybook;
 pub use device::{device, point};
 pub use overview::overview;
 pub use sheets::{store, uplink};
+pub use site::site;
 
 use super::format::{self, Zone};
 use super::lang::{self, Lang, Text};
@@ -112,6 +118,14 @@ pub enum Tone {
     None,
     /// There is a value, but older than expected.
     Stale,
+    /// An alarm of the highest priority; see `alarms.rs`.
+    Red,
+    /// Of the second.
+    Orange,
+    /// Of the third.
+    Yellow,
+    /// Of the lowest.
+    Blue,
 }
 
 impl Tone {
@@ -124,6 +138,10 @@ impl Tone {
             Self::Bad => "bad",
             Self::None => "none",
             Self::Stale => "stale",
+            Self::Red => "red",
+            Self::Orange => "orange",
+            Self::Yellow => "yellow",
+            Self::Blue => "blue",
         }
     }
 }
@@ -164,6 +182,10 @@ impl Cell {
             Tone::Bad => "■ ",
             Tone::None => "◇ ",
             Tone::Stale => "△ ",
+            Tone::Red => "◆ ",
+            Tone::Orange => "▲ ",
+            Tone::Yellow => "● ",
+            Tone::Blue => "○ ",
         };
         Self { tone, ..Self::live(format!("{symbol}{}", text.as_ref())) }
     }
@@ -384,7 +406,14 @@ pub fn message(look: &Look, viewer: &Viewer<'_>, text: Text) -> Page {
 }
 
 fn frame(look: &Look, viewer: &Viewer<'_>, path: &str) -> Frame {
-    let nav = [(Text::Overview, "/"), (Text::Uplink, "/uplink"), (Text::Store, "/store")];
+    let nav = [
+        (Text::Overview, "/"),
+        (Text::Alarms, "/alarms"),
+        (Text::SiteState, "/site"),
+        (Text::Daybook, "/daybook"),
+        (Text::Uplink, "/uplink"),
+        (Text::Store, "/store"),
+    ];
     let other = Choice { lang: viewer.lang().other(), asked: true };
     let id = &look.identity;
     Frame {

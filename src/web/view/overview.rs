@@ -1,11 +1,11 @@
-//! The overview: four panels, the devices, the streams.
+//! The overview: alarms and the state of the site first, four panels, the devices, the streams.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::bus;
 use super::{ACK_LATE, Align, Block, Cell, Look, Page, Panel, Row, Table, Tone, Viewer};
-use super::{instruments, lasting, opcua, page, sheets, tone_of, trust, waiting_total};
+use super::{alarms, instruments, lasting, opcua, page, sheets, site, tone_of, trust, waiting_total};
 use crate::domain::field_event::LinkState;
 use crate::domain::reading::Quality;
 use crate::domain::registry::DeviceSpec;
@@ -19,8 +19,12 @@ const NAMES_LISTED: usize = 3;
 
 /// Returns the overview.
 pub fn overview(look: &Look, viewer: &Viewer<'_>) -> Page {
+    let danger = look.snapshot.as_ref().map(|snapshot| {
+        let site = Panel { href: Some(viewer.link("/site")), ..site::summary(&snapshot.danger, viewer) };
+        Block::Panels(vec![alarms::summary(&snapshot.danger, viewer), site])
+    });
     let panels = vec![field(look, viewer), uplink(look, viewer), store(look, viewer), clock(look, viewer)];
-    let mut blocks = vec![Block::Panels(panels)];
+    let mut blocks: Vec<Block> = danger.into_iter().chain([Block::Panels(panels)]).collect();
     if let Some(snapshot) = &look.snapshot {
         blocks.extend(instruments::table(look, snapshot, viewer).map(Block::Table));
         blocks.push(Block::Table(devices(look, snapshot, viewer)));

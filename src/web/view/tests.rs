@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::domain::danger::view::DangerView;
 use crate::domain::field_event::LinkState;
 use crate::domain::id::{DeviceId, DeviceSlot, PointUid, Tag};
 use crate::domain::reading::{Reading, Value};
@@ -51,6 +52,7 @@ fn look(tag: &str, view: PointView) -> Look {
             registry,
             devices,
             totals: Totals::default(),
+            danger: DangerView::quiet(NOW),
         })),
         store: Arc::default(),
         uplink: Arc::default(),

@@ -1,0 +1,138 @@
+//! Answers what the control socket asks of alarms, site and daybook, and puts into the audit what is done beside them.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::control::{Desk, may_ask};
+use super::engine::Request;
+use crate::buffer::Store;
+use crate::control::ask::DidLine;
+use crate::control::{Ask, Line};
+use crate::domain::actor::Actor;
+use crate::domain::audit::{AuditResult, Deed};
+use crate::domain::codec;
+use crate::domain::danger::Action;
+use crate::domain::daybook::Date;
+use crate::domain::document::DocumentKind;
+use crate::domain::record::{Body, Stream};
+use crate::domain::registry::Registry;
+
+/// Numbers of the report stream that are searched for a report, the newest first: a year of daily reports with their
+/// corrections, duty and accidents between them.
+const SEARCHED: u64 = 20_000;
+/// Bytes read at a time.
+const PAGE_BYTES: usize = 256 << 10;
+
+impl Desk {
+    pub(super) async fn alarms(&self, lines: &mpsc::Sender<Line>) -> Result<(), String> {
+        for alarm in &self.snapshot().await?.danger.alarms {
+            send(lines, Line::Alarm(Box::new(alarm.clone()))).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn danger(&self, lines: &mpsc::Sender<Line>) -> Result<(), String> {
+        let mut told = serde_json::to_value(&self.snapshot().await?.danger).map_err(|error| error.to_string())?;
+        // They have lines of their own.
+        if let Some(members) = told.as_object_mut() {
+            members.remove("alarms");
+        }
+        send(lines, Line::Told(Box::new(told))).await
+    }
+
+    pub(super) async fn report(&self, day: Option<&str>, lines: &mpsc::Sender<Line>) -> Result<(), String> {
+        let date =
+            match day {
+                Some(day) => Some(Date::parse(day).ok_or_else(|| {
+                    format!("`{day}` 不是日期，应如 2026-11-23 / `{day}` is no date such as 2026-11-23")
+                })?),
+                None => None,
+            };
+        let (answer, known) = oneshot::channel();
+        drop(self.requests.send(Request::Report(date, answer)).await);
+        let report = match known.await.ok().flatten() {
+            Some(report) => Some(serde_json::to_value(report).map_err(|error| error.to_string())?),
+            // Older than the daybook keeps: the records have it.
+            None => find_report(&self.store, &self.snapshot().await?.registry, day).await?,
+        };
+        let report = report.ok_or_else(|| match day {
+            Some(day) => format!("没有 {day} 的日报 / there is no report of {day}"),
+            None => "还没有日报 / there is no report yet".to_owned(),
+        })?;
+        send(lines, Line::Told(Box::new(report))).await
+    }
+
+    pub(super) async fn act(&self, action: Action, caller: Actor, lines: &mpsc::Sender<Line>) -> Result<(), String> {
+        let (answer, done) = oneshot::channel();
+        let stopping = || "网关正在停止 / the gateway is stopping".to_owned();
+        let request = Request::Act(Box::new(action), caller, answer);
+        self.requests.send(request).await.map_err(|_| stopping())?;
+        let done = done.await.map_err(|_| stopping())?.map_err(|refused| refused.to_string())?;
+        send(lines, Line::Did(DidLine { zh: done.zh, en: done.en, id: done.id })).await
+    }
+
+    /// Puts writes and loop tests, and whatever is refused for want of a role, into the audit; the machines do so with their
+    /// own actions.
+    pub(super) async fn note_deed(&self, ask: &Ask, caller: &Actor) {
+        let (action, object, detail) = match ask {
+            Ask::Write { output, value, issuer, .. } => ("write", output.clone(), format!("{value}, {issuer}")),
+            Ask::LoopTest { tag, issuer, .. } => ("loop_test", tag.clone(), issuer.clone()),
+            Ask::WireLog { device, .. } => ("wire_log", device.clone(), String::new()),
+            Ask::Read { .. } | Ask::Watch { .. } | Ask::Alarms | Ask::Danger | Ask::Report { .. } | Ask::Act { .. } => {
+                return;
+            }
+        };
+        let (result, detail) = match may_ask(ask, caller) {
+            Ok(()) => (AuditResult::Done, detail),
+            Err(refused) => (AuditResult::Refused, refused.to_string()),
+        };
+        let deed = Deed {
+            actor: caller.clone(),
+            action: action.to_owned(),
+            object,
+            before: None,
+            after: None,
+            result,
+            detail,
+        };
+        drop(self.requests.send(Request::Deed(Box::new(deed))).await);
+    }
+}
+
+async fn send(lines: &mpsc::Sender<Line>, line: Line) -> Result<(), String> {
+    lines.send(line).await.map_err(|_| "the client went away".to_owned())
+}
+
+/// Returns the newest version of the report of a day (of the newest day where none is named).
+pub(super) async fn find_report(
+    store: &Store,
+    registry: &Registry,
+    day: Option<&str>,
+) -> Result<Option<serde_json::Value>, String> {
+    let span = store.span(Stream::Report).await;
+    let first = (*span.start()).max(span.end().saturating_sub(SEARCHED));
+    let (mut next, mut found) = (first, None);
+    while next <= *span.end() {
+        let page = store.read(Stream::Report, next..=*span.end(), PAGE_BYTES).await.map_err(|e| e.to_string())?;
+        if page.next <= next {
+            break;
+        }
+        next = page.next;
+        for entry in page.entries {
+            let Ok(Body::Document { kind: DocumentKind::Report, json, .. }) = codec::decode(&entry.body, registry)
+            else {
+                continue;
+            };
+            let Ok(report) = serde_json::from_str::<serde_json::Value>(&json) else { continue };
+            if is_of(&report, day) {
+                found = Some(report);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a record of the report stream is a daily or nil report, of this day where one is named.
+fn is_of(report: &serde_json::Value, day: Option<&str>) -> bool {
+    let text = |name: &str| report.get(name).and_then(serde_json::Value::as_str);
+    matches!(text("what"), Some("daily" | "nil")) && day.is_none_or(|day| text("day") == Some(day))
+}

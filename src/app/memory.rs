@@ -1,0 +1,211 @@
+//! What danger must remember over a restart: kept as a state file, brought back with the documents recorded since.
+//!
+//! ```text
+//!  engine ──Kept (watch: only the newest counts)──▶ keeper ──▶ state file `danger`
+//!  start: state file ──▶ + documents of the store newer than it ──▶ Engine::restore, before the first decision
+//! ```
+//!
+//! The engine never waits for the file, and the file never holds what the store may have lost: it names the last number of
+//! each stream that it includes, and a start reads on from there. A store that was replaced is read from its beginning.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::engine::Request;
+use crate::buffer::{Opened, Page, Store};
+use crate::clock::Clock;
+use crate::domain::codec;
+use crate::domain::danger::{Recorded, Saved, Texts};
+use crate::domain::daybook::{StoreAccount, StreamAccount};
+use crate::domain::engine::Engine;
+use crate::domain::record::{Body, Stream};
+use crate::domain::registry::Registry;
+use crate::domain::snapshot::StoreStatus;
+use crate::domain::time::Timestamp;
+use crate::state::State;
+use crate::uplink::source::CONSUMER;
+
+/// Name of the state file.
+const NAME: &str = "danger";
+/// Streams that carry documents from which danger is brought back.
+const STREAMS: [Stream; 4] = [Stream::Alarm, Stream::Passage, Stream::Event, Stream::Report];
+/// Numbers of a stream that are read at most, the newest: without its state file a gateway would read half a year. An alarm
+/// that has stood for so long stands in the active set of the platform all the same.
+const READ_AT_MOST: u64 = 200_000;
+/// How often the daybook hears of the store: well within the grace of a report, and of its delivery.
+const ACCOUNT_EVERY: Duration = Duration::from_secs(10);
+/// Bytes read at a time.
+const PAGE_BYTES: usize = 1 << 20;
+
+/// What the engine hands on.
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// The last number of each stream, by rank, that is included.
+    pub(super) seqs: [u64; 6],
+    /// What stood.
+    pub(super) saved: Saved,
+}
+
+/// The state file.
+#[derive(Debug, Serialize, Deserialize)]
+struct File {
+    epoch: String,
+    seqs: [u64; 6],
+    saved: Texts,
+}
+
+/// The state file beside the store.
+#[derive(Clone, Debug)]
+pub(super) struct Memory {
+    state: State,
+    store: Store,
+    epoch: String,
+}
+
+impl Memory {
+    pub(super) fn new(state: State, opened: &Opened) -> Self {
+        Self { state, store: opened.store.clone(), epoch: opened.start.epoch.clone() }
+    }
+
+    pub(super) fn store(&self) -> Store {
+        self.store.clone()
+    }
+
+    /// Brings back what stood: the state file, and the documents recorded since. What cannot be read is told in the log;
+    /// danger then begins with what could be.
+    pub(super) async fn brought_back(self, engine: &mut Engine, clock: &Clock) -> Self {
+        let file = self.file();
+        let known = |stream: Stream| match &file {
+            Some(file) if file.epoch == self.epoch => file.seqs.get(stream.rank()).copied().unwrap_or(0),
+            _ => 0,
+        };
+        let registry = Arc::clone(engine.registry());
+        let mut later = Vec::new();
+        for stream in STREAMS {
+            read_since(&self.store, stream, known(stream), &registry, &mut later).await;
+        }
+        let saved = file.map(|file| file.saved).unwrap_or_default();
+        for trouble in engine.restore(&saved, &later, clock.now()) {
+            tracing::error!(%trouble, "Something that stood before the restart could not be brought back.");
+        }
+        self
+    }
+
+    fn file(&self) -> Option<File> {
+        let bytes = self.state.load(NAME).unwrap_or_else(|error| {
+            let error = crate::cli::chain(error);
+            tracing::error!(%error, "What stood before the restart cannot be read; the records are.");
+            None
+        })?;
+        let read = serde_json::from_slice(&bytes);
+        read.map_err(|error| tracing::error!(%error, "What stood before the restart is not understood.")).ok()
+    }
+
+    /// Saves what the engine hands on, the newest only, until the engine is gone.
+    pub(super) async fn keep(self, mut kept: watch::Receiver<Option<Arc<Kept>>>) -> Result<(), String> {
+        while kept.changed().await.is_ok() {
+            let newest = kept.borrow_and_update().clone();
+            if let Some(newest) = newest {
+                self.save(newest).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn save(&self, kept: Arc<Kept>) {
+        let Self { state, epoch, .. } = self.clone();
+        let saving = tokio::task::spawn_blocking(move || {
+            let file = File { epoch, seqs: kept.seqs, saved: kept.saved.texts() };
+            let bytes = serde_json::to_vec(&file).map_err(|error| error.to_string())?;
+            state.save(NAME, &bytes).map_err(crate::cli::chain)
+        });
+        let saved = saving.await.map_err(|error| error.to_string()).and_then(|saved| saved);
+        if let Err(error) = saved {
+            // The records still say all of it; the next change tries again.
+            tracing::error!(%error, "What stands cannot be saved.");
+        }
+    }
+}
+
+async fn read_since(store: &Store, stream: Stream, known: u64, registry: &Registry, later: &mut Vec<Recorded>) {
+    let span = store.span(stream).await;
+    let end = *span.end();
+    let mut next = (*span.start()).max(known + 1).max(end.saturating_sub(READ_AT_MOST));
+    while next <= end {
+        let page = match store.read(stream, next..=end, PAGE_BYTES).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::error!(%error, stream = stream.as_str(), "Records since the last state cannot be read.");
+                return;
+            }
+        };
+        if page.next <= next {
+            return;
+        }
+        next = page.next;
+        later.extend(documents(page, registry));
+    }
+}
+
+/// Bodies of documents name no point: any revision reads them.
+fn documents(page: Page, registry: &Registry) -> impl Iterator<Item = Recorded> {
+    page.entries.into_iter().filter_map(move |entry| match codec::decode(&entry.body, registry) {
+        Ok(Body::Document { kind, json, .. }) => Some(Recorded { kind, json }),
+        _ => None,
+    })
+}
+
+/// Tells the engine whether the store writes, each time it changes; and every [`ACCOUNT_EVERY`] what the day's account needs
+/// of it: how it stands, and which reports the platform has.
+pub(super) async fn watch_store(
+    store: Store,
+    requests: mpsc::Sender<Request>,
+    clock: Clock,
+    stop: CancellationToken,
+) -> Result<(), String> {
+    let mut status = store.status();
+    let (mut told, mut next) = (true, clock.mono());
+    loop {
+        let now = status.borrow_and_update().clone();
+        // Before its first word it has no epoch.
+        let known = !now.epoch.is_empty();
+        if known && now.healthy != told {
+            told = now.healthy;
+            drop(requests.send(Request::Store(told)).await);
+        }
+        if known && next <= clock.mono() {
+            next = clock.mono() + ACCOUNT_EVERY;
+            let delivered = store.delivered(Stream::Report, CONSUMER).await;
+            let account = Box::new(account_of(&now, clock.now().wall));
+            drop(requests.send(Request::Account(account, delivered)).await);
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            changed = status.changed() => if changed.is_err() {
+                stop.cancelled().await;
+            },
+        }
+    }
+}
+
+fn account_of(status: &StoreStatus, as_of: Timestamp) -> StoreAccount {
+    let streams = Stream::ALL
+        .iter()
+        .zip(&status.streams)
+        .map(|(stream, one)| (stream.as_str().to_owned(), StreamAccount { next_seq: one.next, waiting: one.waiting }));
+    StoreAccount {
+        as_of,
+        epoch: status.epoch.clone(),
+        streams: streams.collect(),
+        gaps: status.gaps_total,
+        lost: status.lost.iter().map(|(_, n)| *n).fold(0, u64::saturating_add),
+        gaps_waiting: status.gaps_open,
+        failed: !status.healthy,
+        used_bytes: status.bytes,
+        quota_bytes: status.quota_bytes,
+    }
+}
