@@ -247,6 +247,22 @@ async fn a_dead_slave_is_visited_once_per_back_off_step_and_the_others_are_read(
 }
 
 #[tokio::test]
+async fn each_slave_of_a_line_has_a_timeout_of_its_own() {
+    let wires = line_of([1, 2, 3], 4, QUICK);
+    for slow in [1, 3] {
+        wires.take_time(slow, Duration::from_millis(600));
+    }
+    let bus = serial(wires.path(), QUICK);
+    let devices = [slave(&bus, 1, holding(0..4)), slave(&bus, 2, holding(0..4)), hasty(&bus, 3, holding(0..4))];
+    let mut reader = Reader::start(link(devices.into()));
+    reader.until(good_of(0)).await;
+    reader.until(good_of(1)).await;
+    let impatient = reader.until(sample_of(2)).await;
+    assert!(impatient.readings.iter().all(|(_, r)| *r == Reading::missing(Quality::Comm)), "{impatient:?}");
+    reader.stop().await;
+}
+
+#[tokio::test]
 async fn a_pulled_adapter_is_comm_and_found_again_when_it_returns() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ttyUSB0");

@@ -16,11 +16,12 @@ use std::time::Duration;
 
 use parkgate::app::OnBuses;
 use parkgate::clock::Clock;
-use parkgate::domain::id::{DeviceId, OutputId};
+use parkgate::domain::field_event::FieldEvent;
+use parkgate::domain::id::{DeviceId, DeviceSlot, OutputId};
 use parkgate::domain::output::{OutputWrite, WriteResult};
 use parkgate::domain::record::Mode;
 use parkgate::domain::registry::Commissioning;
-use parkgate::field::settings::{Bus, Device, Encoding, Endpoint, Line, Parity, Point, Port, Table};
+use parkgate::field::settings::{Bus, Device, Encoding, Endpoint, Line, Link, Parity, Point, Port, Table};
 use parkgate::output::settings::{Allowed, Cell, Feedback, Idle, Output, Place, Pulse};
 use parkgate::output::{Call, Carrier, NoBus, Order};
 use parkgate::sim::image::Image;
@@ -458,6 +459,16 @@ async fn an_order_on_a_bus_goes_before_the_polls_and_is_read_back_there() {
         assert_eq!(line.wires.image(2).coils[20..22], on);
     }
     assert_eq!(line.wires.writes(), 4, "siren, close, close taken back, open");
+    // A reload gives the meter other points; the bus goes on taking orders.
+    line.reader.link.send_modify(|link| {
+        let (_, meter) = &link.devices[0];
+        let fewer = Arc::new(Device { points: meter.points[..9].to_vec(), ..(**meter).clone() });
+        let devices = vec![(DeviceSlot(7), fewer), link.devices[1].clone()];
+        *link = Arc::new(Link { devices, ..(**link).clone() });
+    });
+    let sampled = |event| matches!(event, FieldEvent::Sample(sample) if sample.slot == DeviceSlot(7)).then_some(());
+    line.reader.until(sampled).await;
+    assert_eq!(line.rig.write("4", "off").await.result, WriteResult::Done);
     line.reader.stop().await;
 }
 

@@ -244,37 +244,16 @@ mod tests {
     use super::*;
     use crate::domain::registry::Registry;
     use crate::domain::registry::testing::registry_with;
-    use crate::field::settings::{Device, Encoding, Point, PollClass, Signal, Table, WordOrder};
+    use crate::field::settings::{Device, Encoding, Table, testing};
 
     /// Device `n` of two points, on a port where nobody listens.
     fn device(n: usize, port: u16) -> Arc<Device> {
-        let point = |address| Point {
-            class: 0,
-            table: Table::Holding,
-            address,
-            encoding: Encoding::U16,
-            order: WordOrder::Abcd,
-            scale: 1.0,
-            offset: 0.0,
-            decimals: None,
-            range: None,
-            signal: Signal::Value,
-        };
+        let points = [0, 1].map(|address| testing::point(Table::Holding, address, Encoding::U16));
         Arc::new(Device {
             id: DeviceId::new(format!("d{n}")),
             endpoint: Endpoint::tcp("127.0.0.1", port),
             unit: u8::try_from(n).unwrap(),
-            timeout: Duration::from_secs(1),
-            request_gap: Duration::ZERO,
-            turnaround: Duration::ZERO,
-            max_registers: 125,
-            max_bits: 2000,
-            max_register_hole: 8,
-            max_bit_hole: 32,
-            backoff_initial: Duration::from_millis(500),
-            backoff_max: Duration::from_secs(30),
-            classes: vec![PollClass { name: "normal".into(), interval: Duration::from_secs(1) }],
-            points: vec![point(0), point(1)],
+            ..testing::device(points.into())
         })
     }
 

@@ -251,3 +251,35 @@ pub enum WordOrder {
     /// Little-endian.
     Dcba,
 }
+
+/// Devices and points for tests.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// A point of the first class, as its registers say.
+    pub(crate) fn point(table: Table, address: u16, encoding: Encoding) -> Point {
+        let (order, scale, offset, decimals, range) = (WordOrder::Abcd, 1.0, 0.0, None, None);
+        Point { class: 0, table, address, encoding, order, scale, offset, decimals, range, signal: Signal::Value }
+    }
+
+    /// Unit 1 behind an address where nobody listens, polled each second.
+    pub(crate) fn device(points: Vec<Point>) -> Device {
+        Device {
+            id: DeviceId::new("plc-1"),
+            endpoint: Endpoint::tcp("127.0.0.1", 502),
+            unit: 1,
+            timeout: Duration::from_secs(1),
+            request_gap: Duration::ZERO,
+            turnaround: Duration::ZERO,
+            max_registers: 125,
+            max_bits: 2000,
+            max_register_hole: 8,
+            max_bit_hole: 32,
+            backoff_initial: Duration::from_millis(500),
+            backoff_max: Duration::from_secs(30),
+            classes: vec![PollClass { name: "normal".to_owned(), interval: Duration::from_secs(1) }],
+            points,
+        }
+    }
+}

@@ -217,7 +217,7 @@ pub fn first<T>(a: (T, Ready), b: (T, Ready), now: Mono) -> (T, Ready) {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use super::super::settings::{Encoding, Endpoint, Point, PollClass, Signal, Table, WordOrder};
+    use super::super::settings::{Encoding, Point, PollClass, Table, testing};
     use super::*;
     use crate::domain::field_event::Poll;
     use crate::domain::id::DeviceId;
@@ -227,8 +227,7 @@ mod tests {
     const SLOT: DeviceSlot = DeviceSlot(7);
 
     fn point(class: u8, table: Table, address: u16, encoding: Encoding) -> Point {
-        let (order, scale, offset, decimals, range) = (WordOrder::Abcd, 1.0, 0.0, None, None);
-        Point { class, table, address, encoding, order, scale, offset, decimals, range, signal: Signal::Value }
+        Point { class, ..testing::point(table, address, encoding) }
     }
 
     fn holding(addresses: impl IntoIterator<Item = u16>) -> Vec<Point> {
@@ -237,22 +236,7 @@ mod tests {
 
     fn device(points: Vec<Point>) -> Device {
         let class = |name: &str, ms| PollClass { name: name.to_owned(), interval: Duration::from_millis(ms) };
-        Device {
-            id: DeviceId::new("plc-1"),
-            endpoint: Endpoint::tcp("127.0.0.1", 502),
-            unit: 1,
-            timeout: Duration::from_secs(1),
-            request_gap: Duration::ZERO,
-            turnaround: Duration::ZERO,
-            max_registers: 125,
-            max_bits: 2000,
-            max_register_hole: 8,
-            max_bit_hole: 32,
-            backoff_initial: Duration::from_millis(500),
-            backoff_max: Duration::from_secs(30),
-            classes: vec![class("fast", 200), class("normal", 1000)],
-            points,
-        }
+        Device { classes: vec![class("fast", 200), class("normal", 1000)], ..testing::device(points) }
     }
 
     /// What the device behind the unit knows.
@@ -523,6 +507,22 @@ mod tests {
         bench.poll(0, |_| None);
         let rest = bench.unit.next_probe(Mono::default());
         assert!(rest.since(bench.now) <= Duration::from_secs(1), "the back-off began anew");
+    }
+
+    #[test]
+    fn a_device_silent_for_a_day_is_still_asked_and_read_again_within_one_back_off_step_of_its_return() {
+        let mut device = device(vec![point(1, Table::Holding, 0, Encoding::U16)]);
+        device.classes[1].interval = Duration::from_secs(1);
+        let mut bench = Bench::new(device);
+        let start = bench.now;
+        let mut asked = 0;
+        while bench.now.since(start) < Duration::from_secs(86_400) {
+            asked += bench.poll(1, |_| None).asks.len();
+        }
+        assert!(asked >= 86_400 / 40, "{asked}: each 30 s and a fifth");
+        let returned = bench.now;
+        while !bench.poll(1, |ask| Some(Model::with_illegal([]).answer(ask))).poll.ok {}
+        assert!(bench.now.since(returned) <= Duration::from_secs(38), "{:?}", bench.now.since(returned));
     }
 
     #[test]

@@ -104,23 +104,12 @@ fn low_32(raw: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::settings::{Signal, Table};
+    use super::super::super::settings::{Signal, Table, testing};
     use super::*;
     use proptest::prelude::*;
 
     fn point(encoding: Encoding) -> Point {
-        Point {
-            class: 0,
-            table: Table::Holding,
-            address: 0,
-            encoding,
-            order: WordOrder::Abcd,
-            scale: 1.0,
-            offset: 0.0,
-            decimals: None,
-            range: None,
-            signal: Signal::Value,
-        }
+        testing::point(Table::Holding, 0, encoding)
     }
 
     fn read(point: &Point, words: &[u16]) -> Reading {

@@ -159,24 +159,10 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::settings::{Encoding, Signal, WordOrder};
+    use super::super::super::settings::Encoding;
+    use super::super::super::settings::testing::point;
     use super::*;
     use proptest::prelude::*;
-
-    fn point(table: Table, address: u16, encoding: Encoding) -> Point {
-        Point {
-            class: 0,
-            table,
-            address,
-            encoding,
-            order: WordOrder::Abcd,
-            scale: 1.0,
-            offset: 0.0,
-            decimals: None,
-            range: None,
-            signal: Signal::Value,
-        }
-    }
 
     fn limits(max_registers: u16, max_register_hole: u16) -> Limits {
         Limits { max_registers, max_bits: 16, max_register_hole, max_bit_hole: 2 }

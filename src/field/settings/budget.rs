@@ -222,7 +222,8 @@ fn time_of(bus: &Bus, device: &Device, ask: Ask) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Encoding, Endpoint, Line, Parity, Point, PollClass, Port, Signal, Table, WordOrder};
+    use super::super::testing::{device, point};
+    use super::super::{Encoding, Line, Parity, PollClass, Port};
     use super::*;
 
     fn bus(baud: u32) -> Arc<Bus> {
@@ -232,34 +233,13 @@ mod tests {
     }
 
     fn slave(bus: &Arc<Bus>, unit: u8, registers: u16, interval: Duration) -> Arc<Device> {
-        let (encoding, order, scale, offset, decimals, range) = (Encoding::U16, WordOrder::Abcd, 1.0, 0.0, None, None);
-        let point = |address| Point {
-            class: 0,
-            table: Table::Holding,
-            address,
-            encoding,
-            order,
-            scale,
-            offset,
-            decimals,
-            range,
-            signal: Signal::Value,
-        };
+        let points = (0..registers).map(|address| point(Table::Holding, address, Encoding::U16)).collect();
         Arc::new(Device {
             id: DeviceId::new(format!("s{unit}")),
             endpoint: Endpoint::Bus(Arc::clone(bus)),
             unit,
-            timeout: Duration::from_secs(1),
-            request_gap: Duration::ZERO,
-            turnaround: Duration::ZERO,
-            max_registers: 125,
-            max_bits: 2000,
-            max_register_hole: 8,
-            max_bit_hole: 32,
-            backoff_initial: Duration::from_millis(500),
-            backoff_max: Duration::from_secs(30),
             classes: vec![PollClass { name: "normal".to_owned(), interval }],
-            points: (0..registers).map(point).collect(),
+            ..device(points)
         })
     }
 
@@ -281,6 +261,14 @@ mod tests {
             BusPlan::of(&bus, &devices).load() <= 1.0
         };
         assert!(!fits(9600) && fits(38_400));
+    }
+
+    #[test]
+    fn an_order_waits_at_most_for_a_slave_that_answers_at_the_last_moment_with_all_it_may() {
+        let bus = bus(9600);
+        // 3.645 ms of silence, 8 and 255 characters, and the timeout of a second.
+        let waits = BusPlan::longest_exchange(&bus, &slave(&bus, 1, 16, Duration::from_secs(2)));
+        assert_eq!(waits.as_millis(), 1277);
     }
 
     #[test]
