@@ -485,6 +485,28 @@ fn a_device_and_the_point_table_may_change_single_cells_and_add_points() {
 }
 
 #[test]
+fn a_bus_with_other_settings_than_the_maker_delivers_is_warned_of() {
+    let warned = |bus: &str, profile: &str| {
+        let dir = profiled("", None);
+        let bus = format!("[[bus]]\nid = \"b\"\nport = \"/dev/ttyS1\"\n{bus}\n");
+        let device = format!("[[device]]\nid = \"d\"\nbus = \"b\"\nunit = 1\nprofile = \"{profile}\"\n");
+        fs::write(dir.path().join("devices.toml"), bus + &device).unwrap();
+        problems(&dir)
+    };
+    assert!(warned("baud = 9600", "gas-controller").is_empty());
+    let told = warned("baud = 19200\nparity = \"even\"", "gas-controller").join("\n");
+    assert!(
+        told.contains("the bus has 19200 8E1, and devices of profile `gas-controller` are delivered with 9600 8N1"),
+        "{told}"
+    );
+    // A type of several makers: each of their settings is right.
+    assert!(warned("baud = 9600\nstop_bits = 2", "transfer-switch").is_empty());
+    assert!(warned("baud = 19200\nparity = \"even\"\nstop_bits = 2", "transfer-switch").is_empty());
+    assert_eq!(warned("baud = 9600", "transfer-switch").len(), 1);
+    assert!(warned("baud = 4800", "gas-detector-midas").is_empty(), "of a device on Ethernet nothing is known");
+}
+
+#[test]
 fn every_mistake_with_a_profile_has_its_place_and_its_answer() {
     let wrong = |keys: &str, table: Option<&str>| problems(&profiled(keys, table)).join("\n");
     let told = wrong("profile = \"gas-controler\"\n", None);

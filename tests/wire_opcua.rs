@@ -22,7 +22,8 @@ use parkgate::field::settings::{PollClass, Signal};
 use parkgate::field::{OpcUaInputs, Pki, run_opcua};
 use serde_json::json;
 use support::peer::Peer;
-use support::wait::SOON;
+use support::process::Gateway;
+use support::wait::{SOON, until};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -61,6 +62,7 @@ fn link(server: Server, n_points: usize) -> ServerLink {
         decimals: None,
         range: None,
         signal: Signal::Value,
+        silence: Duration::from_secs(60),
     };
     let device = OpcUaDevice {
         id: DeviceId::new("tanks"),
@@ -79,6 +81,8 @@ struct Reader {
     stop: CancellationToken,
     values: BTreeMap<u16, (Reading, Origin)>,
     historical: BTreeMap<u16, Vec<Reading>>,
+    /// How often a point was confirmed without a value of its own time.
+    confirmed: BTreeMap<u16, usize>,
     gaps: Vec<GapNotice>,
     polls: Vec<Poll>,
     state: LinkState,
@@ -96,6 +100,7 @@ impl Reader {
             status: status_tx,
             pki: Pki::new(pki),
             clock: Clock::system(),
+            stored: None,
             stop: stop.clone(),
         };
         #[expect(clippy::disallowed_methods, reason = "a test has no supervisor")]
@@ -107,6 +112,7 @@ impl Reader {
             stop,
             values: BTreeMap::new(),
             historical: BTreeMap::new(),
+            confirmed: BTreeMap::new(),
             gaps: Vec::new(),
             polls: Vec::new(),
             state: LinkState::Connecting,
@@ -120,6 +126,8 @@ impl Reader {
                     if let Origin::History(_) = sample.origin {
                         self.historical.entry(ordinal).or_default().push(reading);
                     } else {
+                        *self.confirmed.entry(ordinal).or_default() +=
+                            usize::from(sample.origin == Origin::Received(None));
                         self.values.insert(ordinal, (reading, sample.origin));
                     }
                 }
@@ -217,10 +225,33 @@ async fn every_policy_and_mode_reads_values_once_an_engineer_trusts_the_server()
     let wrong = Identity::User { name: "gateway".into(), password: Password("wrong".into()) };
     let security = Security::By(Policy::Basic256Sha256, Protection::SignAndEncrypt);
     let mut reader = Reader::start(link(Server { security, identity: wrong, ..server(port) }, 3), &pki);
-    reader.until_down("rejects this user or password").await;
+    reader.until_down("rejects this user, password or certificate").await;
     let mut reader = Reader::start(link(server(port), 3), &pki);
     let reason = reader.until_down("does not offer None").await;
     assert!(reason.contains("Basic256Sha256"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_who_shows_his_certificate_is_let_in_and_a_stranger_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let policies = ["Basic256Sha256_SignAndEncrypt", "Aes256Sha256RsaPss_Sign"];
+    let Some((_peer, port)) = dcs(&json!({"policies": policies, "folder": dir.path(), "holder": true})) else { return };
+    let pki = dir.path().join("pki");
+    let login = |name: &str| Identity::Certificate {
+        cert_file: dir.path().join(format!("{name}.der")),
+        key_file: dir.path().join(format!("{name}.pem")),
+    };
+    let security = Security::By(Policy::Basic256Sha256, Protection::SignAndEncrypt);
+    let with = |security, identity| link(Server { security, identity, ..server(port) }, 3);
+    let mut reader = Reader::start(with(security, login("user")), &pki);
+    reader.until_down("is not trusted").await;
+    trust_all(&pki);
+    reader.until_value(2, 2.0).await;
+    let pss = Security::By(Policy::Aes256Sha256RsaPss, Protection::Sign);
+    Reader::start(with(pss, login("user")), &pki).until_value(2, 2.0).await;
+    Reader::start(with(security, login("stranger")), &pki).until_down("rejects this user").await;
+    Reader::start(with(security, Identity::Anonymous), &pki).until_down("takes no anonymous session").await;
+    Reader::start(with(security, login("nobody")), &pki).until_down("nobody.der").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -325,6 +356,124 @@ async fn the_hole_of_an_outage_is_filled_from_the_servers_history_and_says_so() 
     let numbers: Vec<_> = [40.0, 41.0].iter().map(|v| Reading::good(Value::Number(*v))).collect();
     assert_eq!(history, numbers, "the first value of the present is not told twice");
     assert_eq!(reader.values[&1].0, Reading::good(Value::Number(42.0)), "the present is not disturbed");
+}
+
+/// The folder of a gateway that reads the DCS.
+fn site(dir: &Path, port: u16, web_port: u16) {
+    let write = |name: &str, text: String| std::fs::write(dir.join(name), text).unwrap();
+    write(
+        "gateway.toml",
+        format!(
+            "[gateway]\npark = \"p\"\nid = \"g\"\n[store]\ndir = \"s\"\nmirror_dir = \"m\"\nstate_dir = \"t\"\n\
+             quota = \"64MiB\"\nballast = \"64KiB\"\nsegment = \"8MiB\"\n[store.streams.telemetry]\nretention = \"1h\"\n[web]\nlisten = \"127.0.0.1:{web_port}\"\n"
+        ),
+    );
+    write(
+        "devices.toml",
+        format!(
+            "[[opcua]]\nid = \"dcs-1\"\nurl = \"opc.tcp://127.0.0.1:{port}/park\"\nsecurity = \"None\"\n\
+             publishing = \"200ms\"\n[[device]]\nid = \"tanks\"\nopcua = \"dcs-1\"\n"
+        ),
+    );
+    let points = (0..3).map(|n| format!("u{n},v{n},v{n},tanks,,,,1s,fast,nsu={SPACE};s=v{n}\n"));
+    let head = "uid,tag,name,device,table,address,encoding,max_silence,class,node\n".to_owned();
+    write("points.csv", points.fold(head, |all, row| all + &row));
+}
+
+/// What the store holds of one point, in the order of its records: time, value, whether it is historical. Confirmations that
+/// nothing changed have no time of their own, and are left out.
+async fn stored(dir: &Path, ordinal: u16) -> Vec<(i64, f64, bool)> {
+    use parkgate::domain::codec;
+    use parkgate::domain::record::{Body, Stream};
+    let config = parkgate::config::load(dir).unwrap().config;
+    let book = parkgate::state::registry::RegistryBook::new(parkgate::state::State::open(&config.state_dir).unwrap());
+    let opened = parkgate::buffer::open(config.store.clone(), Clock::system().now()).unwrap();
+    let (mut next, mut values) = (1, Vec::new());
+    loop {
+        let page = opened.store.read(Stream::Telemetry, next..=u64::MAX, 1 << 20).await.unwrap();
+        for entry in &page.entries {
+            let registry = book.get(entry.stamp.rev).unwrap();
+            let Ok(Body::Samples(samples)) = codec::decode(&entry.body, &registry) else { continue };
+            let cell = samples.cells.iter().find(|(at, _)| *at == ordinal);
+            if let (Some(t), Some(value)) = (samples.t, cell.and_then(|(_, reading)| reading.value)) {
+                values.push((t.0, value.as_f64(), samples.historical));
+            }
+        }
+        if page.next <= next {
+            break;
+        }
+        next = page.next;
+    }
+    opened.store.close().await.unwrap();
+    values
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hole_of_the_gateways_own_absence_is_filled_and_no_value_is_told_twice() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let Some((mut peer, port)) = dcs(&json!({"history": true})) else { return };
+    let web_port = support::wait::free_port();
+    site(dir.path(), port, web_port);
+    let at = dir.path().to_str().unwrap();
+    let reads = |value: &str| {
+        let wanted = format!("v1,{value},");
+        until(SOON, &wanted, || parkgate(&["read", "v1", "--csv", "--config", at]).1.contains(&wanted).then_some(()));
+    };
+    let mut said = 0;
+    let mut set = |values: &[f64]| {
+        said += 1;
+        peer.tell(&json!({"set": "v1", "values": values, "no": said}).to_string());
+        until(SOON, "the values are set", || (peer.last("done") == Some(json!(said))).then_some(()));
+    };
+    let gateway = Gateway::start_ready(dir.path(), web_port);
+    reads("1");
+    set(&[10.0, 11.0]);
+    reads("11");
+    assert_eq!(gateway.sigterm(), Some(0));
+    set(&[20.0, 21.0, 22.0]);
+    let gateway = Gateway::start_ready(dir.path(), web_port);
+    reads("22");
+    let filled = |gateway: &Gateway, n: f64| {
+        let metric = || gateway.metric("parkgate_opcua_history_values_total", &[]).filter(|values| *values >= n);
+        until(SOON, "the history", metric);
+    };
+    filled(&gateway, 2.0);
+    set(&[30.0]);
+    reads("30");
+    // And after a power cut: what had reached the disk is what counts.
+    drop(gateway);
+    set(&[40.0, 41.0]);
+    let gateway = Gateway::start_ready(dir.path(), web_port);
+    reads("41");
+    filled(&gateway, 1.0);
+    assert_eq!(gateway.sigterm(), Some(0));
+    let mut values = stored(dir.path(), 1).await;
+    values.sort_by_key(|(t, ..)| *t);
+    let told: Vec<f64> = values.iter().map(|(_, value, _)| *value).collect();
+    assert_eq!(told, [1.0, 10.0, 11.0, 20.0, 21.0, 22.0, 30.0, 40.0, 41.0], "each once, none missing: {values:?}");
+    for value in [20.0_f64, 21.0, 40.0] {
+        assert!(values.iter().any(|v| v.1.to_bits() == value.to_bits() && v.2), "{value} says that it is historical");
+    }
+    for value in [11.0_f64, 22.0, 41.0] {
+        assert!(values.iter().any(|v| v.1.to_bits() == value.to_bits() && !v.2), "{value} was received: {values:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unchanged_value_is_confirmed_as_often_as_its_longest_silence_asks() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some((_peer, port)) = dcs(&json!({})) else { return };
+    let mut hasty = link(server(port), 2);
+    let mut device = (*hasty.devices[0].1).clone();
+    device.points[0].silence = Duration::from_secs(2);
+    hasty.devices[0].1 = Arc::new(device);
+    let mut reader = Reader::start(hasty, dir.path());
+    reader.until_value(1, 1.0).await;
+    // While the patient one is confirmed once (each 5 s), the hasty one is again and again.
+    reader.confirmed.clear();
+    let twice = |r: &Reader| (r.confirmed.get(&1).copied().unwrap_or_default() >= 2).then(|| r.confirmed.clone());
+    let confirmed = reader.until("two confirmations of the patient point", twice).await;
+    assert!(confirmed.get(&0).copied().unwrap_or_default() >= 4, "{confirmed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,25 +1,28 @@
 //! Which links run, and which device has which slot. A reload changes only what changed.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::stored;
+use crate::buffer::Store;
 use crate::clock::Clock;
 use crate::domain::danger::Rules;
 use crate::domain::engine::{Plan, PlanDevice};
 use crate::domain::field_event::FieldEvent;
-use crate::domain::id::{DeviceId, DeviceSlot};
+use crate::domain::id::{DeviceId, DeviceSlot, PointUid};
 use crate::domain::registry::DeviceSpec;
 use crate::domain::snapshot::OpcUaStatus;
 use crate::field::Pki;
 use crate::field::errand::Lenders;
-use crate::field::settings::opcua::ServerLink;
+use crate::field::settings::opcua::{ServerLink, Stored};
 use crate::field::settings::{Endpoint, Link, Source};
 use crate::field::tap::Taps;
 use crate::field::{self, Buses, Joints};
-use crate::state::registry::Revision;
+use crate::state::registry::{RegistryBook, Revision};
 use crate::supervise::Supervisor;
 
 /// All links of the running configuration.
@@ -71,6 +74,9 @@ pub(super) struct Ground<'a> {
 pub(super) struct OpcUa {
     pub(super) pki: Pki,
     pub(super) status: watch::Sender<OpcUaStatus>,
+    /// How far the points of the first plan are stored. A device that a reload changes has another slot, so that nothing of
+    /// it is taken for the new one.
+    pub(super) stored: Option<watch::Receiver<Option<Arc<Stored>>>>,
 }
 
 impl Links {
@@ -155,7 +161,7 @@ impl Links {
         for (id, link) in wanted {
             let stop = ground.stop.child_token();
             let (link_tx, link_rx) = watch::channel(Arc::new(link));
-            let (events, clock, OpcUa { pki, status }) =
+            let (events, clock, OpcUa { pki, status, mut stored }) =
                 (ground.events.clone(), ground.clock.clone(), ground.opcua.clone());
             ground.supervisor.restartable(format!("opcua {id}"), stop.clone(), move |stop| {
                 field::run_opcua(field::OpcUaInputs {
@@ -164,6 +170,8 @@ impl Links {
                     status: status.clone(),
                     pki: pki.clone(),
                     clock: clock.clone(),
+                    // Once: when the session is started again, more is stored than was then.
+                    stored: stored.take(),
                     stop,
                 })
             });
@@ -182,6 +190,31 @@ impl Links {
                 .push((*slot, device.clone()));
         }
         links
+    }
+
+    /// Returns what OPC UA sessions share, their certificates in `pki`, and begins to look how far their points are stored.
+    pub(super) fn opcua(
+        &self,
+        pki: PathBuf,
+        supervisor: &mut Supervisor,
+        stop: &CancellationToken,
+        store: &Store,
+        book: &RegistryBook,
+    ) -> OpcUa {
+        let stored = stored::look_up(supervisor, stop, store, book, self.with_history());
+        OpcUa { pki: Pki::new(pki), status: watch::Sender::default(), stored }
+    }
+
+    /// Returns the points of OPC UA servers that keep history, by what names them for ever.
+    fn with_history(&self) -> BTreeMap<PointUid, (DeviceSlot, u16)> {
+        let keeps = |source: &Source| matches!(source, Source::OpcUa(device) if !device.server.history.is_zero());
+        let devices = self.devices.iter().filter(|slotted| keeps(&slotted.source));
+        let points = |slotted: &Slotted| {
+            let slot = slotted.slot;
+            let uids: Vec<PointUid> = slotted.spec.points.iter().map(|point| point.uid.clone()).collect();
+            uids.into_iter().zip(0_u16..).map(move |(uid, ordinal)| (uid, (slot, ordinal)))
+        };
+        devices.flat_map(points).collect()
     }
 
     /// Returns what decides whose bytes are looked at.
@@ -340,7 +373,7 @@ mod tests {
         let clock = Clock::system();
         let (mut supervisor, mut links) = (Supervisor::new(clock.clone()), Links::new());
         let (events, _taken) = mpsc::channel(64);
-        let opcua = OpcUa { pki: Pki::new("unused"), status: watch::Sender::default() };
+        let opcua = OpcUa { pki: Pki::new("unused"), status: watch::Sender::default(), stored: None };
         let stop = CancellationToken::new();
         let mut install = |links: &mut Links, devices: &[Arc<Device>]| {
             let specs = specs(devices.len());

@@ -15,6 +15,7 @@
 //! | `uplink` | restartable | stopped, after the engine, so that the last records still leave |
 //! | `commands` | core | stopped with the sources, after its last answer |
 //! | `refresh` | core | stopped with the sources |
+//! | `stored` | restartable | it knows how far points of OPC UA servers are stored |
 //! | `orders` | core | stopped with the sources, after the writes that were under way |
 //! | `memory` | core | the engine has ended and what stood is saved |
 //! | `store watch` | core | stopped with the sources |
@@ -39,6 +40,7 @@ mod orders;
 mod outputs;
 mod refresh;
 mod reload;
+mod stored;
 mod trend;
 mod views;
 
@@ -68,7 +70,7 @@ use crate::output::settings::Output;
 use crate::state::registry::{RegistryBook, Revision};
 use crate::state::{State, StateError};
 use crate::supervise::{CoreFailed, Pulse, Supervisor};
-use crate::{field, sys, uplink, web};
+use crate::{sys, uplink, web};
 
 /// Software version, as told in boot records and on the page.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -241,7 +243,7 @@ impl Gateway {
         let (outlets, inlets) = engine::outlets(opened.appender.next());
         let task = EngineTask::new(engine, opened.appender, outlets, clock.clone(), engine_pulse);
         supervisor.core("engine", stops.engine.clone(), task.run(events_rx, requests_rx));
-        let opcua = OpcUa { pki: field::Pki::new(config.pki_dir()), status: watch::Sender::default() };
+        let opcua = links.opcua(config.pki_dir(), &mut supervisor, &stops.field, &opened.store, &book);
         let views = Views::new(views::Parts {
             status_of_config: config_status.subscribe(),
             opcua: opcua.status.subscribe(),
@@ -321,7 +323,7 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// [`RunError`] when a core task failed; what could be drained was.
+    /// [`RunError`] when a core task failed, at the end too; what could be drained was.
     pub async fn run(
         mut self,
         stop: CancellationToken,
@@ -341,7 +343,8 @@ impl Gateway {
             }
         };
         let drained = self.drain().await;
-        match (failure, drained) {
+        // Also when it was asked to end: what it still had to record may be missing.
+        match (failure.or_else(|| self.supervisor.failure()), drained) {
             (None, drained) => drained,
             (Some(failed), Ok(_)) => Err(RunError::Core(failed)),
             (Some(failed), Err(error)) => {

@@ -205,6 +205,9 @@ fn device(
     let used = profile.map(|profile| profiles::Use::read(&mut section, profile, spot.clone(), out));
     let common = common(&mut section, &defaults, out);
     let endpoint = buses::endpoint(&mut section, common.port, common.unit, buses, out);
+    if let (Some(used), Some(Endpoint::Bus(bus)), Some(named)) = (&used, &endpoint, &named) {
+        used.check_line(bus.line, named.spot.clone(), out);
+    }
     let mut hints = vec![("address", address_hint()), ("points", address_hint())];
     if named.is_none() {
         hints.extend(profiles::hints());

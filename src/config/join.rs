@@ -28,13 +28,14 @@ const MAX_INDEXED: usize = 65_536;
 pub(super) fn known(file: &DevicesFile) -> Known {
     let device = |(index, row): (usize, &DeviceRow)| {
         let (counting, max_registers) = (row.counting, row.device.max_registers);
-        let known = KnownDevice { index, counting, max_registers, has_nodes: false };
+        let known = KnownDevice { index, counting, max_registers, nodes: None };
         (row.device.id.as_str().to_owned(), Some(known))
     };
     let unsound = file.ids.iter().map(|id| (id.clone(), None));
     let node = |(index, row): (usize, &OpcUaRow)| {
         let counting = Counting { base: 0, notation: None };
-        (row.id.clone(), Some(KnownDevice { index, counting, max_registers: u16::MAX, has_nodes: true }))
+        let nodes = Some(row.server.sign_of_life());
+        (row.id.clone(), Some(KnownDevice { index, counting, max_registers: u16::MAX, nodes }))
     };
     let devices = file.devices.iter().enumerate().map(device);
     let behind = (file.devices.len()..).zip(&file.opcua).map(node);

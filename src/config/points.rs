@@ -42,8 +42,9 @@ pub(super) struct KnownDevice {
     pub(super) counting: Counting,
     /// Registers it gives in one answer.
     pub(super) max_registers: u16,
-    /// Whether its points are nodes of an OPC UA server, and nothing of the above is meant.
-    pub(super) has_nodes: bool,
+    /// Whether its points are nodes of an OPC UA server, and nothing of the above is meant: then how often the server says
+    /// that it lives, which is how often an unchanged value can be confirmed.
+    pub(super) nodes: Option<Duration>,
 }
 
 /// A point of the table, its device and class found.
@@ -162,7 +163,7 @@ fn point<'r>(row: Row<'r>, known: &Known, seen: &mut Seen<'r>, out: &mut Finding
     let meaning = meaning(row, encoding, out);
     let class = row.or(Column::Class, "normal".to_owned(), |cell| Ok(cell.to_owned()), out);
     let interval = class.as_deref().and_then(|class| interval(row, class, known, out));
-    let silence = silence(row, interval, out);
+    let silence = silence(row, interval, device.and_then(|device| device.nodes), out);
     let range = meaning.as_ref().and_then(|m| m.range);
     let signal = instrument::signal(row, encoding, meaning.as_ref().map(|m| m.range), out);
     let instrument = instrument::read(row, encoding, range, out);
@@ -199,7 +200,10 @@ fn point<'r>(row: Row<'r>, known: &Known, seen: &mut Seen<'r>, out: &mut Finding
         Found::Registers(Place { table, address, encoding, order }) => {
             Read::Modbus(Point { class: 0, table, address, encoding, order, scale, offset, decimals, range, signal })
         }
-        Found::Node(node) => Read::OpcUa(OpcUaPoint { class: 0, node, scale, offset, decimals, range, signal }),
+        Found::Node(node) => {
+            let silence = spec.max_silence;
+            Read::OpcUa(OpcUaPoint { class: 0, node, scale, offset, decimals, range, signal, silence })
+        }
     };
     Some(PointRow { device: device?.index, class: class?, point, spec, instrument: instrument?, limits })
 }
@@ -252,7 +256,7 @@ impl Found {
 
 /// On a device that is not known, a row with a node is one of an OPC UA server.
 fn found(row: Row<'_>, device: Option<KnownDevice>, out: &mut Findings) -> Option<Found> {
-    if device.map_or_else(|| row.text(Column::Node).is_some(), |device| device.has_nodes) {
+    if device.map_or_else(|| row.text(Column::Node).is_some(), |device| device.nodes.is_some()) {
         return opcua::node(row, out).map(Found::Node);
     }
     opcua::no_node(row, out);
@@ -459,7 +463,12 @@ fn interval(row: Row<'_>, class: &str, known: &Known, out: &mut Findings) -> Opt
     found
 }
 
-fn silence(row: Row<'_>, interval: Option<Duration>, out: &mut Findings) -> Option<Duration> {
+fn silence(
+    row: Row<'_>,
+    interval: Option<Duration>,
+    sign_of_life: Option<Duration>,
+    out: &mut Findings,
+) -> Option<Duration> {
     let default = MAX_SILENCE.max(interval.unwrap_or_default());
     let bounds = (Duration::from_millis(100), Duration::from_secs(86_400));
     let silence = row.or(Column::MaxSilence, default, |cell| duration_in(cell, bounds.0, bounds.1), out)?;
@@ -470,6 +479,20 @@ fn silence(row: Row<'_>, interval: Option<Duration>, out: &mut Findings) -> Opti
             "max_silence {silence} is shorter than the poll interval {interval}"
         );
         let instead = say!("请写 {interval} 或更长，或换更快的轮询类", "write {interval} or more, or a faster class");
+        out.error(row.spot(Column::MaxSilence), Wrong::new(what, instead));
+        return None;
+    }
+    if let Some(sign) = sign_of_life.filter(|sign| silence < *sign) {
+        let (silence, sign) = (show_duration(silence), show_duration(sign));
+        let what = say!(
+            "最长静默 {silence} 短于服务器的平安报间隔 {sign}：没有变化的值确认不了这么勤",
+            "max_silence {silence} is shorter than the server's signs of life, each {sign}: a value that does not change \
+             cannot be confirmed so often"
+        );
+        let instead = say!(
+            "请写 {sign} 或更长，或缩短该 [[opcua]] 的 publishing 和 keep_alive",
+            "write {sign} or more, or shorten publishing and keep_alive of that [[opcua]]"
+        );
         out.error(row.spot(Column::MaxSilence), Wrong::new(what, instead));
         return None;
     }

@@ -7,7 +7,8 @@
 //! [profile]
 //! name = "…"              # what the device is called unless devices.toml says otherwise
 //! address_base = 0        # how the addresses below count: 0 as on the wire, or 1
-//! line = "9600 8N1"       # the maker's serial settings, told by `check`; not used otherwise
+//! line = "9600 8N1"       # the maker's serial settings, several separated by commas, remarks in brackets; a bus that has
+//!                         # others is warned of
 //!
 //! [device]                # any key of `[defaults]` in devices.toml; the device's own keys go before
 //! timeout = "2s"
@@ -41,7 +42,7 @@ use super::section::{Got, Page, Section, parse};
 use super::sheet::{Cells, Column, Made};
 use super::text::{decode_utf8, suggest};
 use super::value::{Choice, Label, Pair, Scalar, Whole};
-use crate::field::settings::Table;
+use crate::field::settings::{Line, Parity, Table};
 
 /// The shipped profiles: name, text.
 const SHIPPED: [(&str, &str); 11] = [
@@ -434,6 +435,25 @@ impl Use {
         point.channel.zip(self.channels).is_none_or(|(channel, most)| channel <= most)
     }
 
+    /// Warns where the bus of the device has other serial settings than any that the maker delivers it with.
+    pub(super) fn check_line(&self, line: Line, spot: Spot, out: &mut Findings) {
+        let Some(text) = &self.template.line else { return };
+        let delivered: Vec<Line> = text.split([',', '，']).filter_map(line_of).collect();
+        if delivered.is_empty() || delivered.contains(&line) {
+            return;
+        }
+        let profile = &self.template.id;
+        let what = say!(
+            "总线为 {line}，而模板 `{profile}` 的设备出厂为 {text}",
+            "the bus has {line}, and devices of profile `{profile}` are delivered with {text}"
+        );
+        let instead = say!(
+            "请改总线的 baud、parity、stop_bits 或设备；已改过设备则不必改",
+            "change baud, parity, stop_bits of the bus, or the device; nothing to do if the device was changed"
+        );
+        out.warn(spot, Wrong::new(what, instead));
+    }
+
     /// Returns what the device became, for people.
     pub(super) fn became(&self, device: &str) -> Became {
         let points: Vec<_> = self.template.points.iter().filter(|p| self.has(p)).collect();
@@ -457,6 +477,24 @@ impl Use {
             states: states.into_iter().map(|(map, (words, governed))| (map, words, governed)).collect(),
         }
     }
+}
+
+/// Reads `9600 8N1` at the beginning of a text.
+fn line_of(text: &str) -> Option<Line> {
+    let mut words = text.split_whitespace();
+    let baud = words.next()?.parse().ok()?;
+    let mut form = words.next()?.chars();
+    let (Some('8'), Some(parity), Some(stop), None) = (form.next(), form.next(), form.next(), form.next()) else {
+        return None;
+    };
+    let parity = match parity.to_ascii_uppercase() {
+        'N' => Parity::None,
+        'E' => Parity::Even,
+        'O' => Parity::Odd,
+        _ => return None,
+    };
+    let stop_bits = u8::try_from(stop.to_digit(10).filter(|n| (1..=2).contains(n))?).ok()?;
+    Some(Line { baud, parity, stop_bits })
 }
 
 /// Whether the registers of a point have an order.

@@ -55,20 +55,23 @@ InternalSubscription._enqueue_event = discards_say_so
 
 
 class Users:
-    """Names and passwords; anonymous sessions where there are none."""
+    """Names and passwords, or one certificate; anonymous sessions where there are none."""
 
-    def __init__(self, users):
+    def __init__(self, users, holder):
         self.users = users
+        self.holder = holder
 
     def get_user(self, iserver, username=None, password=None, certificate=None):
+        if self.holder:
+            return User(role=UserRole.Admin) if certificate == self.holder else None
         if not self.users or (username in self.users and self.users[username] == password):
             return User(role=UserRole.Admin)
         return None
 
 
-def certificate(folder, expired):
-    """Makes key and certificate once per folder."""
-    cert, key = os.path.join(folder, "server.der"), os.path.join(folder, "server.pem")
+def certificate(folder, expired, name="server"):
+    """Makes key and certificate once per folder and name."""
+    cert, key = os.path.join(folder, f"{name}.der"), os.path.join(folder, f"{name}.pem")
     if os.path.exists(cert):
         return cert, key
     secret = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -114,8 +117,16 @@ class Dcs:
 
     async def up(self, count):
         global sessions
-        server = Server(user_manager=Users(self.settings.get("users", {})))
+        holder = None
+        if self.settings.get("holder"):
+            # The user's certificate, and one that nobody knows.
+            with open(certificate(self.settings["folder"], False, "user")[0], "rb") as file:
+                holder = file.read()
+            certificate(self.settings["folder"], False, "stranger")
+        server = Server(user_manager=Users(self.settings.get("users", {}), holder))
         await server.init()
+        if holder:
+            server.set_identity_tokens([ua.X509IdentityToken])
         original = InternalServer.create_session
 
         def counted(this, name, user=User(role=UserRole.Anonymous), external=False):

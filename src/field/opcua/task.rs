@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::super::schedule::fnv1a;
-use super::super::settings::opcua::ServerLink;
+use super::super::settings::opcua::{ServerLink, Stored};
 use super::item::ItemRef;
 use super::session::ask::{self, MAX_PER_REQUEST, Outcome, Subscribed, Wish};
 use super::session::history::{self, Answer, Question};
@@ -33,6 +33,9 @@ use crate::domain::time::{Mono, Now};
 const TICK: Duration = Duration::from_millis(500);
 /// Time for saying goodbye: a server that hangs keeps nothing waiting.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// Time for the store to say how far it knows the points; a disk that takes longer costs the history of the restart, not the
+/// present.
+const RECALL_WITHIN: Duration = Duration::from_secs(10);
 /// Notifications taken in one turn, so that the session's own work is done between them under any load.
 const N_NOTICES_PER_TURN: usize = 64;
 
@@ -48,6 +51,8 @@ pub struct Inputs {
     pub pki: Pki,
     /// Time.
     pub clock: Clock,
+    /// How far the points are stored, once that is known; `None` where nothing is asked of it.
+    pub stored: Option<watch::Receiver<Option<Arc<Stored>>>>,
     /// Ends it.
     pub stop: CancellationToken,
 }
@@ -73,7 +78,6 @@ enum End {
 struct Runner {
     inputs: Inputs,
     watch: Watch,
-    own: Option<Own>,
     asked: Arc<AtomicU64>,
     rng: fastrand::Rng,
     watching: bool,
@@ -119,19 +123,36 @@ impl Runner {
         let started = u64::try_from(now.mono.0.as_millis()).unwrap_or_default();
         let rng = fastrand::Rng::with_seed(u64::from(fnv1a(&server.id)) << 32 ^ started);
         let watch = Watch::new(server, now);
-        Self { inputs, watch, own: None, asked: Arc::default(), rng, watching: true, trouble: None }
+        Self { inputs, watch, asked: Arc::default(), rng, watching: true, trouble: None }
     }
 
     async fn run(mut self) -> End {
         self.take_over();
+        let end = match self.recall().await {
+            Ok(()) => self.lives().await,
+            Err(end) => end,
+        };
+        self.inputs.status.send_modify(|status| drop(status.servers.remove(&self.watch.server().id)));
+        end
+    }
+
+    /// Learns how far the points are stored: the gateway's own absence is a hole like a server's.
+    async fn recall(&mut self) -> Result<(), End> {
+        let Some(mut stored) = self.inputs.stored.take() else { return Ok(()) };
+        let known = async move { stored.wait_for(Option::is_some).await.ok().and_then(|known| known.clone()) };
+        match self.meanwhile(tokio::time::timeout(RECALL_WITHIN, known)).await? {
+            Ok(Some(known)) => self.watch.recall(&known),
+            Ok(None) | Err(_) => tracing::warn!("What is stored is not known in time: no history of the restart."),
+        }
+        Ok(())
+    }
+
+    async fn lives(&mut self) -> End {
         let mut kept = None;
         loop {
             match self.life(kept.take()).await {
                 Ok(lost) => kept = self.lost(lost),
-                Err(end) => {
-                    self.inputs.status.send_modify(|status| drop(status.servers.remove(&self.watch.server().id)));
-                    return end;
-                }
+                Err(end) => return end,
             }
         }
     }
@@ -154,23 +175,15 @@ impl Runner {
 
     async fn open(&mut self) -> Result<Result<Live, Lost>, End> {
         let (server, pki) = (Arc::clone(self.watch.server()), self.inputs.pki.clone());
-        let (known, asked, now) = (self.own.clone(), Arc::clone(&self.asked), self.inputs.clock.now().wall);
+        let (asked, now) = (Arc::clone(&self.asked), self.inputs.clock.now().wall);
         let opening = async move {
-            let own = match known {
-                Some(own) => own,
-                None => prepare(pki.clone()).await?,
-            };
-            open(&server, &pki, &own, now, &asked).await.map(|connection| (connection, own))
+            // Each time: whoever deletes the folder of certificates gets a new one, without a restart.
+            let own = prepare(pki.clone()).await?;
+            open(&server, &pki, &own, now, &asked).await
         };
         let opened = self.meanwhile(opening).await?;
         self.show_certificates();
-        Ok(match opened {
-            Ok((connection, own)) => {
-                self.own = Some(own);
-                Ok(Live::new(connection))
-            }
-            Err(fault) => Err(Lost { fault, kept: None }),
-        })
+        Ok(opened.map(Live::new).map_err(|fault| Lost { fault, kept: None }))
     }
 
     async fn resume(&mut self, mut live: Live) -> Result<Result<Live, Lost>, End> {
@@ -358,13 +371,11 @@ impl Runner {
 
     fn subscribed(&mut self, subscribed: Subscribed, live: &mut Live, now: Now) {
         let server = Arc::clone(self.watch.server());
-        if self.watch.is_down() {
-            self.watch.counters.reconnects += u64::from(self.watch.counters.notifications > 0);
-            if !server.history.is_zero() {
-                live.holes = self.watch.holes(server.history, now).into();
-                // By then the first values of the new subscription are here: history ends where they begin.
-                live.holes_from = now.mono + server.publishing * 2;
-            }
+        self.watch.counters.reconnects += u64::from(self.watch.is_down() && self.watch.counters.notifications > 0);
+        if !self.watch.is_up() && !server.history.is_zero() {
+            live.holes = self.watch.holes(server.history, now).into();
+            // By then the first values of the new subscription are here: history ends where they begin.
+            live.holes_from = now.mono + server.publishing * 2;
         }
         self.watch.subscribed(subscribed.cycle, now);
         // What the last subscription left on its way belongs to handles that are no more.

@@ -13,8 +13,11 @@
 //! the server is away they fail. A class with a refused node is never whole. The server's own (revised) sampling interval is
 //! the grid, so that one slower than asked for shows as skipped polls.
 //!
-//! **Unchanged.** A sign of life also says that what did not come did not change: readings older than [`REAFFIRM`] are
-//! handed on again, as received then, so that a point's longest silence holds for it as for a polled one.
+//! **Unchanged.** A sign of life also says that what did not come did not change: readings older than [`REAFFIRM`], or so old
+//! that the point's longest silence would pass before the next sign, are handed on again, as received then: its longest
+//! silence holds for it as for a polled one.
+//!
+//! **Restart.** What the store knows of a point ([`Watch::recall`]) begins its first hole.
 //!
 //! **Watchdog.** No sign of life for three keep-alives: the session is torn down, whatever the client library believes.
 
@@ -27,7 +30,7 @@ use ::opcua::types::DataValue;
 
 use super::super::backoff::Backoff;
 use super::super::schedule::Grid;
-use super::super::settings::opcua::{OpcUaDevice, Server, ServerLink};
+use super::super::settings::opcua::{OpcUaDevice, Server, ServerLink, Stored};
 use super::item::{Item, ItemRef, ItemState};
 use super::sequence::Sequence;
 use super::value;
@@ -113,7 +116,7 @@ impl Watch {
     /// Returns a server that has not been asked yet.
     pub fn new(server: Arc<Server>, now: Now) -> Self {
         let backoff = Backoff::new(server.backoff_initial, server.backoff_max);
-        let cycle = server.publishing * server.keep_alive_count();
+        let cycle = server.sign_of_life();
         Self {
             server,
             units: Vec::new(),
@@ -149,6 +152,15 @@ impl Watch {
         self.handles.retain(|_, item| !old.contains_key(&item.slot));
         let watched = |item: &Item| if let ItemState::Watched(id) = item.state { Some(id) } else { None };
         old.values().flat_map(|unit| unit.items.iter().filter_map(watched)).collect()
+    }
+
+    /// Takes what the store knew of the points when the gateway started; a point that was heard of since is not touched.
+    pub fn recall(&mut self, stored: &Stored) {
+        for unit in &mut self.units {
+            for (ordinal, item) in (0_u16..).zip(&mut unit.items) {
+                item.last_t = item.last_t.or_else(|| stored.get(&(unit.slot, ordinal)).copied());
+            }
+        }
     }
 
     /// Returns whether there is anything to read.
@@ -211,7 +223,7 @@ impl Watch {
         }
     }
 
-    /// Returns the holes that the outage before this subscription left in points that had a value before.
+    /// Returns the holes that the outage before this subscription, or the gateway's own, left in points that had a value before.
     pub fn holes(&self, longest: Duration, now: Now) -> Vec<Hole> {
         let floor = now.wall.before(longest);
         let items = self.units.iter().flat_map(|unit| unit.refs().zip(&unit.items));
@@ -292,7 +304,7 @@ impl Watch {
         self.alive = now;
         for unit in &mut self.units {
             unit.end_polls(now.mono, &mut self.events);
-            unit.reaffirm(now.mono, &mut self.events);
+            unit.reaffirm(self.cycle, now.mono, &mut self.events);
         }
     }
 
@@ -472,11 +484,12 @@ impl Unit {
         }
     }
 
-    fn reaffirm(&mut self, now: Mono, out: &mut Vec<FieldEvent>) {
+    fn reaffirm(&mut self, next_sign: Duration, now: Mono, out: &mut Vec<FieldEvent>) {
         let mut readings = Vec::new();
         for ((ordinal, item), point) in (0_u16..).zip(&mut self.items).zip(&self.device.points) {
             let interval = self.device.classes.get(usize::from(point.class)).map_or(REAFFIRM, |class| class.interval);
-            let old = item.told.is_none_or(|told| now.since(told) >= interval.max(REAFFIRM));
+            let patience = REAFFIRM.min(point.silence.saturating_sub(next_sign)).max(interval);
+            let old = item.told.is_none_or(|told| now.since(told) >= patience);
             let watched = matches!(item.state, ItemState::Watched(_));
             if let Some(reading) = item.last.filter(|_| old && watched) {
                 item.told = Some(now);

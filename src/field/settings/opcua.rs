@@ -1,5 +1,6 @@
 //! What the OPC UA reader must know: servers (one session each), the devices behind them, and their points.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,6 +11,7 @@ use ::opcua::types::NodeId;
 
 use super::{PollClass, Signal};
 use crate::domain::id::{DeviceId, DeviceSlot};
+use crate::domain::time::Timestamp;
 
 /// One server with all devices read from it: one session, one subscription.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +56,11 @@ impl Server {
     pub fn keep_alive_count(&self) -> u32 {
         let cycles = self.keep_alive.as_millis() / self.publishing.as_millis().max(1);
         u32::try_from(cycles).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// Returns how often the server says that it lives when nothing changes.
+    pub fn sign_of_life(&self) -> Duration {
+        self.publishing * self.keep_alive_count()
     }
 
     /// Returns how many values of a point sampled every `interval` the server is asked to keep.
@@ -193,7 +200,13 @@ pub struct OpcUaPoint {
     pub range: Option<(f64, f64)>,
     /// What the number is.
     pub signal: Signal,
+    /// Longest silence of the point: an unchanged value is confirmed at least this often, as far as the server's signs of
+    /// life allow ([`Server::sign_of_life`]).
+    pub silence: Duration,
 }
+
+/// How far points are stored when the gateway starts: the time that came with the last stored value, by slot and ordinal.
+pub type Stored = BTreeMap<(DeviceSlot, u16), Timestamp>;
 
 /// A node as written in a point table: `nsu=http://…;s=TI101` (preferred: the index of a namespace may change when a
 /// server is rebuilt, its URI does not), `ns=2;s=TI101`, or without either for namespace 0.

@@ -329,7 +329,7 @@ pub fn fault_of(status: StatusCode) -> Fault {
         StatusCode::BadTimeout => "no answer in time",
         StatusCode::BadIdentityTokenRejected
         | StatusCode::BadIdentityTokenInvalid
-        | StatusCode::BadUserAccessDenied => "the server rejects this user or password",
+        | StatusCode::BadUserAccessDenied => "the server rejects this user, password or certificate",
         StatusCode::BadTooManySessions => "the server has too many sessions",
         StatusCode::BadCertificateHostNameInvalid => {
             return Fault::Certificate(

@@ -259,4 +259,20 @@ mod tests {
         ));
         assert_eq!(pki.judge(b"no certificate", now).unwrap(), Judgement::Unreadable);
     }
+
+    #[test]
+    fn a_deleted_folder_of_certificates_is_made_anew_and_trusts_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let pki = Pki::new(dir.path().join("pki"));
+        let own = pki.prepare().unwrap();
+        let der = fs::read(&own.cert).unwrap();
+        let now = describe(&X509::from_der(&der).unwrap(), &der, false).from;
+        pki.judge(&der, now).unwrap();
+        pki.trust(&pki.list()[0].sha256).unwrap();
+        assert_eq!(pki.judge(&der, now).unwrap(), Judgement::Trusted);
+        fs::remove_dir_all(pki.dir()).unwrap();
+        let anew = pki.prepare().unwrap();
+        assert!(anew.uri != own.uri && anew.cert.is_file() && anew.key.is_file());
+        assert!(matches!(pki.judge(&der, now).unwrap(), Judgement::Rejected(_)), "trust is not remembered elsewhere");
+    }
 }
