@@ -15,6 +15,8 @@ use crate::sys;
 /// A difference between the kernel's two clocks below this is the time between reading them.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(50);
 
+const NEVER: u64 = u64::MAX;
+
 /// A handle to the machine's clocks. Cheap to clone; all clones share the trust last read from the kernel.
 #[derive(Clone, Debug)]
 pub struct Clock {
@@ -27,6 +29,8 @@ pub struct Clock {
 #[derive(Debug)]
 struct Shared {
     trust: AtomicU8,
+    /// When the kernel last said that the clock is disciplined, in milliseconds of [`Mono`]; [`NEVER`] in this run.
+    synced_ms: AtomicU64,
     /// How long the machine has slept since the origin: tokio's time leaves it out, ours does not.
     slept_ms: AtomicU64,
     max_error_us: AtomicU64,
@@ -43,6 +47,7 @@ impl Clock {
             origin_slept: sys::clock::slept().unwrap_or_default(),
             shared: Arc::new(Shared {
                 trust: AtomicU8::new(code_of(ClockTrust::Unsynced)),
+                synced_ms: AtomicU64::new(NEVER),
                 slept_ms: AtomicU64::new(0),
                 max_error_us: AtomicU64::new(0),
                 steps: AtomicU64::new(0),
@@ -91,6 +96,14 @@ impl Clock {
         }
     }
 
+    /// Returns how long ago the kernel last said that the clock is disciplined; `None` when it never did in this run.
+    pub fn since_synced(&self) -> Option<Duration> {
+        match self.shared.synced_ms.load(Ordering::Relaxed) {
+            NEVER => None,
+            ms => Some(self.mono().since(Mono::from_millis(ms))),
+        }
+    }
+
     /// Returns how often wall time was stepped in this run, and the last step in milliseconds.
     pub fn steps(&self) -> (u64, Option<i64>) {
         let n = self.shared.steps.load(Ordering::Relaxed);
@@ -108,17 +121,22 @@ impl Clock {
         self.shared.trust.store(code_of(trust), Ordering::Relaxed);
     }
 
-    /// Asks the kernel whether the clock is disciplined. Once synced, a lost discipline is holdover, not unsynced.
+    /// Asks the kernel whether the clock is disciplined. A discipline lost is holdover, and ends in unsynced
+    /// ([`ClockTrust::of`]).
     pub fn refresh_trust(&self) {
         let kernel = sys::clock::kernel_state();
-        let trust = match (kernel.synced, self.trust()) {
-            (true, _) => ClockTrust::Synced,
-            (false, ClockTrust::Synced | ClockTrust::Holdover) => ClockTrust::Holdover,
-            (false, ClockTrust::Unsynced) => ClockTrust::Unsynced,
-        };
-        self.shared.trust.store(code_of(trust), Ordering::Relaxed);
+        self.note_kernel(kernel.synced);
         let error_us = kernel.max_error.map_or(0, |e| u64::try_from(e.as_micros()).unwrap_or(u64::MAX));
         self.shared.max_error_us.store(error_us, Ordering::Relaxed);
+    }
+
+    fn note_kernel(&self, synced: bool) {
+        if synced {
+            let ms = u64::try_from(self.mono().0.as_millis()).unwrap_or(NEVER);
+            self.shared.synced_ms.store(ms, Ordering::Relaxed);
+        }
+        let trust = ClockTrust::of(synced, self.since_synced());
+        self.shared.trust.store(code_of(trust), Ordering::Relaxed);
     }
 
     /// Waits until `at`; returns at once when it has passed.
@@ -181,6 +199,26 @@ mod tests {
         clock.sleep_until(began + Duration::from_secs(3_606)).await;
         let woken = clock.mono().since(began + Duration::from_secs(3_606));
         assert!(woken <= Duration::from_millis(2), "{woken:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_nobody_disciplines_any_more_says_for_how_long_and_is_not_believed_for_ever() {
+        let clock = Clock::system();
+        clock.shared.synced_ms.store(NEVER, Ordering::Relaxed);
+        clock.note_kernel(false);
+        assert_eq!((clock.trust(), clock.since_synced()), (ClockTrust::Unsynced, None));
+        clock.note_kernel(true);
+        assert_eq!(clock.trust(), ClockTrust::Synced);
+        let lost = clock.mono();
+        let after = async |hours: u64| {
+            clock.sleep_until(lost + Duration::from_secs(hours * 3600)).await;
+            clock.note_kernel(false);
+            (clock.trust(), clock.since_synced().map(|age| age.as_secs() / 3600))
+        };
+        assert_eq!(after(1).await, (ClockTrust::Holdover, Some(1)));
+        assert_eq!(after(16).await, (ClockTrust::Unsynced, Some(16)));
+        clock.note_kernel(true);
+        assert_eq!(clock.trust(), ClockTrust::Synced);
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 //!   not zero, systemd starts anew.
 //! - A **restartable** task (a device's reader, the uplink, the page) that ends unasked, well or not, is built again
 //!   from its factory after a bounded, growing delay; others do not notice. The delay starts anew after a healthy minute.
+//! - A core task that fails while it is drained is kept in mind ([`Supervisor::failure`]): the end was not in order.
 //! - A **drain** goes with the stream: stop the sources, let the middle run dry when its input closes, one grace for
 //!   all, then abort by name. A task that does not even take the abort (it blocks its thread) is left behind by name.
 //!
@@ -51,6 +52,8 @@ pub struct Supervisor {
     clock: Clock,
     tasks: JoinSet<Result<(), String>>,
     names: BTreeMap<Id, Entry>,
+    /// The first core task that failed while it was drained.
+    failed: Option<CoreFailed>,
 }
 
 #[derive(Debug, Clone)]
@@ -63,7 +66,7 @@ struct Entry {
 impl Supervisor {
     /// Returns a supervisor without tasks.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, tasks: JoinSet::new(), names: BTreeMap::new() }
+        Self { clock, tasks: JoinSet::new(), names: BTreeMap::new(), failed: None }
     }
 
     /// Starts a core task. It ends when `stop` is cancelled or its input closes; an end before that is a failure.
@@ -107,14 +110,22 @@ impl Supervisor {
         }
     }
 
+    /// Takes the core task that failed first while tasks were drained.
+    pub fn failure(&mut self) -> Option<CoreFailed> {
+        self.failed.take()
+    }
+
+    fn note_drained(&mut self, joined: Result<(Id, Result<(), String>), JoinError>) {
+        let failed = self.note_end(joined);
+        self.failed = self.failed.take().or(failed);
+    }
+
     /// Waits for all tasks to end by themselves until `deadline`, then aborts the rest and returns, whatever they do, at
     /// most 300 ms later. Returns the names aborted.
     pub async fn drain(&mut self, deadline: Mono) -> Vec<String> {
         while !self.tasks.is_empty() {
             tokio::select! {
-                Some(joined) = self.tasks.join_next_with_id() => {
-                    self.note_end(joined);
-                }
+                Some(joined) = self.tasks.join_next_with_id() => self.note_drained(joined),
                 () = self.clock.sleep_until(deadline) => break,
             }
         }
@@ -138,9 +149,7 @@ impl Supervisor {
                 return left;
             }
             tokio::select! {
-                Some(joined) = self.tasks.join_next_with_id() => {
-                    self.note_end(joined);
-                }
+                Some(joined) = self.tasks.join_next_with_id() => self.note_drained(joined),
                 () = self.clock.sleep_until(deadline) => return left,
             }
         }
@@ -368,6 +377,27 @@ mod tests {
         supervisor.restartable("page", asked.clone(), |_| async { Err("late".to_owned()) });
         supervisor.core("engine", asked, async { Err("the last record".to_owned()) });
         assert_eq!(supervisor.core_failure().await.name, "engine");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_core_task_that_fails_while_it_is_drained_is_not_forgotten() {
+        let (mut supervisor, clock) = supervisor();
+        let stop = CancellationToken::new();
+        for (name, panics) in [("engine", true), ("commands", false)] {
+            let stopped = stop.clone();
+            supervisor.core(name, stop.clone(), async move {
+                stopped.cancelled().await;
+                assert!(!panics, "in the last record");
+                Ok(())
+            });
+        }
+        stop.cancel();
+        let deadline = clock.mono() + Duration::from_secs(3);
+        assert!(supervisor.drain_named("engine", deadline).await.is_empty());
+        assert!(supervisor.drain(deadline).await.is_empty());
+        let failed = supervisor.failure();
+        assert!(failed.is_some_and(|f| f.name == "engine" && f.why.contains("in the last record")));
+        assert!(supervisor.failure().is_none());
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use parkgate::web::table::{Path, ROUTES};
 use parkgate::web::{serve, settings::Settings};
+use socket2::{SockFilter, SockRef};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -339,6 +340,27 @@ async fn streams_never_take_the_last_connections() {
     events(&mut second, 1).await;
     assert_eq!(served.get("/events").await.status, 503);
     assert_eq!(served.get("/healthz").await.status, 200);
+    served.end().await;
+}
+
+#[tokio::test]
+async fn a_panel_that_vanishes_gives_its_stream_back_within_the_minute() {
+    /// `ret #0` of the classic packet filter.
+    const DROP: u16 = 0x06;
+    // One stream at most.
+    let served = Served::with(3, Duration::from_secs(60)).await;
+    let mut panel = open_events(&served, "/events").await;
+    events(&mut panel, 1).await;
+    // From now on the panel's kernel drops whatever comes: no byte is acknowledged, and nothing says goodbye.
+    SockRef::from(&panel).attach_filter(&[SockFilter::new(DROP, 0, 0, 0)]).unwrap();
+    let freed = async {
+        let mut head = [0; 12];
+        while head != *b"HTTP/1.1 200" {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            open_events(&served, "/events").await.read_exact(&mut head).await.unwrap();
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(60), freed).await.is_ok(), "the kernel alone takes 15 minutes");
     served.end().await;
 }
 

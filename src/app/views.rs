@@ -126,7 +126,8 @@ impl Park for Views {
 
     fn clock(&self) -> ClockStatus {
         let (steps, last_step_ms) = self.clock.steps();
-        ClockStatus { trust: self.clock.trust(), steps, last_step_ms, max_error: self.clock.max_error() }
+        let (trust, since_synced) = (self.clock.trust(), self.clock.since_synced());
+        ClockStatus { trust, steps, last_step_ms, since_synced, max_error: self.clock.max_error() }
     }
 
     fn now(&self) -> Now {

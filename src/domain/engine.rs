@@ -571,4 +571,6 @@ fn index_of(index: usize) -> u16 {
 }
 
 #[cfg(test)]
+mod clock_tests;
+#[cfg(test)]
 mod tests;

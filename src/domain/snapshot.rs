@@ -280,6 +280,8 @@ pub struct ClockStatus {
     pub steps: u64,
     /// The last step in milliseconds.
     pub last_step_ms: Option<i64>,
+    /// How long ago the kernel last said that the clock is disciplined; `None`: never in this run.
+    pub since_synced: Option<Duration>,
     /// The kernel's estimate of the error, where it gives one.
     pub max_error: Option<Duration>,
 }

@@ -133,18 +133,36 @@ pub fn civil(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// How long a clock that nobody disciplines any more counts as [`ClockTrust::Holdover`].
+///
+/// The kernel itself calls it disciplined until its estimate of the error reaches 16 s, which grows by 500 ppm: 8.9 h after
+/// the last correction. With these 15 h it has then run free for a day. A plain crystal whose own error the discipline has
+/// taken out strays by up to 50 ppm with the temperature of a field cabinet: 86,400 s × 50 ppm = 4.3 s, just within the 5 s
+/// a day that GB 50396-2007 5.1.3 allows a host. Beyond it nobody can promise that.
+pub const HOLDOVER_MAX: Duration = Duration::from_secs(15 * 3600);
+
 /// How far the wall clock can be believed. Travels with every record (IEC 61850 `ClockNotSynchronized`, IEC 60870-5 IV).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ClockTrust {
     /// The kernel says the clock is disciplined.
     Synced,
-    /// It was disciplined since this start, and is running free now.
+    /// It was disciplined since this start, and is running free now, for less than [`HOLDOVER_MAX`].
     Holdover,
-    /// It has not been disciplined since this start: plausible at best, 1970 at worst.
+    /// It has not been disciplined since this start, or not for [`HOLDOVER_MAX`]: plausible at best, 1970 at worst.
     Unsynced,
 }
 
 impl ClockTrust {
+    /// Returns the trust in a clock: whether the kernel says that it is disciplined, and how long ago it last said so in this
+    /// run.
+    pub fn of(synced: bool, since_synced: Option<Duration>) -> Self {
+        match since_synced {
+            _ if synced => Self::Synced,
+            Some(age) if age < HOLDOVER_MAX => Self::Holdover,
+            Some(_) | None => Self::Unsynced,
+        }
+    }
+
     /// Returns the word used on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -182,6 +200,19 @@ impl Now {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn holdover_ends_when_the_clock_may_have_strayed_too_far() {
+        let hour = Duration::from_secs(3600);
+        let age = |hours: u32| Some(hour * hours);
+        assert_eq!(ClockTrust::of(true, None), ClockTrust::Synced);
+        assert_eq!(ClockTrust::of(false, None), ClockTrust::Unsynced, "never in this run");
+        assert_eq!(ClockTrust::of(false, age(14)), ClockTrust::Holdover);
+        assert_eq!(ClockTrust::of(false, age(15)), ClockTrust::Unsynced);
+        assert_eq!(ClockTrust::of(true, age(15)), ClockTrust::Synced);
+        let free = HOLDOVER_MAX.as_secs_f64() + 16.0 / 500e-6;
+        assert!(free * 50e-6 < 5.0, "the arithmetic of the constant");
+    }
 
     #[test]
     fn wall_time_prints_as_on_the_wire() {

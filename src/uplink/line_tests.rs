@@ -17,10 +17,10 @@ fn flight(now: Mono) -> Flight {
 struct Sent {
     session: Session,
     pkid: u16,
-    bytes: usize,
     arrives: Mono,
     feed: Feed,
     lane: Lane,
+    clock: String,
     records: Vec<(u64, String)>,
 }
 
@@ -31,8 +31,9 @@ struct Arrived {
     feed: Feed,
     lane: Lane,
     seq: u64,
-    /// Its own time, as on the wire.
+    /// Its own time and the trust in it, as on the wire.
     t: String,
+    clock: String,
 }
 
 /// A gateway with a store at one end of a line, a broker at the other. The line is one queue for both sessions.
@@ -51,6 +52,8 @@ struct Line {
     /// Whether the store takes anything.
     stores: bool,
     up: bool,
+    /// What the wall clock shows at the start, and how far it is believed.
+    wall: (i64, ClockTrust),
     arrived: Vec<Arrived>,
     /// How long a ping would have waited behind what was on the line, at worst.
     longest_ping: Duration,
@@ -72,12 +75,13 @@ impl Line {
             next: BTreeMap::new(),
             stores: true,
             up: true,
+            wall: (0, ClockTrust::Synced),
             arrived: Vec::new(),
         }
     }
 
     fn wall(&self) -> Now {
-        Now { mono: self.now, wall: Timestamp(0).after(self.now.0), trust: ClockTrust::Synced }
+        Now { mono: self.now, wall: Timestamp(self.wall.0).after(self.now.0), trust: self.wall.1 }
     }
 
     /// A record is made, told live and (where there is a store) stored at once.
@@ -87,8 +91,7 @@ impl Line {
         *next += 1;
         let now = self.wall();
         let mut made = entry(seq, 1, &"x".repeat(bytes));
-        made.stamp.mono = now.mono;
-        made.stamp.wall = now.wall;
+        made.stamp = Stamp { mono: now.mono, wall: now.wall, trust: now.trust, ..made.stamp };
         let size = made.body.len();
         self.outbox.feed(feed).on_live(seq, Item::Entry(made.clone()), size, self.now);
         if self.stores {
@@ -120,9 +123,9 @@ impl Line {
                 panic!("a batch was sent")
             };
             self.outbox.on_puback(batch, self.now);
-            let (at, feed, lane) = (sent.arrives, sent.feed, sent.lane);
-            self.arrived.extend(sent.records.into_iter().map(|(seq, t)| Arrived { at, feed, lane, seq, t }));
-            assert!(sent.bytes > 0);
+            let Sent { arrives: at, feed, lane, clock, records, .. } = sent;
+            let arrived = |(seq, t)| Arrived { at, feed, lane, seq, t, clock: clock.clone() };
+            self.arrived.extend(records.into_iter().map(arrived));
         }
         if self.up {
             self.read();
@@ -157,7 +160,8 @@ impl Line {
                 self.free = self.free.max(self.now) + Duration::from_micros((bytes * 1_000_000 / self.rate) as u64);
                 self.longest_ping = self.longest_ping.max(self.free.since(self.now));
                 let (pkid, feed, lane, arrives) = (self.last_pkid, message.feed, message.lane, self.free);
-                self.on_line.push_back(Sent { session, pkid, bytes, arrives, feed, lane, records });
+                let clock = envelope["clock"].as_str().unwrap().to_owned();
+                self.on_line.push_back(Sent { session, pkid, arrives, feed, lane, clock, records });
             }
         }
     }
@@ -311,4 +315,43 @@ fn on_the_slowest_line_the_shortest_keep_alive_is_kept_and_all_arrives() {
     assert!(line.longest_ping < SHORT, "{:?}", line.longest_ping);
     let live = line.of(TELEMETRY).iter().filter(|a| a.lane == Lane::Live).count();
     assert!(live > 590, "{live}");
+}
+
+#[test]
+fn a_clock_that_steps_delays_nothing_reorders_nothing_and_each_record_keeps_its_time_and_its_mark() {
+    const NOW: i64 = 1_795_420_800_000;
+    let cases = [
+        ((0, ClockTrust::Unsynced), (NOW, ClockTrust::Synced)),
+        ((NOW, ClockTrust::Synced), (NOW - 3_600_000, ClockTrust::Synced)),
+        ((NOW, ClockTrust::Synced), (NOW + 10 * 31_556_952_000, ClockTrust::Synced)),
+    ];
+    for (before, after) in cases {
+        let mut line = Line::new(8_000);
+        let mut made = Vec::new();
+        // The step falls into an outage, from the 20th to the 40th second.
+        for second in 0..60 {
+            line.wall = if second < 30 { before } else { after };
+            match second {
+                20 => line.connect(false),
+                40 => line.connect(true),
+                _ => {}
+            }
+            let now = line.wall();
+            line.make(TELEMETRY, 300);
+            made.push((line.make(ALARM, 300), now.wall.to_string(), now.trust.as_str().to_owned()));
+            line.pass(Duration::from_secs(1));
+        }
+        line.pass(Duration::from_secs(20));
+        let alarms = line.of(ALARM);
+        let mut told: Vec<_> = alarms.iter().map(|a| (a.seq, a.t.clone(), a.clock.clone())).collect();
+        for lane in [Lane::Live, Lane::History] {
+            assert!(alarms.iter().filter(|a| a.lane == lane).map(|a| a.seq).is_sorted(), "{lane:?}");
+        }
+        told.sort();
+        assert_eq!(told, made, "each once, as it was stamped");
+        assert_eq!(line.of(TELEMETRY).len(), 60);
+        let live = alarms.iter().filter(|a| a.lane == Lane::Live);
+        let late = live.filter(|a| a.at.since(Mono::from_secs(a.seq - 1)) > Duration::from_secs(3)).count();
+        assert_eq!(late, 0, "timeouts run on the other clock");
+    }
 }

@@ -1,7 +1,7 @@
 //! The uplink: everything recorded goes to the city platform over MQTT, or a gap record says what does not and why.
 //!
 //! Reading order: [`source`] is what the uplink asks of the rest of the gateway; [`feed`] names what is sent and in which
-//! session; [`payload`] turns a stored record into its wire form ([`json`] below it, [`topic`] beside it);
+//! session; [`payload`] turns a stored record into its wire form (body and [`json`] below it, [`topic`] beside it);
 //! [`delivery`] keeps account of one stream ([`held`]: what only memory has); [`flight`] links a publish with its PUBACK and paces; [`outbox`] joins
 //! those into "the next message"; [`ack`] and [`command`] judge what comes down. All of these are pure: no socket, no
 //! clock, no runtime. [`session`] owns one TCP connection after another, [`task`] is the one owner of all state.
@@ -17,6 +17,7 @@
 //! `EventLoop` each, thrown away with all that rumqttc remembers (`crates.md` §6 has the reason).
 
 pub mod ack;
+mod body;
 pub mod command;
 pub mod delivery;
 pub mod feed;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::json;
 use crate::domain::record::Stream;
-use crate::domain::time::Now;
+use crate::domain::time::{ClockTrust, Now};
 
 /// How often `online` is published. The contract says 10 s; the rest is for the way.
 pub const EVERY: Duration = Duration::from_secs(8);
@@ -24,6 +24,8 @@ pub struct Speaker<'a> {
     pub software: &'a str,
     /// Current registry revision.
     pub rev: u32,
+    /// How long ago the clock was last known to be disciplined; told in whole seconds while it is not.
+    pub since_synced: Option<Duration>,
 }
 
 /// Returns the message of a gateway that is there, or is about to end (`planned_offline`).
@@ -46,6 +48,10 @@ pub fn present(speaker: Speaker<'_>, online: bool, next: &[u64; Stream::ALL.len(
     json::time(&mut out, now.wall);
     out.extend_from_slice(b",\"clock\":");
     json::string(&mut out, now.trust.as_str());
+    if let Some(age) = speaker.since_synced.filter(|_| now.trust != ClockTrust::Synced) {
+        out.extend_from_slice(b",\"clock_age_s\":");
+        json::unsigned(&mut out, age.as_secs());
+    }
     out.push(b'}');
     out
 }
@@ -70,17 +76,25 @@ fn head(out: &mut Vec<u8>, state: &str, epoch: &str, boot: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::time::{ClockTrust, Mono, Timestamp};
+    use crate::domain::time::{Mono, Timestamp};
 
     #[test]
     fn state_messages_say_who_and_how() {
         let now = Now { mono: Mono::default(), wall: Timestamp(0), trust: ClockTrust::Holdover };
-        let speaker = Speaker { epoch: "01K", boot: 17, software: "0.1.0", rev: 42 };
+        let speaker = Speaker {
+            epoch: "01K",
+            boot: 17,
+            software: "0.1.0",
+            rev: 42,
+            since_synced: Some(Duration::from_millis(7_900)),
+        };
         let text = String::from_utf8(present(speaker, true, &[1, 2, 3, 4, 5, 6], now)).unwrap();
         assert_eq!(
             text,
-            r#"{"state":"online","epoch":"01K","boot":17,"software":"0.1.0","reg":42,"next":{"alarm":1,"passage":2,"event":3,"registry":4,"report":5,"telemetry":6},"t":"1970-01-01T00:00:00.000Z","clock":"holdover"}"#
+            r#"{"state":"online","epoch":"01K","boot":17,"software":"0.1.0","reg":42,"next":{"alarm":1,"passage":2,"event":3,"registry":4,"report":5,"telemetry":6},"t":"1970-01-01T00:00:00.000Z","clock":"holdover","clock_age_s":7}"#
         );
+        let synced = present(speaker, true, &[1; 6], Now { trust: ClockTrust::Synced, ..now });
+        assert!(synced.ends_with(br#""clock":"synced"}"#));
         assert_eq!(will("01K", 17), br#"{"state":"offline","epoch":"01K","boot":17}"#);
     }
 }

@@ -267,6 +267,7 @@ texts! {
     Boot: "启动序号", "Start number";
     Running: "已运行", "Running for";
     Trust: "可信度", "Trust";
+    SinceSynced: "距上次同步", "Since last synced";
     Steps: "跳变", "Steps";
     LastStep: "最近跳变", "Last step";
     MaxError: "最大误差", "Largest error";

@@ -46,13 +46,24 @@ impl Family {
     }
 }
 
+/// A gauge without labels; none where the value is not known.
+fn plain(name: &'static str, help: &'static str, value: impl Into<Option<f64>>) -> Family {
+    Family::gauge(name, help, value.into().map(|value| (Vec::new(), value)).into_iter().collect())
+}
+
+/// A counter without labels.
+fn total(name: &'static str, help: &'static str, n: u64) -> Family {
+    Family::counter(name, help, vec![(Vec::new(), n)])
+}
+
+/// A gauge of each stream.
+fn of_streams(name: &'static str, help: &'static str, of: impl Fn(Stream) -> u64) -> Family {
+    Family::gauge(name, help, per_stream(|stream| float(of(stream))))
+}
+
 #[expect(clippy::cast_precision_loss, reason = "Prometheus keeps floats; counters are exact up to 2^53")]
 fn float(n: u64) -> f64 {
     n as f64
-}
-
-fn one(n: u64) -> Vec<(Labels, u64)> {
-    vec![(Vec::new(), n)]
 }
 
 fn flag(is: bool) -> f64 {
@@ -135,18 +146,14 @@ fn field(snapshot: &Snapshot) -> Vec<Family> {
             "Points by device and quality; unread are those without a first reading",
             points(snapshot),
         ),
-        Family::counter("readings", "Readings that reached the engine with a value", one(totals.readings)),
-        Family::counter("readings_without_value", "Readings that reached it without one", one(totals.readings_bad)),
-        Family::counter("values_recorded", "Values recorded after report by exception", one(totals.values_recorded)),
-        Family::counter("unknown_states", "State words whose code has no name", one(totals.states_unknown)),
-        Family::counter("overtaken_events", "Events refused after a reload", one(totals.stale_events)),
+        total("readings", "Readings that reached the engine with a value", totals.readings),
+        total("readings_without_value", "Readings that reached it without one", totals.readings_bad),
+        total("values_recorded", "Values recorded after report by exception", totals.values_recorded),
+        total("unknown_states", "State words whose code has no name", totals.states_unknown),
+        total("overtaken_events", "Events refused after a reload", totals.stale_events),
         Family::counter("records", "Records made", per_stream(|s| totals.records.get(s.rank()).copied().unwrap_or(0))),
-        Family::gauge(
-            "registry_revision",
-            "Revision of the point table",
-            vec![(vec![], f64::from(snapshot.registry.rev))],
-        ),
-        Family::gauge("uptime_seconds", "Age of this run", seconds(snapshot.now.mono.since(snapshot.started))),
+        plain("registry_revision", "Revision of the point table", f64::from(snapshot.registry.rev)),
+        plain("uptime_seconds", "Age of this run", snapshot.now.mono.since(snapshot.started).as_secs_f64()),
     ];
     families.extend(polls(snapshot));
     families
@@ -241,36 +248,27 @@ fn per_stream<T>(of: impl Fn(Stream) -> T) -> Vec<(Labels, T)> {
     Stream::ALL.into_iter().map(|s| (vec![("stream", s.as_str().to_owned())], of(s))).collect()
 }
 
-fn seconds(span: Duration) -> Vec<(Labels, f64)> {
-    vec![(Vec::new(), span.as_secs_f64())]
-}
-
 fn store(look: &Look) -> Vec<Family> {
     let s = &look.store;
     let of = |stream: Stream| s.streams.get(stream.rank()).cloned().unwrap_or_default();
-    let free = s.free_bytes.map(|free| (Vec::new(), float(free))).into_iter().collect();
     let lost = s.lost.iter().map(|(reason, n)| (vec![("reason", reason.as_str().to_owned())], *n)).collect();
     vec![
-        Family::gauge("store_up", "Whether the store writes", vec![(vec![], flag(s.healthy))]),
-        Family::gauge("store_bytes", "Bytes on disk of all segments", vec![(vec![], float(s.bytes))]),
-        Family::gauge("store_quota_bytes", "Configured quota", vec![(vec![], float(s.quota_bytes))]),
-        Family::gauge("store_disk_free_bytes", "Bytes free on the file system", free),
-        Family::counter("store_commits", "Commits of this run", one(s.commits)),
-        Family::gauge("store_worst_commit_seconds", "Longest commit of this run", seconds(s.worst_commit)),
-        Family::counter("store_reopened", "Times the store was reopened after a failure", one(s.reopened)),
-        Family::gauge("store_quarantined_segments", "Segments in quarantine", vec![(vec![], float(s.quarantined))]),
-        Family::gauge(
-            "store_gaps_open",
-            "Gaps that the platform has not acknowledged",
-            vec![(vec![], float(s.gaps_open))],
-        ),
-        Family::counter("store_gaps", "Gaps ever", one(s.gaps_total)),
+        plain("store_up", "Whether the store writes", flag(s.healthy)),
+        plain("store_bytes", "Bytes on disk of all segments", float(s.bytes)),
+        plain("store_quota_bytes", "Configured quota", float(s.quota_bytes)),
+        plain("store_disk_free_bytes", "Bytes free on the file system", s.free_bytes.map(float)),
+        total("store_commits", "Commits of this run", s.commits),
+        plain("store_worst_commit_seconds", "Longest commit of this run", s.worst_commit.as_secs_f64()),
+        total("store_reopened", "Times the store was reopened after a failure", s.reopened),
+        plain("store_quarantined_segments", "Segments in quarantine", float(s.quarantined)),
+        plain("store_gaps_open", "Gaps that the platform has not acknowledged", float(s.gaps_open)),
+        total("store_gaps", "Gaps ever", s.gaps_total),
         Family::counter("store_lost_records", "Records lost, at most, by reason", lost),
-        Family::gauge("stream_bytes", "Bytes on disk", per_stream(|s| float(of(s).bytes))),
-        Family::gauge("stream_first_seq", "First number kept", per_stream(|s| float(of(s).first))),
-        Family::gauge("stream_stored_seq", "Last number stored", per_stream(|s| float(of(s).stored))),
-        Family::gauge("stream_next_seq", "Next number to be given", per_stream(|s| float(of(s).next))),
-        Family::gauge("stream_lost_records", "Numbers inside gaps", per_stream(|s| float(of(s).lost))),
+        of_streams("stream_bytes", "Bytes on disk", |s| of(s).bytes),
+        of_streams("stream_first_seq", "First number kept", |s| of(s).first),
+        of_streams("stream_stored_seq", "Last number stored", |s| of(s).stored),
+        of_streams("stream_next_seq", "Next number to be given", |s| of(s).next),
+        of_streams("stream_lost_records", "Numbers inside gaps", |s| of(s).lost),
     ]
 }
 
@@ -306,8 +304,7 @@ fn opcua(look: &Look) -> Vec<Family> {
 
 fn uplink(look: &Look) -> Vec<Family> {
     let u = &look.uplink;
-    let mut families =
-        vec![Family::gauge("uplink_configured", "Whether there is one", vec![(vec![], flag(u.configured))])];
+    let mut families = vec![plain("uplink_configured", "Whether there is one", flag(u.configured))];
     if !u.configured {
         return families;
     }
@@ -316,17 +313,12 @@ fn uplink(look: &Look) -> Vec<Family> {
     let up = u.sessions.iter().map(|s| (session(s.name), flag(s.up))).collect();
     let attempts = u.sessions.iter().map(|s| (session(s.name), s.attempts)).collect();
     let refused = u.refused.iter().map(|(reason, n)| (vec![("reason", (*reason).to_owned())], *n)).collect();
-    let age = u.last_ack.map(|at| (Vec::new(), look.now.mono.since(at).as_secs_f64())).into_iter().collect();
-    let live = u.live_age.map(|age| (Vec::new(), age.as_secs_f64())).into_iter().collect();
+    let age = u.last_ack.map(|at| look.now.mono.since(at).as_secs_f64());
     families.extend([
         Family::gauge("uplink_session_up", "Whether the session is connected", up),
         Family::counter("uplink_session_attempts", "Session attempts of this run", attempts),
-        Family::gauge("uplink_waiting_records", "Records that wait for delivery", per_stream(|s| float(of(s).waiting))),
-        Family::gauge(
-            "uplink_in_flight_records",
-            "Records sent, not acknowledged",
-            per_stream(|s| float(of(s).in_flight)),
-        ),
+        of_streams("uplink_waiting_records", "Records that wait for delivery", |s| of(s).waiting),
+        of_streams("uplink_in_flight_records", "Records sent, not acknowledged", |s| of(s).in_flight),
         Family::counter(
             "uplink_delivered_records",
             "Records acknowledged in this epoch",
@@ -339,8 +331,12 @@ fn uplink(look: &Look) -> Vec<Family> {
             per_stream(|s| of(s).let_go),
         ),
         Family::counter("uplink_refused", "Messages refused, by reason", refused),
-        Family::gauge("uplink_last_ack_age_seconds", "Age of the last acknowledgement", age),
-        Family::gauge("uplink_live_age_seconds", "Age of live records when sent, of late", live),
+        plain("uplink_last_ack_age_seconds", "Age of the last acknowledgement", age),
+        plain(
+            "uplink_live_age_seconds",
+            "Age of live records when sent, of late",
+            u.live_age.map(|age| age.as_secs_f64()),
+        ),
     ]);
     families
 }
@@ -349,24 +345,29 @@ fn clock(look: &Look) -> Vec<Family> {
     let c = &look.clock;
     let states = [ClockTrust::Synced, ClockTrust::Holdover, ClockTrust::Unsynced];
     let trust = states.map(|state| (vec![("trust", state.as_str().to_owned())], flag(state == c.trust)));
-    let error = c.max_error.map(|error| (Vec::new(), error.as_secs_f64())).into_iter().collect();
+    let known = |span: Option<Duration>| span.map(|span| span.as_secs_f64());
     vec![
         Family::gauge("clock_trust", "1 for the state that the clock is in", trust.into()),
-        Family::counter("clock_steps", "Steps of the wall clock seen in this run", one(c.steps)),
-        Family::gauge("clock_max_error_seconds", "The kernel's estimate of the error", error),
-        Family::gauge(
+        total("clock_steps", "Steps of the wall clock seen in this run", c.steps),
+        plain(
+            "clock_since_synced_seconds",
+            "Time since the clock was last known to be disciplined",
+            known(c.since_synced),
+        ),
+        plain("clock_max_error_seconds", "The kernel's estimate of the error", known(c.max_error)),
+        plain(
             "config_refused",
             "Whether the newest configuration files are refused",
-            vec![(vec![], flag(look.config.refused.is_some()))],
+            flag(look.config.refused.is_some()),
         ),
-        Family::gauge(
+        plain(
             "config_needs_restart",
             "Whether they hold changes that take effect at the next start",
-            vec![(vec![], flag(!look.config.restart.is_empty()))],
+            flag(!look.config.restart.is_empty()),
         ),
-        Family::gauge("ready", "What /readyz says", vec![(vec![], flag(look.readiness.ready))]),
-        Family::gauge("live", "What /healthz says", vec![(vec![], flag(look.readiness.live))]),
-        Family::gauge("boot", "Start counter in this epoch", vec![(vec![], f64::from(look.identity.boot))]),
+        plain("ready", "What /readyz says", flag(look.readiness.ready)),
+        plain("live", "What /healthz says", flag(look.readiness.live)),
+        plain("boot", "Start counter in this epoch", f64::from(look.identity.boot)),
     ]
 }
 

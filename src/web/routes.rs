@@ -389,7 +389,13 @@ mod tests {
         }
 
         fn clock(&self) -> ClockStatus {
-            ClockStatus { trust: ClockTrust::Unsynced, steps: 0, last_step_ms: None, max_error: None }
+            ClockStatus {
+                trust: ClockTrust::Unsynced,
+                steps: 0,
+                last_step_ms: None,
+                since_synced: None,
+                max_error: None,
+            }
         }
 
         fn now(&self) -> Now {

@@ -5,6 +5,7 @@
 //! - A client that takes longer than `header_timeout` for the header of a request (the first or, on a kept connection,
 //!   the next) is closed.
 //! - A peer that takes nothing for [`STALL`] is closed; its event stream would hold a place for ever.
+//! - A peer of which nothing is heard any more (switched off, its cable pulled) is closed after [`VANISHED`], the kernel's way.
 //! - At the stop no new connection is taken, event streams end, running answers are finished, and after [`DRAIN`] the
 //!   rest is cut.
 
@@ -20,6 +21,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -43,6 +45,12 @@ const MAX_HEADERS: usize = 64;
 const DRAIN: Duration = Duration::from_millis(1500);
 /// Time without a byte taken by the peer, while there are bytes for it.
 const STALL: Duration = Duration::from_secs(30);
+/// Time without an acknowledgement for what was sent: ten events of a stream. By itself the kernel would try for a quarter of an
+/// hour, and dead panels would hold the places that the living ones need.
+const VANISHED: Duration = Duration::from_secs(10);
+/// A connection on which nothing is sent is asked after this long whether its peer is there, and then each [`ASK_EVERY`].
+const ASK_AFTER: Duration = Duration::from_secs(15);
+const ASK_EVERY: Duration = Duration::from_secs(5);
 /// Pause after a failed accept (out of descriptors): it would fail again at once, and burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -113,8 +121,9 @@ async fn accept_all(
 
 /// Serves one connection until its peer leaves or `stop`.
 async fn connection(tcp: TcpStream, routes: BoxedFilter<(Response,)>, header: Duration, stop: CancellationToken) {
-    // The events are small and wanted now.
+    // The events are small and wanted now. A socket that takes no option is served all the same.
     let _best_effort = tcp.set_nodelay(true);
+    let _best_effort = notice_when_it_vanishes(&tcp);
     let site = TowerToHyperService::new(warp::service(routes));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(Caller::on_listener());
@@ -134,6 +143,12 @@ async fn connection(tcp: TcpStream, routes: BoxedFilter<(Response,)>, header: Du
     }
     // What is not finished by then is cut when `served` is dropped.
     let _drained = tokio::time::timeout(DRAIN, served).await;
+}
+
+fn notice_when_it_vanishes(tcp: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(tcp);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(ASK_AFTER).with_interval(ASK_EVERY))?;
+    socket.set_tcp_user_timeout(Some(VANISHED))
 }
 
 /// A connection whose peer must take bytes now and then.

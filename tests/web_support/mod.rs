@@ -287,7 +287,13 @@ impl Park for FakePark {
 
     fn clock(&self) -> ClockStatus {
         let error = Some(Duration::from_micros(1_840));
-        ClockStatus { trust: ClockTrust::Holdover, steps: 1, last_step_ms: Some(-312), max_error: error }
+        ClockStatus {
+            trust: ClockTrust::Holdover,
+            steps: 1,
+            last_step_ms: Some(-312),
+            since_synced: Some(Duration::from_secs(3_725)),
+            max_error: error,
+        }
     }
 
     fn now(&self) -> Now {

@@ -498,6 +498,7 @@ impl<S: Source, R: Registries> Hub<S, R> {
             boot: identity.boot,
             software: &identity.software,
             rev: *identity.registry.borrow(),
+            since_synced: self.clock.since_synced(),
         };
         let payload = state::present(speaker, online, &self.next.borrow(), now);
         let topic = self.topics.state.clone();

@@ -137,6 +137,7 @@ fn clock(look: &Look, v: &Viewer<'_>) -> Panel {
     let running = look.snapshot.as_ref().map(|s| s.started);
     let rows = vec![
         (v.t(Text::Trust).to_owned(), trust(clock.trust, v.lang())),
+        (v.t(Text::SinceSynced).to_owned(), optional(clock.since_synced, v)),
         (v.t(Text::Utc).to_owned(), Cell::live(format::utc(look.now.wall))),
         (v.t(Text::MaxError).to_owned(), optional(clock.max_error, v)),
         (v.t(Text::Steps).to_owned(), Cell::count(clock.steps)),

@@ -59,7 +59,13 @@ fn look(tag: &str, view: PointView) -> Look {
         opcua: OpcUaStatus::default(),
         buses: Vec::new(),
         config: Arc::default(),
-        clock: ClockStatus { trust: ClockTrust::Synced, steps: 0, last_step_ms: None, max_error: None },
+        clock: ClockStatus {
+            trust: ClockTrust::Synced,
+            steps: 0,
+            last_step_ms: None,
+            since_synced: None,
+            max_error: None,
+        },
         readiness: Readiness { live: true, ready: true, reasons: Vec::new() },
     }
 }
