@@ -2,7 +2,6 @@
 //! stands in `transition.rs`, whom it tells in `telling.rs`, what people do in `people.rs`, restarts in `saved.rs`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use super::super::instrument::InstrumentState;
 use super::super::reading::Reading;
 use super::super::record::Mode;
 use super::super::time::{Mono, Now};
+use super::ask::PointCondition;
 use super::condition::{self, Scene, holds};
 use super::counts::Flood;
 use super::gas::{self, Watch};
@@ -36,6 +36,8 @@ pub struct Alarms {
     pub(super) watches: Vec<Watch>,
     pub(super) index: Index,
     pub(super) timers: BTreeSet<(Mono, Timer)>,
+    /// Room for those to be asked, kept so that it is not allocated for each poll.
+    asked: Vec<Watcher>,
     /// Levels that do not come from points: of roll-ups, channels, external conditions.
     pub(super) told: BTreeMap<usize, u8>,
     /// Alarms to be asked because of what another one did.
@@ -112,6 +114,7 @@ impl Alarms {
             watches: Vec::new(),
             index: Index::default(),
             timers: BTreeSet::new(),
+            asked: Vec::new(),
             told: BTreeMap::new(),
             pending: VecDeque::new(),
             groups: BTreeMap::new(),
@@ -126,8 +129,8 @@ impl Alarms {
     }
 
     /// Takes over another configuration. Occurrences of alarms that stay, stay; those of alarms that go are closed with the
-    /// cause `removed`. What stands of the points is forgotten, because a point may stand elsewhere now: hand every standing
-    /// reading in again, until then nothing is raised or cleared.
+    /// cause `removed`. What stands of points and devices is forgotten, because they may stand elsewhere now: hand every link
+    /// and every standing reading in again, until then nothing is raised or cleared.
     pub fn install(&mut self, book: Arc<AlarmBook>, now: Now) {
         let kept: BTreeSet<&Arc<str>> = book.alarms.iter().map(|spec| &spec.id).collect();
         for index in 0..self.instances.len() {
@@ -195,6 +198,7 @@ impl Alarms {
             }
             self.reschedule(index);
         }
+        self.release_suppressed(now);
         let zones: Vec<Arc<str>> = self.zones.keys().cloned().collect();
         zones.iter().for_each(|zone| self.tell_zone(zone));
         self.tell_annunciators(now);
@@ -202,6 +206,19 @@ impl Alarms {
             self.roll_up(rollup);
         }
         self.drain(now);
+    }
+
+    /// Brings back what was suppressed by a condition that the configuration has no more.
+    fn release_suppressed(&mut self, now: Now) {
+        let book = Arc::clone(&self.book);
+        let free = book.alarms.iter().enumerate().filter(|(_, spec)| suppression(spec).is_none());
+        for index in free.map(|(index, _)| index) {
+            let Some(instance) = self.instances.get_mut(index) else { continue };
+            instance.suppressed = false;
+            if instance.state() == State::Suppressed {
+                self.step(index, Cause::Unsuppressed, None, By::itself(), now);
+            }
+        }
     }
 
     /// Takes one reading as it stands. `state` is what the instrument was doing then, where a word tells it.
@@ -214,9 +231,7 @@ impl Alarms {
         at: Mono,
         now: Now,
     ) {
-        let asked = self.points.stand(device, ordinal, reading, state, at);
-        self.ask_watchers(asked, now);
-        self.drain(now);
+        self.handle_readings(device, [(ordinal, reading, state)], at, now);
     }
 
     /// Takes what was read together: all of it stands before anything is judged, so that a bit and the state word beside
@@ -225,22 +240,16 @@ impl Alarms {
     where
         I: IntoIterator<Item = (u16, Reading, Option<InstrumentState>)>,
     {
-        // Nothing is allocated while nothing changes.
-        let mut asked: Vec<Range<usize>> = Vec::new();
+        let mut asked = std::mem::take(&mut self.asked);
         for (ordinal, reading, state) in readings {
             let watchers = self.points.stand(device, ordinal, reading, state, at);
-            if !watchers.is_empty() {
-                asked.push(watchers);
-            }
+            asked.extend(watchers.filter_map(|index| self.points.watcher(index)));
         }
-        if let [only] = asked.as_slice() {
-            let only = only.clone();
-            self.ask_watchers(only, now);
-        } else if !asked.is_empty() {
-            // Each is asked once, instruments before alarms.
-            let all: BTreeSet<Watcher> = asked.into_iter().flatten().filter_map(|i| self.points.watcher(i)).collect();
-            all.into_iter().for_each(|watcher| self.ask_watcher(watcher, now));
-        }
+        // Each is asked once, instruments before alarms.
+        asked.sort_unstable();
+        asked.dedup();
+        asked.drain(..).for_each(|watcher| self.ask_watcher(watcher, now));
+        self.asked = asked;
         self.drain(now);
     }
 
@@ -300,14 +309,6 @@ impl Alarms {
         &self.book
     }
 
-    fn ask_watchers(&mut self, asked: Range<usize>, now: Now) {
-        for at in asked {
-            if let Some(watcher) = self.points.watcher(at) {
-                self.ask_watcher(watcher, now);
-            }
-        }
-    }
-
     fn ask_watcher(&mut self, watcher: Watcher, now: Now) {
         match watcher {
             Watcher::Detector(index) => self.ask_detector(index, now),
@@ -342,8 +343,7 @@ impl Alarms {
     fn ask_suppression(&mut self, index: usize, now: Now) {
         let book = Arc::clone(&self.book);
         let (Some(spec), Some(instance)) = (book.alarms.get(index), self.instances.get_mut(index)) else { return };
-        let condition = spec.suppressed_when.as_ref().filter(|_| !is_never_hidden_by_design(spec));
-        let suppressed = condition.and_then(|condition| holds(condition, &self.points)) == Some(true);
+        let suppressed = suppression(spec).and_then(|condition| holds(condition, &self.points)) == Some(true);
         if std::mem::replace(&mut instance.suppressed, suppressed) == suppressed {
             return;
         }
@@ -425,8 +425,9 @@ fn is_never_delayed(spec: &AlarmSpec) -> bool {
     matches!(spec.class, Class::Gas | Class::Fire) && !spec.is_about_the_instrument()
 }
 
-fn is_never_hidden_by_design(spec: &AlarmSpec) -> bool {
-    matches!(spec.class, Class::Gas | Class::Fire)
+/// What suppresses an alarm by design; nothing does for gas and fire.
+fn suppression(spec: &AlarmSpec) -> Option<&PointCondition> {
+    spec.suppressed_when.as_ref().filter(|_| !is_never_delayed(spec))
 }
 
 /// Whether the site wants to know of it.

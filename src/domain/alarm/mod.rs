@@ -36,7 +36,7 @@
 //! ```text
 //! Alarms::new(book: Arc<AlarmBook>, boot: u32, now), then restore(saved, later, now) once, before the first reading
 //! handle_readings(device, [(ordinal, reading, instrument state)], at, now)   what was read together   (or handle_reading)
-//! handle_link(device, up, now)         handle_external(id, level, now)       install(book, now), then every reading again
+//! handle_link(device, up, now)         handle_external(id, level, now)       install(book, now), then links, readings
 //! handle_action(&Action, &Actor, now) -> Result<Done, Refused>               handle_receipt(key, &Receipt, now)
 //! poll_timeout() -> Option<Mono>       handle_timeout(now)                   poll_output() -> Option<Output>
 //! active(now)  instruments(now)  counts(now)  requests(now)  active_set_document(now)  saved(now)

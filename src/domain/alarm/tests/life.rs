@@ -249,6 +249,21 @@ fn a_stopped_unit_does_not_cry_low_flow() {
 }
 
 #[test]
+fn a_suppression_that_the_configuration_has_no_more_ends_with_it() {
+    let suppressed = AlarmSpec { suppressed_when: Some(when(1, Test::Off)), ..high() };
+    let mut park = Bench::new(book(vec![suppressed], vec![]));
+    park.read(1, bit(false));
+    park.read(0, good(95.0));
+    let saved = park.alarms.saved(park.now);
+    let plain = Arc::new(book(vec![high()], vec![]));
+    park.alarms.install(Arc::clone(&plain), park.now);
+    park.drain();
+    assert_eq!(park.path().last(), Some(&('H', 'B', Cause::Unsuppressed)));
+    let again = park.restart(saved, vec![], park.now.wall);
+    assert_eq!(again.path(), [('H', 'B', Cause::Unsuppressed)], "nor does a restart leave it hidden for ever");
+}
+
+#[test]
 fn the_first_of_a_group_is_marked() {
     let of = |ordinal| AlarmSpec { group: Some("压缩机跳车".into()), ..alarm(at(0, ordinal), Condition::High) };
     let mut park = Bench::new(book((0..3).map(of).collect(), vec![]));
