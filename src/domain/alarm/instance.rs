@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::record::Mode;
 use super::super::time::{Mono, Timestamp};
 use super::condition::Window;
 use super::record::{AlarmRecord, Occ};
@@ -116,6 +117,11 @@ pub(super) struct Ladder {
     pub(super) next: usize,
 }
 
+/// Whether people are told of an alarm in this state.
+pub(super) fn is_told(spec: &AlarmSpec, state: State) -> bool {
+    state.is_unacked() && spec.mode == Mode::Real && spec.escalation.is_some()
+}
+
 impl Occurrence {
     /// Returns an occurrence that has not happened yet.
     pub(super) fn new(occ: Occ) -> Self {
@@ -164,6 +170,14 @@ impl Instance {
             suppressed: self.suppressed,
             unknown: self.unknown,
             ..Self::default()
+        }
+    }
+
+    /// Begins or ends the telling, where another configuration wants it so: a point that has come into service.
+    pub(super) fn see_to_ladder(&mut self, spec: &AlarmSpec, now: Mono) {
+        if let Some(open) = &mut self.open {
+            let anew = Ladder { since: Lasting::from(now), next: 0 };
+            open.ladder = is_told(spec, open.state).then(|| open.ladder.unwrap_or(anew));
         }
     }
 

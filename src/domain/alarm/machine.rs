@@ -23,7 +23,7 @@ use super::spec::{AlarmBook, AlarmSpec, Condition};
 use super::state::{Cause, State};
 use super::telling::Telling;
 use super::transition::By;
-use super::view::{InstrumentRecord, Output};
+use super::view::{Fact, InstrumentRecord, Output};
 
 /// See the module above.
 #[derive(Debug)]
@@ -182,7 +182,7 @@ impl Alarms {
     pub(super) fn take_stock(&mut self, now: Now) {
         let book = Arc::clone(&self.book);
         self.groups.clear();
-        self.zones.clear();
+        let zones_before = std::mem::take(&mut self.zones);
         self.timers.retain(|(_, timer)| !matches!(timer, Timer::Alarm(_)));
         self.telling.count_from_zero();
         for spec in book.alarms.iter().filter(|spec| tells_of_gas(spec)) {
@@ -191,6 +191,7 @@ impl Alarms {
         for (index, spec) in book.alarms.iter().enumerate() {
             let Some(instance) = self.instances.get_mut(index) else { continue };
             instance.due = None;
+            instance.see_to_ladder(spec, now.mono);
             let (state, level) = (instance.state(), instance.shown_level());
             self.count(spec, State::Normal, state);
             if let Some(zone) = spec.zone.as_ref().filter(|_| level > 0 && tells_of_gas(spec)) {
@@ -201,6 +202,9 @@ impl Alarms {
         self.release_suppressed(now);
         let zones: Vec<Arc<str>> = self.zones.keys().cloned().collect();
         zones.iter().for_each(|zone| self.tell_zone(zone));
+        for zone in zones_before.into_keys().filter(|zone| !self.zones.contains_key(zone)) {
+            self.outputs.push_back(Output::Fact(Fact::Gas { zone, level: 0, detectors: Vec::new() }));
+        }
         self.tell_annunciators(now);
         for rollup in self.index.rollups.values().flatten().copied().collect::<BTreeSet<_>>() {
             self.roll_up(rollup);

@@ -15,7 +15,7 @@ use super::super::order::{Order, OrderKind, Receipt, Urgency};
 use super::super::time::{Mono, Now};
 use super::machine::{Alarms, Timer};
 use super::record::{Occ, Told, told_value};
-use super::severity::{Priority, Recipient};
+use super::severity::{Class, Priority, Recipient};
 use super::spec::{AlarmBook, AlarmSpec, Annunciator, Follows, Step};
 use super::state::{Cause, State};
 use super::transition::By;
@@ -242,6 +242,8 @@ impl Alarms {
             let (channel, to) = (Arc::clone(&step.channel), step.to);
             let message = self.person(spec, to).map(|who| self.message(index, spec, &who, now));
             let alarm = Arc::clone(&spec.id);
+            let is_life = matches!(spec.class, Class::Gas | Class::Fire);
+            let urgency = if is_life { Urgency::AtOnce } else { Urgency::AfterCommit };
             let Some(open) = self.instances.get_mut(index).and_then(|instance| instance.open.as_mut()) else { return };
             let (Some(ladder), occ) = (open.ladder.as_mut(), open.occ) else { return };
             ladder.next += 1;
@@ -249,7 +251,7 @@ impl Alarms {
             let Some((zh, en)) = message else { continue };
             let told = Told { step: number, channel: Arc::clone(&channel), to, receipt: None };
             let what = OrderKind::Message { channel: channel.to_string(), zh, en };
-            self.order(what, Urgency::AfterCommit, channel, Some((alarm, occ, told.clone())), now);
+            self.order(what, urgency, channel, Some((alarm, occ, told.clone())), now);
             self.step(index, Cause::Escalated, None, By { told: Some(told), ..By::itself() }, now);
         }
     }

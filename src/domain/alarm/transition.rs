@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::actor::Actor;
 use super::super::record::Mode;
 use super::super::time::{Now, Timestamp};
-use super::instance::{Hidden, Instance, Ladder, Lasting, Occurrence};
+use super::instance::{Hidden, Instance, Ladder, Lasting, Occurrence, is_told};
 use super::machine::{Alarms, tells_of_gas};
 use super::record::{AlarmRecord, Occ, Told, told_value};
 use super::severity::{Priority, Shelving};
@@ -68,9 +68,8 @@ impl Alarms {
         }
         let is_timed = matches!(to, State::Shelved | State::OutOfService);
         open.hidden = by.hidden.or(open.hidden).filter(|_| is_timed);
-        let is_told = to.is_unacked() && spec.mode == Mode::Real && spec.escalation.is_some();
         let anew = Ladder { since: Lasting::from(now.mono), next: 0 };
-        open.ladder = is_told.then(|| open.ladder.filter(|_| !raised).unwrap_or(anew));
+        open.ladder = is_told(spec, to).then(|| open.ladder.filter(|_| !raised).unwrap_or(anew));
         open.note_peak(spec, self.points.reading_of(spec));
         let record = self.record(spec, &open, from, cause, by, now);
         open.last = Some(Box::new(record.clone()));

@@ -325,4 +325,8 @@ fn the_zone_knows_its_detectors_and_forgets_the_hidden_ones() {
     let records: Vec<AlarmRecord> = park.records.clone();
     let again = park.restart(park.alarms.saved(park.now), records, park.now.wall);
     assert_eq!(again.facts.last(), Some(&one), "told anew after a restart");
+    park.alarms.install(std::sync::Arc::new(book(vec![], vec![])), park.now);
+    park.drain();
+    let none = Fact::Gas { zone: "罐区".into(), level: 0, detectors: vec![] };
+    assert_eq!(park.facts.last(), Some(&none), "a zone without detectors has no gas, as far as anybody knows");
 }

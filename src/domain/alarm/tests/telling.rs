@@ -190,6 +190,12 @@ fn a_point_under_loop_test_wakes_nobody() {
         (park.last().mode, park.last().document(park.now.mono).mode),
         (Mode::Commissioning, Mode::Commissioning)
     );
+    // The loop test is done: who is on duty must know of what stands.
+    park.alarms.install(told_book().into(), park.now);
+    park.drain();
+    park.pass(SECOND);
+    let told = orders(&mut park, &Receipt::Done);
+    assert!(told.contains(&"horn=on".to_owned()) && told.iter().any(|order| order.starts_with("page")), "{told:?}");
 }
 
 #[test]
