@@ -215,8 +215,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
             let buses: String =
                 planned_buses(&loaded.config.devices).iter().map(|planned| format!("\n\n{planned}")).collect();
             let need = config::disk_need(&loaded.config);
-            let alarms = &loaded.config.alarms;
-            say(&format!("配置可用 / the configuration is good\n{profiles}{alarms}{need}{buses}"))
+            let (alarms, site) = (&loaded.config.alarms, &loaded.config.site);
+            say(&format!("配置可用 / the configuration is good\n{profiles}{alarms}{site}{need}{buses}"))
         }),
         Command::Buffer { folder } => with_config(&folder.config, |loaded| show_store(&loaded)),
         Command::Trust(args) => opcua::trust(&args),

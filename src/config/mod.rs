@@ -10,6 +10,7 @@
 //! | `alarms.toml` | alarms beyond the limits of the table, who is told, hazard sources, units | no |
 //! | `templates/*.toml` | the site's own templates of units, beside the shipped ones | no |
 //! | `profiles/*.toml` | the site's own instrument profiles (仪表模板), beside the shipped ones | no |
+//! | `site.toml` | zones, lanes, signals, fire linkage: the state of the site (应急状态) | no |
 //! | `outputs.toml` | what may be written (`[[output]]`) | no file, no output |
 //! | `oel.csv` | occupational exposure limits, over the shipped ones | no |
 //! | `uplink.toml` | `[mqtt]` the way to the platform | no file, no uplink |
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use crate::buffer::settings as buffer;
 use crate::control::settings as control;
 use crate::domain::registry::DeviceSpec;
+use crate::domain::site::SiteBook;
 use crate::field::settings::Source;
 use crate::output::settings::Output;
 use crate::uplink::settings as uplink;
@@ -57,6 +59,8 @@ pub mod problem;
 pub mod profiles;
 mod section;
 mod sheet;
+mod site;
+mod site_inputs;
 mod text;
 mod uplink_file;
 mod value;
@@ -68,7 +72,7 @@ pub use problem::{Problem, Problems, Severity, report};
 use problem::{Findings, Spot, Wrong, say};
 
 /// The files of the folder, in the order in which their problems are told.
-pub const FILES: [&str; 8] = [GATEWAY, DEVICES, UPLINK, OUTPUTS, POINTS, DERIVED, ALARMS, OEL];
+pub const FILES: [&str; 9] = [GATEWAY, DEVICES, UPLINK, OUTPUTS, POINTS, DERIVED, ALARMS, OEL, SITE];
 
 const GATEWAY: &str = "gateway.toml";
 const DEVICES: &str = "devices.toml";
@@ -76,6 +80,7 @@ const DERIVED: &str = "derived.toml";
 const ALARMS: &str = alarms::file::FILE;
 const OEL: &str = alarms::oel::FILE;
 const OUTPUTS: &str = "outputs.toml";
+const SITE: &str = "site.toml";
 const UPLINK: &str = "uplink.toml";
 const POINTS: &str = "points.csv";
 
@@ -104,6 +109,8 @@ pub struct Config {
     pub profiles: Vec<profiles::Became>,
     /// What may be written, in file order; empty without the file.
     pub outputs: Vec<Arc<Output>>,
+    /// The state of the site: zones, lanes, fire linkage; one zone, the park, without the file.
+    pub site: SiteBook,
     /// What is alarmed, who is told and how, and what should be rationalised.
     pub alarms: alarms::Alarms,
     /// Every file read: the folder's own, profiles, secrets and certificates.
@@ -228,6 +235,17 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
     if outputs.is_some() {
         files.push(outputs_path);
     }
+    let listed = outputs.as_deref().unwrap_or_default();
+    let around = site::Around { specs: &specs, outputs: listed, whole: out.errors() == 0 };
+    let site_path = dir.join(SITE);
+    let site = toml_file(&site_path, false, out, |page, table, out| site::read(page, table, &around, out));
+    let site = match site {
+        Some(site) => {
+            files.push(site_path);
+            site
+        }
+        None => around.bare(),
+    };
     let oel = oel_file(&dir.join(OEL), &mut files, out);
     let alarms_path = dir.join(ALARMS);
     let alarms = toml_file(&alarms_path, false, out, |page, table, out| {
@@ -256,6 +274,7 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
         specs,
         profiles,
         outputs: outputs.unwrap_or_default(),
+        site,
         alarms,
         files,
     };

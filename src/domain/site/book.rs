@@ -2,6 +2,7 @@
 //! takes it as it is and refers to zones, lanes and muster points by their index in it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use super::service::ServiceState;
@@ -108,6 +109,27 @@ impl SiteBook {
         let keys = self.keys.iter().map(|key| &key.point);
         let wind = self.wind.iter().flat_map(|wind| [&wind.speed, &wind.direction]);
         fire.chain(keys).chain(wind).collect()
+    }
+}
+
+impl fmt::Display for SiteBook {
+    /// One line for `parkgate check`, and one more where lanes stand beside the fire linkage.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (zones, lanes, signals) = (self.zones.len(), self.lanes.len(), self.signals.len());
+        let (fire, keys, rules) = (self.fire.len(), self.keys.len(), self.rules.len());
+        writeln!(
+            f,
+            "站区：{zones} 个区域，{lanes} 条车道，{signals} 个信号，{fire} 路消防联动，{keys} 个按钮，{rules} 条规则 / \
+             site: {zones} zones, {lanes} lanes, {signals} signals, {fire} fire inputs, {keys} keys, {rules} rules"
+        )?;
+        let released: BTreeSet<usize> = self.fire.iter().flat_map(|input| input.lanes.iter().copied()).collect();
+        let left = self.lanes.iter().enumerate().filter(|(at, _)| fire > 0 && !released.contains(at));
+        let left: Vec<&str> = left.map(|(_, lane)| lane.id.as_str()).collect();
+        if !left.is_empty() {
+            let left = left.join(", ");
+            writeln!(f, "  不由任何消防输入直接释放 / released by no fire input itself: {left}")?;
+        }
+        Ok(())
     }
 }
 
@@ -384,7 +406,7 @@ pub struct Rule {
 }
 
 /// What the city platform may do; nothing without an issuer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct City {
     /// Issuers of commands.
     pub issuers: BTreeSet<String>,
@@ -392,6 +414,12 @@ pub struct City {
     pub states: BTreeSet<State>,
     /// Declares; otherwise proposes.
     pub acts: bool,
+}
+
+impl Default for City {
+    fn default() -> Self {
+        Self { issuers: BTreeSet::new(), states: State::EMERGENCIES.into(), acts: false }
+    }
 }
 
 /// What people may do.

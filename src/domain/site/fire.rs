@@ -95,6 +95,7 @@ enum Look {
 pub(super) struct FireNow {
     /// Reading and its time, in the order of [`Line::points`].
     seen: [Option<(Reading, Mono)>; 2],
+    heard: bool,
     /// Since when the line has been odd, and how long that may last.
     odd: Option<(Mono, Duration)>,
     pub(super) line: LineState,
@@ -105,7 +106,14 @@ pub(super) struct FireNow {
 
 impl FireNow {
     pub(super) fn new(now: Mono) -> Self {
-        Self { seen: [None; 2], odd: Some((now, STARTUP)), line: LineState::Unknown, why: None, latched: false }
+        Self {
+            seen: [None; 2],
+            heard: false,
+            odd: Some((now, STARTUP)),
+            line: LineState::Unknown,
+            why: None,
+            latched: false,
+        }
     }
 
     /// Takes a reading of one of its points; returns whether it was one of them.
@@ -114,7 +122,7 @@ impl FireNow {
         for (slot, point) in self.seen.iter_mut().zip(input.line.points()) {
             if point == uid {
                 *slot = Some((reading, at));
-                mine = true;
+                (mine, self.heard) = (true, true);
             }
         }
         mine
@@ -122,12 +130,15 @@ impl FireNow {
 
     /// Judges the line anew; returns whether what it says has changed.
     pub(super) fn judge(&mut self, input: &FireInput, now: Mono) -> bool {
-        let line = match self.look(input, now) {
+        for slot in &mut self.seen {
+            *slot = slot.filter(|(_, at)| now.since(*at) < input.silence);
+        }
+        let line = match self.look(input) {
             Look::Signal => self.settled(LineState::Signal),
             Look::Clear => self.settled(LineState::Clear),
             Look::Odd(odd) => {
                 let (since, patience) = *self.odd.get_or_insert((now, input.settle));
-                if self.heard() && patience > input.settle {
+                if self.heard && patience > input.settle {
                     // It was silent since the start, and now speaks: from here on it has its own time to settle.
                     self.odd = Some((now, input.settle));
                     return false;
@@ -159,15 +170,10 @@ impl FireNow {
         line
     }
 
-    fn heard(&self) -> bool {
-        self.seen.iter().any(Option::is_some)
-    }
-
-    fn look(&self, input: &FireInput, now: Mono) -> Look {
+    fn look(&self, input: &FireInput) -> Look {
         let good = |slot: Option<(Reading, Mono)>| {
-            let (reading, at) = slot?;
-            let value = reading.value.filter(|_| reading.quality == Quality::Good)?;
-            (now.since(at) < input.silence).then(|| value.as_f64())
+            let (reading, _) = slot?;
+            reading.value.filter(|_| reading.quality == Quality::Good).map(|value| value.as_f64())
         };
         let [first, second] = self.seen;
         match &input.line {

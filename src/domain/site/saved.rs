@@ -34,6 +34,8 @@ pub struct Saved {
     proposals: Vec<SavedProposal>,
     drill: Option<SavedDrill>,
     standing: Vec<SavedOrder>,
+    /// Texts that no channel had taken yet.
+    texts: Vec<(String, Wanted)>,
     warnings: Vec<SavedWarning>,
     service: SavedService,
 }
@@ -87,6 +89,10 @@ impl Site {
         let gas =
             |(uid, (zone, level)): (&PointUid, &(usize, u8))| (uid.as_str().to_owned(), (self.zone_id(*zone), *level));
         let standing = self.desk.standing().filter(|(subject, _)| !matches!(subject, Subject::Text(..)));
+        let texts = self.desk.standing().filter_map(|(subject, order)| match subject {
+            Subject::Text(channel, _) => Some((channel.clone(), order.wanted.clone())),
+            Subject::Lane(_) | Subject::Output(_) => None,
+        });
         Saved {
             at: now.wall,
             zones: self
@@ -114,6 +120,7 @@ impl Site {
                     answered: order.answered(),
                 })
                 .collect(),
+            texts: texts.collect(),
             warnings: self.warnings.saved(now),
             service: self.service.saved(now),
         }
@@ -159,7 +166,7 @@ impl Site {
 
     /// Takes up what stood before a restart: zones, latches, keys, drill, proposals of the gateway (a person's have lapsed),
     /// warnings, commissioning. What the standing states order is ordered again, whatever its receipt was; of the rest, only
-    /// an order that had no receipt. Nothing else moves.
+    /// an order that had no receipt, and a text that no channel had taken. Nothing else moves.
     pub fn restore(book: Arc<SiteBook>, boot: u32, saved: Saved, now: Now) -> Self {
         let mut site = Self::new(book.clone(), boot, now);
         site.adopt(&saved, now);
@@ -170,6 +177,9 @@ impl Site {
         site.service = Service::restore(saved.service, &book, now);
         site.order(now);
         site.insist(&saved.standing, now);
+        for (channel, wanted) in saved.texts {
+            site.desk.text(&channel, wanted, now.mono);
+        }
         let zones: Vec<_> =
             book.zones.iter().zip(&site.zones).map(|(zone, now)| (zone.id.clone(), now.state)).collect();
         let zones: Vec<_> = zones.into_iter().filter(|(_, state)| *state != State::Normal).collect();

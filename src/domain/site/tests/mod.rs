@@ -1,5 +1,6 @@
 //! Facts about the state of the site.
 
+mod properties;
 mod stories;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -162,6 +163,9 @@ pub(super) struct Park {
     pub(super) facts: Vec<SiteFact>,
     /// Answers orders with `Done`.
     pub(super) answers: bool,
+    /// Of wall time, against the time of the story.
+    pub(super) clock_off: i64,
+    boot: u32,
 }
 
 impl Park {
@@ -176,6 +180,8 @@ impl Park {
             records: Vec::new(),
             facts: Vec::new(),
             answers: true,
+            clock_off: 0,
+            boot: 1,
         }
     }
 
@@ -184,6 +190,11 @@ impl Park {
         let mut park = Self::new(book);
         park.rest();
         park
+    }
+
+    pub(super) fn now(&self) -> Now {
+        let Now { mono, wall, trust } = at(self.now);
+        Now { mono, wall: Timestamp(wall.0 + self.clock_off), trust }
     }
 
     pub(super) fn rest(&mut self) {
@@ -217,13 +228,15 @@ impl Park {
             OrderKind::Message { zh, en, .. } => self.texts.push((zh.clone(), en.clone())),
         }
         if self.answers {
-            self.site.handle_receipt(&order.key, Receipt::Done, at(self.now));
+            let now = self.now();
+            self.site.handle_receipt(&order.key, Receipt::Done, now);
         }
         self.orders.push(order);
     }
 
     pub(super) fn give(&mut self, uid: &str, reading: Reading) {
-        self.site.handle_reading(&PointUid::new(uid), reading, at(self.now));
+        let now = self.now();
+        self.site.handle_reading(&PointUid::new(uid), reading, now);
         self.drain();
     }
 
@@ -237,12 +250,14 @@ impl Park {
     }
 
     pub(super) fn gas(&mut self, uid: &str, zone: &str, level: u8) {
-        self.site.handle_gas(&GasLevel { uid: PointUid::new(uid), zone: zone.into(), level }, at(self.now));
+        let now = self.now();
+        self.site.handle_gas(&GasLevel { uid: PointUid::new(uid), zone: zone.into(), level }, now);
         self.drain();
     }
 
     pub(super) fn act(&mut self, action: Action, actor: &Actor) -> Result<Done, Refused> {
-        let done = self.site.handle_action(action, actor, at(self.now));
+        let now = self.now();
+        let done = self.site.handle_action(action, actor, now);
         self.drain();
         done
     }
@@ -256,7 +271,8 @@ impl Park {
         let until = self.now + ms;
         while let Some(due) = self.site.poll_timeout().filter(|due| *due <= Mono::from_millis(until)) {
             self.now = self.now.max(u64::try_from(due.0.as_millis()).expect("a short story"));
-            self.site.handle_timeout(at(self.now));
+            let now = self.now();
+            self.site.handle_timeout(now);
             self.drain();
         }
         self.now = until;
@@ -264,10 +280,11 @@ impl Park {
 
     /// The power goes; what was saved and the world are all that is left.
     pub(super) fn restart(&mut self, book: SiteBook) {
-        let saved = serde_json::to_string(&self.site.saved(at(self.now))).expect("it is plain data");
+        let saved = serde_json::to_string(&self.site.saved(self.now())).expect("it is plain data");
         let saved = serde_json::from_str(&saved).expect("it reads back");
         self.orders.clear();
-        self.site = Site::restore(Arc::new(book), 2, saved, at(self.now));
+        self.boot += 1;
+        self.site = Site::restore(Arc::new(book), self.boot, saved, self.now());
         self.drain();
     }
 
