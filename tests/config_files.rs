@@ -89,6 +89,48 @@ fn the_shipped_files_show_the_defaults() {
 }
 
 #[test]
+fn the_shipped_state_of_the_site_shows_its_defaults() {
+    let (shipped, bare) = (loaded(&repo("config")).site, loaded(small("").path()).site);
+    assert_eq!((shipped.hands, shipped.city, shipped.channels), (bare.hands, bare.city, bare.channels));
+    assert_eq!((shipped.longest_drill, shipped.longest_bypass), (bare.longest_drill, bare.longest_bypass));
+    let zones: Vec<_> = shipped.zones.iter().map(|zone| (zone.id.as_str(), zone.parent)).collect();
+    assert_eq!(zones, [("park", None), ("tank-farm", Some(0))]);
+    assert_eq!((bare.zones.len(), bare.lanes.len()), (1, 0), "without the file: the park");
+    assert!(shipped.rules.iter().all(|rule| !rule.acts), "a rule proposes unless the site says that it acts");
+    assert!(!bare.points.is_empty(), "commissioning is a state of every point");
+}
+
+/// Every example that the annotated file has as a comment is one that can be used.
+#[test]
+fn the_examples_of_the_state_of_the_site_can_be_used() {
+    let dir = small("");
+    let rows = "x1,XS101,no,d,discrete,0,bool,fast,\nx2,XS102,nc,d,discrete,1,bool,fast,\nh1,HS101,key,d,discrete,2,bool,fast,\n\
+                w1,WS101,speed,d,input,3,u16,normal,m/s\nw2,WD101,direction,d,input,4,u16,normal,\n";
+    let head = "uid,tag,name,device,table,address,encoding,class,unit\n";
+    fs::write(dir.path().join("points.csv"), format!("{head}{rows}")).unwrap();
+    let outputs =
+        "[[output]]\nid = \"siren-tank-1\"\ndevice = \"d\"\naddress = \"0x00017\"\nvalues = { on = 1, off = 0 }\n";
+    fs::write(dir.path().join("outputs.toml"), outputs).unwrap();
+    let shipped = fs::read_to_string(repo("config/site.toml")).unwrap();
+    // A comment that is a key or a section becomes one; the second way of wiring a fire input is left out.
+    let example = |line: &str| {
+        let text = line.strip_prefix("# ")?;
+        let key =
+            text.split_once(" = ").is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+        let section = text.starts_with('[') && text.ends_with(']');
+        let other = ["point = \"XA101\"", "normal = [", "fire = ["].iter().any(|way| text.starts_with(way));
+        (!other && (key || section)).then(|| text.to_owned())
+    };
+    let used: String = shipped.lines().map(|line| example(line).unwrap_or_else(|| line.to_owned()) + "\n").collect();
+    let entry = "[[lane]]\nid = \"gate-1-in\"\ndirection = \"in\"\ncarries = \"vehicles\"\n";
+    fs::write(dir.path().join("site.toml"), format!("{used}{entry}")).unwrap();
+    let site = loaded(dir.path()).site;
+    assert_eq!((site.lanes.len(), site.signals.len(), site.fire.len(), site.keys.len()), (2, 1, 1, 1));
+    assert_eq!((site.fire[0].lanes.len(), site.wind.is_some(), site.texts.len()), (2, true, 1));
+    assert!(site.to_string().contains("2 条车道"), "{site}");
+}
+
+#[test]
 fn the_shipped_table_means_what_it_says() {
     let config = loaded(&repo("config"));
     let (Source::Modbus(plc), spec) = (&config.devices[0], &config.specs[0]) else { panic!("not Modbus") };
@@ -122,7 +164,7 @@ fn a_device_behind_an_opc_ua_server_has_nodes_and_everything_else_as_the_others(
 
 #[test]
 fn a_folder_of_mistakes_gives_exactly_its_list() {
-    for name in ["mistakes", "mistakes-alarms", "mistakes-opcua", "syntax", "buses"] {
+    for name in ["mistakes", "mistakes-alarms", "mistakes-opcua", "syntax", "buses", "mistakes-site"] {
         let dir = copy(&format!("tests/fixtures/config/{name}"));
         let problems = load(dir.path()).unwrap_err();
         let text = problems.to_string().replace(&dir.path().display().to_string(), "config");

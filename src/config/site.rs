@@ -30,6 +30,8 @@ pub(super) const MAX_ZONES: usize = 200;
 const MAX_LANES: usize = 1000;
 /// Channels: each text goes to each of them.
 const MAX_CHANNELS: usize = 20;
+/// So many names are listed where one is wrong; more do not help.
+const FEW: usize = 8;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// What the file refers to.
@@ -88,8 +90,13 @@ pub(super) fn missing<'a>(
 ) {
     let name = &got.value;
     let what = say!("没有{zh} `{name}`", "there is no {en} `{name}`");
-    let instead = match suggest(name, known) {
+    let known: Vec<&str> = known.into_iter().collect();
+    let instead = match suggest(name, known.iter().copied()) {
         Some(meant) => say!("是否想写 `{meant}`？", "did you mean `{meant}`?"),
+        None if (1..=FEW).contains(&known.len()) => {
+            let list = known.join(", ");
+            say!("可写：{list}", "known are: {list}")
+        }
         None => say!("请先配置此{zh}，或改名", "configure it first, or write another name"),
     };
     out.error(got.spot.clone(), Wrong::new(what, instead));

@@ -277,6 +277,7 @@ fn hands(root: &mut Section<'_>, book: &mut SiteBook, out: &mut Findings) {
 
 fn read_roles(got: Got<Vec<String>>, out: &mut Findings) -> BTreeSet<Role> {
     let mut roles = BTreeSet::new();
+    let none = got.value.is_empty();
     for name in got.value {
         match Role::from_name(&name) {
             Some(role) => {
@@ -288,7 +289,7 @@ fn read_roles(got: Got<Vec<String>>, out: &mut Findings) -> BTreeSet<Role> {
             }
         }
     }
-    if roles.is_empty() {
+    if none {
         let what = say!("没有人可以做这件事", "nobody may do it");
         let instead = say!("请写角色，例如 [\"supervisor\"]", "write roles, e.g. [\"supervisor\"]");
         out.error(got.spot, Wrong::new(what, instead));

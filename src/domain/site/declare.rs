@@ -208,7 +208,7 @@ impl Site {
         Ok(Done::new("已拒绝", "rejected").with(number))
     }
 
-    fn settle(&mut self, number: u64, outcome: Settlement, actor: &Actor, reason: &str, now: Now) {
+    pub(super) fn settle(&mut self, number: u64, outcome: Settlement, actor: &Actor, reason: &str, now: Now) {
         let Some(proposal) = self.proposals.remove(&number) else { return };
         let record = SiteRecord::Settled { proposal: number, outcome, actor: actor.clone(), reason: words(reason) };
         self.record(Mode::Real, &record, now);

@@ -51,7 +51,7 @@ impl Site {
         demands
     }
 
-    /// Returns what is wanted of each lane that exists, in the book's order.
+    /// Returns what is wanted of each lane that exists, with its rule of quiet days by the file, in the book's order.
     pub(super) fn wanted_lanes(&self) -> Vec<(String, LaneRule, Wanted)> {
         let real = self.real_demands();
         let drill = self.drill.as_ref().filter(|drill| drill.barriers);
@@ -72,6 +72,8 @@ impl Site {
                 matches!(rule, LaneRule::Open | LaneRule::RescueOnly) || self.holds(lane.zone) >= State::Shelter;
             let urgency = if mode == Mode::Real && opens { Urgency::AtOnce } else { Urgency::AfterCommit };
             let what = OrderKind::Lane { lane: lane.id.clone(), rule };
+            // What nobody changed since the start is what the lane does by itself.
+            let rest = lane.at_rest(lane.service);
             lanes.push((lane.id.clone(), rest, Wanted { what, mode, urgency, repeats: true }));
         }
         lanes

@@ -242,6 +242,14 @@ impl Desk {
         self.standing.insert(subject, standing);
     }
 
+    /// Says again which orders have failed.
+    pub(super) fn restate(&mut self) {
+        for (subject, standing) in self.standing.iter().filter(|(_, standing)| standing.failed) {
+            let (subject, wanted) = (subject.clone(), standing.wanted.clone());
+            self.told.push(Told::Fault { subject, wanted, active: true, why: String::new() });
+        }
+    }
+
     /// Gives an order again whatever was ordered before.
     pub(super) fn insist(&mut self, subject: &Subject, now: Mono) {
         if let Some(wanted) = self.standing.get(subject).map(|standing| standing.wanted.clone()) {

@@ -228,6 +228,9 @@ impl Site {
     /// Takes a detector's gas level.
     pub fn handle_gas(&mut self, level: &GasLevel, now: Now) {
         let zone = self.book.zone(&level.zone).unwrap_or_default();
+        if self.gas.get(&level.uid).map_or(0, |(_, known)| *known) != level.level {
+            self.revision += 1;
+        }
         if level.level == 0 {
             self.gas.remove(&level.uid);
         } else if self.gas.len() < MAX_DETECTORS || self.gas.contains_key(&level.uid) {

@@ -11,7 +11,7 @@ use super::book::{Lane, SiteBook};
 use super::desk::{Subject, Wanted};
 use super::drill::{Comment, Drill, DrillOrders};
 use super::fire::{FireNow, LineState, Odd};
-use super::record::{Cause, SiteRecord};
+use super::record::{Cause, Settlement, SiteRecord};
 use super::service::{SavedService, Service};
 use super::state::State;
 use super::warning::{SavedWarning, Warnings, millis};
@@ -170,6 +170,11 @@ impl Site {
     pub fn restore(book: Arc<SiteBook>, boot: u32, saved: Saved, now: Now) -> Self {
         let mut site = Self::new(book.clone(), boot, now);
         site.adopt(&saved, now);
+        for open in &saved.proposals {
+            if let Some(zone) = book.zone(&open.zone) {
+                site.propose(zone, open.state, open.cause.clone(), &open.actor, &open.reason, now);
+            }
+        }
         for order in &saved.standing {
             site.recall(order, now);
         }
@@ -195,6 +200,9 @@ impl Site {
     /// goes is taken over by the zone around it where that is weaker; the lanes that a fire input held and that stay are held until
     /// given back.
     pub fn install(&mut self, book: Arc<SiteBook>, now: Now) {
+        if *self.book == *book {
+            return;
+        }
         let saved = self.saved(now);
         let old = std::mem::replace(&mut self.book, book.clone());
         self.service.install(&old, &book);
@@ -206,7 +214,8 @@ impl Site {
         self.zones = book.zones.iter().map(|_| ZoneNow::new(now)).collect();
         self.fire = book.fire.iter().map(|_| FireNow::new(now.mono)).collect();
         self.keys = book.keys.iter().map(|_| KeyNow::default()).collect();
-        (self.gas, self.answered, self.proposals) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        (self.gas, self.answered) = (BTreeMap::new(), BTreeMap::new());
+        self.keep_proposals(&old, now);
         self.adopt(&saved, now);
         for (zone, was) in told {
             if let Some(now) = book.zone(&zone).and_then(|at| self.zones.get_mut(at)) {
@@ -223,6 +232,23 @@ impl Site {
         });
         self.revision += 1;
         self.finish(now);
+    }
+
+    /// Proposals keep their numbers; those for a zone that is gone are withdrawn.
+    fn keep_proposals(&mut self, old: &SiteBook, now: Now) {
+        let mut gone = Vec::new();
+        for (number, open) in &mut self.proposals {
+            match old.zones.get(open.zone).and_then(|zone| self.book.zone(&zone.id)) {
+                Some(zone) => open.zone = zone,
+                None => {
+                    open.zone = 0;
+                    gone.push(*number);
+                }
+            }
+        }
+        for number in gone {
+            self.settle(number, Settlement::Withdrawn, &Actor::gateway(), "", now);
+        }
     }
 
     /// Inputs whose wiring is the same keep what they have read.
@@ -305,11 +331,6 @@ impl Site {
         };
         self.gas = saved.gas.iter().map(gas).collect();
         self.answered = saved.answered.iter().map(|(rule, zone, n)| ((rule.clone(), zone.clone()), *n)).collect();
-        for open in &saved.proposals {
-            if let Some(zone) = book.zone(&open.zone) {
-                self.propose(zone, open.state, open.cause.clone(), &open.actor, &open.reason, now);
-            }
-        }
         self.drill = saved.drill.as_ref().and_then(|drill| adopt_drill(&book, drill, now));
         self.end_lost_drill(now);
     }
@@ -362,6 +383,7 @@ impl Site {
 
     /// Says again what is wrong: the alarm machine has its own memory, and takes the same word twice.
     fn standing_facts(&mut self) {
+        self.desk.restate();
         for at in 0..self.fire.len() {
             if let Some(why) = self.fire.get(at).filter(|fire| fire.line == LineState::Broken).map(|fire| fire.why) {
                 self.line_fact(at, why.or(Some(Odd::Lost)));

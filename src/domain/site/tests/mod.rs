@@ -1,5 +1,6 @@
 //! Facts about the state of the site.
 
+mod papers;
 mod properties;
 mod stories;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use super::book::*;
 use super::record::SiteRecord;
+use super::service::ServiceRecord;
 use super::*;
 use crate::domain::order::{Order, OrderKind};
 use crate::domain::reading::{Quality, Value};
@@ -161,6 +163,7 @@ pub(super) struct Park {
     pub(super) orders: Vec<Order>,
     pub(super) records: Vec<(Mode, SiteRecord)>,
     pub(super) facts: Vec<SiteFact>,
+    pub(super) papers: Vec<ServiceRecord>,
     /// Answers orders with `Done`.
     pub(super) answers: bool,
     /// Of wall time, against the time of the story.
@@ -179,6 +182,7 @@ impl Park {
             orders: Vec::new(),
             records: Vec::new(),
             facts: Vec::new(),
+            papers: Vec::new(),
             answers: true,
             clock_off: 0,
             boot: 1,
@@ -210,7 +214,10 @@ impl Park {
                     let record = serde_json::from_str(&document.json).expect("a site record reads back");
                     self.records.push((document.mode, record));
                 }
-                Output::Document(_) => {}
+                Output::Document(document) => {
+                    let record = serde_json::from_str(&document.json).expect("a service record reads back");
+                    self.papers.push(record);
+                }
                 Output::Fact(fact) => self.facts.push(fact),
                 Output::Order(order) => self.carry_out(order),
             }
