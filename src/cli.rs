@@ -276,6 +276,10 @@ fn with_config(dir: &Path, then: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
 fn run_gateway(loaded: Loaded, dir: PathBuf) -> ExitCode {
     start_logging(RUN_LOG);
     install_crypto();
+    let findings = loaded.config.alarms.findings.len();
+    if findings > 0 {
+        tracing::info!(findings, "Alarms should be rationalised: `parkgate check` names them.");
+    }
     ended(run_in_runtime(gateway(loaded, dir)))
 }
 

@@ -770,6 +770,8 @@ fn a_field_controller_that_is_set_wrongly_is_told_of_and_monitored() {
     let detector = &config.alarms.book.detectors[0];
     assert_eq!(detector.bits.iter().map(|bit| bit.level).collect::<Vec<_>>(), [1, 2]);
     alarm(&config, "gas-1.C.gas");
+    let text = config.alarms.to_string();
+    assert!(text.contains("nobody has verified the limits of H2S in oel.csv"), "{text}");
 }
 
 #[test]

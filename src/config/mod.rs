@@ -253,7 +253,7 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
     });
     files.extend(alarms.is_some().then_some(alarms_path));
     files.push(dir.join(alarms::templates_folder()));
-    let sources = alarms::Sources { dir, specs: &specs, cells: &limits, oel, files: &folder_files(dir) };
+    let sources = alarms::Sources { dir, specs: &specs, cells: &limits, oel, zones: None, files: &folder_files(dir) };
     let (alarms, templates) = alarms::build(alarms, sources, out);
     files.extend(templates);
     files.extend(named);

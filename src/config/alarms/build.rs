@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::assemble::suggesting;
 use super::cells::{AlarmOf, Cells, Tells};
 use super::gas::{self, Gas};
 use super::limits::{self, Four};
@@ -47,6 +48,8 @@ const PAGE: &str = "page";
 pub(super) struct Builder<'a> {
     specs: &'a [Arc<DeviceSpec>],
     pub(super) rules: &'a Rules,
+    /// Zones of the site; `None` where it has no file.
+    known_zones: Option<&'a BTreeSet<String>>,
     pub(super) book: AlarmBook,
     pub(super) by_tag: BTreeMap<&'a str, PointRef>,
     by_uid: BTreeMap<&'a str, PointRef>,
@@ -63,7 +66,11 @@ pub(super) struct Builder<'a> {
 pub(super) type Limits = [Option<f64>; 2];
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(specs: &'a [Arc<DeviceSpec>], rules: &'a Rules) -> Self {
+    pub(super) fn new(
+        specs: &'a [Arc<DeviceSpec>],
+        rules: &'a Rules,
+        known_zones: Option<&'a BTreeSet<String>>,
+    ) -> Self {
         let mut by_tag = BTreeMap::new();
         let mut by_uid = BTreeMap::new();
         for (device, spec) in specs.iter().enumerate() {
@@ -82,6 +89,7 @@ impl<'a> Builder<'a> {
         Self {
             specs,
             rules,
+            known_zones,
             book,
             by_tag,
             by_uid,
@@ -135,6 +143,7 @@ impl<'a> Builder<'a> {
     ) -> Option<Gas> {
         let (device, spec) = self.point(at)?;
         if let Some(zone) = &cells.zone {
+            self.check_zone(zone, out);
             self.zones.insert(at, zone.value.as_str().into());
         }
         if let Some(priority) = &cells.priority {
@@ -160,6 +169,22 @@ impl<'a> Builder<'a> {
             self.fours.insert(at, four);
         }
         None
+    }
+
+    /// A zone that the site does not have: its rules would never see what happens there.
+    pub(super) fn check_zone(&self, zone: &Got<String>, out: &mut Findings) {
+        let Some(known) = self.known_zones.filter(|known| !known.contains(&zone.value)) else { return };
+        let id = &zone.value;
+        let what = say!("site.toml 中没有分区 `{id}`", "there is no zone `{id}` in site.toml");
+        let meant = suggesting(out).then(|| suggest(id, known.iter().map(String::as_str))).flatten();
+        let instead = match meant {
+            Some(meant) => say!("是否想写 `{meant}`？", "did you mean `{meant}`?"),
+            None => say!(
+                "请写 site.toml 中的分区，否则全场规则看不到这里的报警",
+                "write a zone of site.toml, or the rules of the site never see what happens here"
+            ),
+        };
+        out.warn(zone.spot.clone(), Wrong::new(what, instead));
     }
 
     fn detector(&mut self, at: PointRef, device: &DeviceSpec, spec: &PointSpec) {
@@ -190,7 +215,8 @@ impl<'a> Builder<'a> {
         let AlarmOf { uid, tells } = &of.value;
         let found = self.by_uid.get(uid.as_str()).copied();
         let Some((gas_at, index)) = found.and_then(|at| Some((at, *self.detectors.get(&at)?))) else {
-            return out.error(of.spot.clone(), self.no_detector(uid));
+            let wrong = self.no_detector(uid, suggesting(out));
+            return out.error(of.spot.clone(), wrong);
         };
         for (test, tells) in tells {
             let when = PointCondition { at, test: *test };
@@ -207,10 +233,10 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn no_detector(&self, uid: &str) -> Wrong {
+    fn no_detector(&self, uid: &str, suggesting: bool) -> Wrong {
         let what = say!("没有标识为 `{uid}` 的气体测点", "there is no gas point with the uid `{uid}`");
         let known = self.detectors.keys().filter_map(|at| self.point(*at)).map(|(_, spec)| spec.uid.as_str());
-        let instead = match suggest(uid, known) {
+        let instead = match suggesting.then(|| suggest(uid, known)).flatten() {
             Some(meant) => say!("是否想写 `{meant}`？", "did you mean `{meant}`?"),
             None => say!("请写气体测点（测点类型 gas）的标识", "write the uid of a gas point (kind = gas)"),
         };

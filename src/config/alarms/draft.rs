@@ -117,7 +117,7 @@ pub(super) struct Draft {
     pub(super) group: Option<String>,
     pub(super) suppressed_when: Option<Asked>,
     pub(super) escalation: Option<Got<String>>,
-    pub(super) zone: Option<String>,
+    pub(super) zone: Option<Got<String>>,
     pub(super) hazard_source: Option<Got<String>>,
     pub(super) text: Option<String>,
     pub(super) cause: String,
@@ -156,8 +156,9 @@ fn keys(section: &mut Section<'_>, out: &mut Findings) -> Option<Draft> {
     let (delay, off_delay) = (section.read("delay", &delays, out), section.read("off_delay", &delays, out));
     let latching = section.read("latching", &Yes, out);
     let mut label = |key, most| section.read(key, &Label(most), out).map(|got| got.value);
-    let (group, zone, text) = (label("group", 64), label("zone", 64), label("text", 200));
+    let (group, text) = (label("group", 64), label("text", 200));
     let (cause, response) = (label("cause", 400), label("response", 400));
+    let zone = section.read("zone", &Code(64), out);
     let escalation = section.read("escalation", &Label(64), out);
     let hazard_source = section.read("hazard_source", &Code(64), out);
     let mut suppressed = section.section("suppressed_when", out);

@@ -59,6 +59,8 @@ pub(super) struct Sources<'a> {
     pub(super) cells: &'a [Vec<Option<Box<Cells>>>],
     /// Exposure limits.
     pub(super) oel: oel::Oel,
+    /// Zones of the site; `None` where it has no file.
+    pub(super) zones: Option<&'a BTreeSet<String>>,
     /// The folder's files in the order in which their problems are told.
     pub(super) files: &'a [PathBuf],
 }
@@ -70,10 +72,10 @@ pub(super) fn build(
     out: &mut Findings,
 ) -> (Alarms, Vec<PathBuf>) {
     let file = file.unwrap_or_default();
-    let Sources { dir, specs, cells, mut oel, files } = sources;
+    let Sources { dir, specs, cells, mut oel, zones, files } = sources;
     oel.celsius = file.rules.celsius;
     let mut notes = Findings::default();
-    let mut builder = Builder::new(specs, &file.rules);
+    let mut builder = Builder::new(specs, &file.rules, zones);
     let gases = builder.take_cells(cells, &oel, out, &mut notes);
     let mut library = templates::Library::default();
     for unit in &file.units {
@@ -87,6 +89,7 @@ pub(super) fn build(
     builder.add_unasked(&gases);
     note_without_limits(specs, &builder.book, &mut notes, files);
     note_without_persons(specs, &file.rules, &mut notes, files);
+    note_unverified(specs, cells, &oel, &mut notes, files);
     check_book(&builder.book, out);
     let book = Arc::new(builder.book);
     let channels = file.rules.channels;
@@ -121,6 +124,35 @@ fn note_without_persons(specs: &[Arc<DeviceSpec>], rules: &Rules, notes: &mut Fi
         );
         notes.warn(Spot::file(place), Wrong::new(what, instead));
     }
+}
+
+/// Rows of the OEL table by which set points are judged, and which nobody has verified.
+fn note_unverified(
+    specs: &[Arc<DeviceSpec>],
+    cells: &[Vec<Option<Box<Cells>>>],
+    oel: &oel::Oel,
+    notes: &mut Findings,
+    files: &[PathBuf],
+) {
+    let points = specs.iter().zip(cells).flat_map(|(device, cells)| device.points.iter().zip(cells));
+    let toxic = points.filter(|(point, _)| gas::gas_only(&point.unit).is_none());
+    let gases = toxic.filter_map(|(_, cells)| cells.as_ref()?.gas.as_ref());
+    let rows = gases.filter_map(|gas| oel.find(&gas.value)).filter(|row| row.verified_by.is_none());
+    let names: BTreeSet<&str> = rows.map(|row| row.gas.as_str()).collect();
+    if names.is_empty() {
+        return;
+    }
+    let place = files.iter().find(|path| path.ends_with(oel::FILE)).map_or(Path::new(oel::FILE), |path| path);
+    let list = names.into_iter().collect::<Vec<_>>().join(", ");
+    let what = say!(
+        "oel.csv 中 {list} 的限值没有核对人，报警值超过时只警告",
+        "nobody has verified the limits of {list} in oel.csv: set points beyond them only warn"
+    );
+    let instead = say!(
+        "请对照 GBZ 2.1 和 GB/T 50493 附录 B 核对，填上核对人",
+        "compare them with GBZ 2.1 and Appendix B of GB/T 50493, and put in who did"
+    );
+    notes.warn(Spot::file(place), Wrong::new(what, instead));
 }
 
 /// Kinds of points that measure what a major hazard source must be watched for (rule 98).

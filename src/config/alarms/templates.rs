@@ -73,7 +73,7 @@ pub(super) struct Unit {
     points: Vec<(String, Got<Vec<String>>)>,
     /// Limits by role and kind.
     limits: BTreeMap<(String, String), Got<Vec<f64>>>,
-    zone: Option<String>,
+    zone: Option<Got<String>>,
     hazard_source: Option<Got<String>>,
 }
 
@@ -110,7 +110,7 @@ pub(super) fn unit(mut section: Section<'_>, out: &mut Findings) -> Option<Unit>
             }
         }
     }
-    let zone = section.read("zone", &Code(64), out).map(|got| got.value);
+    let zone = section.read("zone", &Code(64), out);
     let hazard_source = section.read("hazard_source", &Code(64), out);
     let points = points.collect();
     section.finish(&[], out);
