@@ -24,7 +24,12 @@ fn five_minutes(clock: (Shown, Shown)) -> Vec<Record> {
     let second = Duration::from_secs(1);
     let device = PlanDevice { slot: DeviceSlot(1), classes: vec![second], class_of: vec![0, 0] };
     let registry = Arc::new(registry_with(1, 2, |_| Some(1)));
-    let plan = Plan { registry, registry_json: "{}".into(), devices: vec![device] };
+    let plan = Plan {
+        registry,
+        registry_json: "{}".into(),
+        devices: vec![device],
+        danger: super::super::danger::Rules::default(),
+    };
     let boot = Boot { software: "test".into(), last_seen: None, off_ms: None, clean: true };
     let mut engine = Engine::new(7, boot, plan, at(0, clock));
     let mut records = Vec::new();
