@@ -248,18 +248,18 @@ impl Danger {
         self.settle(now);
     }
 
-    /// Takes readings of one device that stand from `at` on, before report by exception; [`Danger::settle`] follows.
-    pub fn handle_reading(
-        &mut self,
-        device: usize,
-        (ordinal, reading): (u16, Reading),
-        state: Option<InstrumentState>,
-        at: Mono,
-        now: Now,
-    ) {
-        self.alarms.handle_reading(device, ordinal, reading, state, at, now);
-        if let Some(uid) = self.watched.get(&(device, ordinal)) {
-            self.site.handle_reading(uid, reading, now);
+    /// Takes readings of one device that stand from `at` on, before report by exception: point ordinal, reading, and what its
+    /// instrument was doing. What was read together is handed in together, so that an alarm bit is seen with the state word
+    /// beside it. [`Danger::settle`] follows.
+    pub fn handle_readings<I>(&mut self, device: usize, readings: I, at: Mono, now: Now)
+    where
+        I: Iterator<Item = (u16, Reading, Option<InstrumentState>)> + Clone,
+    {
+        self.alarms.handle_readings(device, readings.clone(), at, now);
+        for (ordinal, reading, _) in readings {
+            if let Some(uid) = self.watched.get(&(device, ordinal)) {
+                self.site.handle_reading(uid, reading, now);
+            }
         }
     }
 

@@ -110,7 +110,8 @@ impl Rig {
     }
 
     fn read(&mut self, ordinal: u16, value: f64, now: Now) {
-        self.danger.handle_reading(0, (ordinal, Reading::good(Value::Number(value))), None, now.mono, now);
+        let reading = (ordinal, Reading::good(Value::Number(value)), None);
+        self.danger.handle_readings(0, [reading].into_iter(), now.mono, now);
         self.danger.settle(now);
         self.drain();
     }

@@ -1,6 +1,7 @@
 //! What the engine hands to [`Danger`] and takes from it: readings before report by exception, links, actions, receipts;
 //! documents, which become records, and orders.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::actor::{Actor, Refused};
@@ -107,10 +108,9 @@ impl Engine {
     /// Hands readings of a device in, as they stand from `at` on.
     pub(super) fn endanger(&mut self, index: usize, readings: &[(u16, Reading)], at: Mono, now: Now) {
         let judge = self.devices.get(index).and_then(|device| device.judge.as_ref());
-        for (ordinal, reading) in readings {
-            let state = judge.and_then(|judge| judge.state(*ordinal)).map(|(state, _)| state);
-            self.danger.handle_reading(index, (*ordinal, *reading), state, at, now);
-        }
+        let state = |ordinal: u16| judge.and_then(|judge| judge.state(ordinal)).map(|(state, _)| state);
+        let readings = readings.iter().map(|(ordinal, reading)| (*ordinal, *reading, state(*ordinal)));
+        self.danger.handle_readings(index, readings, at, now);
         self.danger.settle(now);
     }
 
@@ -122,9 +122,12 @@ impl Engine {
                 self.danger.handle_link(index, device.link == LinkState::Up, now);
             }
             let points = (0_u16..).zip(&device.points);
-            let standing: Vec<_> = points.filter_map(|(o, p)| Some((o, p.reading?, p.at?))).collect();
-            for (ordinal, reading, at) in standing {
-                self.endanger(index, &[(ordinal, reading)], at, now);
+            let mut standing: BTreeMap<Mono, Vec<(u16, Reading)>> = BTreeMap::new();
+            for (at, cell) in points.filter_map(|(o, p)| Some((p.at?, (o, p.reading?)))) {
+                standing.entry(at).or_default().push(cell);
+            }
+            for (at, readings) in standing {
+                self.endanger(index, &readings, at, now);
             }
         }
     }
