@@ -91,6 +91,7 @@ impl Gateway {
         self.registry_rev.send_replace(rev);
         self.config.devices = new.devices;
         self.config.specs = new.specs;
+        self.config.alarms = new.alarms;
         self.config.uplink = new.uplink;
         self.start_links();
         if uplink_changed {
