@@ -8,6 +8,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::engine::Request;
+use crate::domain::actor::{Actor, Via};
+use crate::domain::danger::Action;
+use crate::domain::daybook::{self, DutyAction};
 use crate::domain::reading::{Quality, Value};
 use crate::domain::site::CityCommand;
 use crate::domain::snapshot::Snapshot;
@@ -55,6 +58,7 @@ impl Answerer {
                 drop(self.requests.send(Request::ActiveSet).await);
                 Request::Answer(answer(&id, "active_alarms", "done", "ok", None))
             }
+            Command::DutyCheck { id, issuer, limit_min } => self.duty_check(id, issuer, limit_min).await,
             Command::Site(command) => self.site(command).await,
         };
         self.requests.send(request).await.is_ok()
@@ -67,6 +71,20 @@ impl Answerer {
             Ok(snapshot) => done_with_values(id, select(&snapshot, selection)),
             Err(_) => answer(id, "values", "failed", "stopping", None),
         }
+    }
+
+    /// The answer has the number of the check; what becomes of it is told on `report`.
+    async fn duty_check(&self, id: String, issuer: String, limit_min: u8) -> Request {
+        let (answer_tx, answer_rx) = oneshot::channel();
+        let ask = DutyAction::Ask { limit_min, reference: id.clone() };
+        let actor = Actor { name: issuer, via: Via::Platform, roles: BTreeSet::new() };
+        let action = Box::new(Action::Daybook(daybook::Action::Duty(ask)));
+        drop(self.requests.send(Request::Act(action, actor, answer_tx)).await);
+        Request::Answer(match answer_rx.await {
+            Ok(Ok(done)) => answer(&id, "duty_check", "done", "ok", done.id.as_deref()),
+            Ok(Err(refused)) => answer(&id, "duty_check", "failed", "refused", Some(&refused.to_string())),
+            Err(_) => answer(&id, "duty_check", "failed", "stopping", None),
+        })
     }
 
     /// What the site makes of it, done or refused.

@@ -7,15 +7,17 @@ use jiff::tz::TimeZone;
 
 use crate::config::Config;
 use crate::config::alarms::{Channel, Via};
+use crate::domain::alarm::spec::AlarmBook;
 use crate::domain::danger::channels::{Channels, Way};
 use crate::domain::danger::{Days, Rules};
 use crate::domain::daybook::{Calendar, Date, FixedOffset, Minute};
 use crate::domain::time::Timestamp;
 
-/// Returns the rules of a configuration.
-pub(super) fn rules_of(config: &Config) -> Rules {
+/// Returns the rules of a configuration under a registry revision, which is told with every alarm.
+pub(super) fn rules_of(config: &Config, rev: u32) -> Rules {
     Rules {
-        alarms: Arc::clone(&config.alarms.book),
+        alarms: Arc::new(AlarmBook { rev, ..(*config.alarms.book).clone() }),
+        site: Arc::new(config.site.clone()),
         calendar: days_of(&config.gateway.timezone),
         channels: Channels::new(config.alarms.channels.iter().map(channel)),
         ..Rules::default()

@@ -35,6 +35,8 @@ const N_EVENTS_PER_TURN: usize = 256;
 
 /// How often what must survive a restart is handed on while it changes: what is not saved yet comes back from the records.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
+/// How often it is handed on while nothing is told: the day's account grows with every poll.
+const KEEP_ANYWAY: Duration = Duration::from_secs(30);
 
 /// What others ask of the engine.
 #[derive(Debug)]
@@ -258,7 +260,8 @@ impl EngineTask {
     fn keep(&mut self, now: Mono) {
         let ((changes, alone), at) = self.kept;
         let revisions = self.engine.danger_revisions();
-        if revisions.1 != alone || (revisions.0 != changes && now.since(at) >= KEEP_EVERY) {
+        let age = now.since(at);
+        if revisions.1 != alone || (revisions.0 != changes && age >= KEEP_EVERY) || age >= KEEP_ANYWAY {
             self.kept = (revisions, now);
             self.hand_on_kept();
         }

@@ -227,7 +227,7 @@ impl Gateway {
         let web_addr = listener.local_addr().unwrap_or(config.web.listen);
 
         let mut links = Links::new();
-        let plan = Plan { danger: danger::rules_of(&config), ..links.plan(&config.devices, &config.specs, revision) };
+        let plan = plan_of(&mut links, &config, revision);
         let registry = plan.registry.clone();
         let mut engine = Engine::new(opened.start.boot, boot_body(&opened.start, &clock), plan, clock.now());
         let memory = memory::Memory::new(state, &opened).brought_back(&mut engine, &clock).await;
@@ -520,6 +520,11 @@ impl Keepers {
         let refresh = refresh::run(self.clock, self.status, self.requests, stops.engine.clone());
         supervisor.core("refresh", stops.engine.clone(), refresh);
     }
+}
+
+fn plan_of(links: &mut Links, config: &Config, revision: Revision) -> Plan {
+    let danger = danger::rules_of(config, revision.registry.rev);
+    Plan { danger, ..links.plan(&config.devices, &config.specs, revision) }
 }
 
 /// The files of the configuration, and what notices that they change.

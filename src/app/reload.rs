@@ -62,8 +62,7 @@ impl Gateway {
             self.allowed.send_replace(Arc::new(self.config.outputs.clone()));
         }
         let uplink_changed = new.uplink != self.config.uplink;
-        let danger = danger::rules_of(&new);
-        let same_danger = danger == danger::rules_of(&self.config);
+        let same_danger = danger::rules_of(&new, 0) == danger::rules_of(&self.config, 0);
         if !uplink_changed && new.devices == self.config.devices && new.specs == self.config.specs && same_danger {
             tracing::info!("Configuration says the same as before.");
             return Ok(());
@@ -81,7 +80,7 @@ impl Gateway {
         let registry = revision.registry.clone();
         let rev = registry.rev;
         let plan = self.links.plan(&new.devices, &new.specs, revision);
-        let plan = Plan { danger, ..plan };
+        let plan = Plan { danger: danger::rules_of(&new, rev), ..plan };
         let (done_tx, done_rx) = oneshot::channel();
         // The uplink finds the revision before a record refers to it; the engine knows the new slots before a link can
         // use one.
@@ -92,6 +91,7 @@ impl Gateway {
         self.config.devices = new.devices;
         self.config.specs = new.specs;
         self.config.alarms = new.alarms;
+        self.config.site = new.site;
         self.config.uplink = new.uplink;
         self.start_links();
         if uplink_changed {

@@ -75,6 +75,15 @@ pub enum Command {
         /// Id of the command.
         id: String,
     },
+    /// Ask whether somebody is on duty (查岗), and answer with the number of the check.
+    DutyCheck {
+        /// Id of the command: the asker's own number of the check.
+        id: String,
+        /// Who asks.
+        issuer: String,
+        /// Minutes for the answer.
+        limit_min: u8,
+    },
     /// Give to the state of the site what the city asks, and answer with its word.
     Site(CityCommand),
     /// Record revision `rev` on `registry` once more, then answer.
@@ -121,6 +130,8 @@ pub enum Action {
     Values(Selection),
     /// Record the whole active set of alarms.
     ActiveAlarms,
+    /// A duty check, with so many minutes for its answer.
+    DutyCheck(u8),
     /// A state or a warning for the site, which judges whether it is enabled for this issuer.
     Site(CityOrder),
 }
@@ -396,6 +407,7 @@ fn action_of(name: &str, args: &str) -> Result<Action, Refusal> {
         "registry" => registry_of(args),
         "values" => values_of(args),
         "active_alarms" => Ok(Action::ActiveAlarms),
+        "duty_check" => duty_check_of(args),
         "site" => serde_json::from_str(args).map(Action::Site).map_err(|_| Refusal::Arguments),
         _ => Err(Refusal::Unknown),
     }
@@ -422,6 +434,15 @@ fn registry_of(args: &str) -> Result<Action, Refusal> {
         rev: u32,
     }
     serde_json::from_str(args).map(|a: Args| Action::Registry(a.rev)).map_err(|_| Refusal::Arguments)
+}
+
+fn duty_check_of(args: &str) -> Result<Action, Refusal> {
+    #[derive(Deserialize)]
+    struct Args {
+        limit_min: u8,
+    }
+    let args: Args = serde_json::from_str(args).map_err(|_| Refusal::Arguments)?;
+    if args.limit_min == 0 { Err(Refusal::Arguments) } else { Ok(Action::DutyCheck(args.limit_min)) }
 }
 
 fn values_of(args: &str) -> Result<Action, Refusal> {

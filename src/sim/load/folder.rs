@@ -152,15 +152,17 @@ listen = "127.0.0.1:{web_port}"
     }
 
     fn points_csv(&self) -> String {
-        let mut text = String::from("uid,tag,name,device,table,address,encoding,deadband,max_silence,h\n");
+        let column = if self.high.is_some() { ",h" } else { "" };
+        let mut text = format!("uid,tag,name,device,table,address,encoding,deadband,max_silence{column}\n");
         let deadband = if self.report_all { "off" } else { "0" };
         for i in 0..self.places.len() {
             let device = Self::device(i);
             for r in 0..self.registers {
                 let tag = Self::tag(i, r);
-                let high = self.high.filter(|_| r > 0).map(|high| high.to_string()).unwrap_or_default();
+                let limit = self.high.map(|high| if r > 0 { format!(",{high}") } else { ",".to_owned() });
+                let limit = limit.unwrap_or_default();
                 text.push_str(&format!(
-                    "u-{i}-{r},{tag},测点 {i}-{r},{device},holding,{r},u16,{deadband},60s,{high}\n"
+                    "u-{i}-{r},{tag},测点 {i}-{r},{device},holding,{r},u16,{deadband},60s{limit}\n"
                 ));
             }
         }

@@ -113,6 +113,10 @@ impl<S: Source, R: Registries> Hub<S, R> {
                 self.give(Command::Values { id, selection });
             }
             Action::ActiveAlarms => self.give(Command::ActiveAlarms { id }),
+            Action::DutyCheck(limit_min) => {
+                self.give(reply("accepted", "ok", None));
+                self.give(Command::DutyCheck { id, issuer, limit_min });
+            }
             Action::Site(what) => {
                 self.give(reply("accepted", "ok", None));
                 self.give(Command::Site(CityCommand { id, issuer, what }));

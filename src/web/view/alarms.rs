@@ -9,10 +9,11 @@ use crate::domain::alarm::severity::Priority;
 use crate::domain::alarm::state::State;
 use crate::domain::alarm::view::ActiveAlarm;
 use crate::domain::danger::view::DangerView;
+use crate::domain::instrument::InstrumentState;
 use crate::domain::record::Mode;
 use crate::domain::time::Timestamp;
 use crate::web::format;
-use crate::web::lang::{Lang, Text};
+use crate::web::lang::{self, Lang, Text};
 
 /// Places of the list: what fits a screen, and more than a person can act on.
 const PLACES: usize = 40;
@@ -219,12 +220,18 @@ fn instruments(danger: &DangerView, v: &Viewer<'_>) -> Table {
         let late = one.may_s.is_some_and(|may| one.for_s > may);
         vec![
             Cell::live(&*one.tag),
-            Cell::toned(if late { Tone::Bad } else { Tone::None }, &*one.state),
+            Cell::toned(if late { Tone::Bad } else { Tone::None }, instrument(&one.state, v)),
             Cell::live(span(one.for_s)),
             Cell::live(one.may_s.map_or_else(|| "—".to_owned(), span)),
         ]
     });
     table(v, Text::NotMonitoring, &columns, rows.collect(), FEW)
+}
+
+/// What an instrument is doing, by the word of records.
+fn instrument<'a>(word: &'a str, v: &Viewer<'_>) -> &'a str {
+    let named = InstrumentState::NAMED.iter().find(|(_, en, _)| *en == word);
+    named.map_or(word, |(state, ..)| lang::instrument(*state, v.lang()))
 }
 
 fn notices(danger: &DangerView, v: &Viewer<'_>) -> Table {

@@ -78,8 +78,20 @@ fn wind(site: &SiteView, v: &Viewer<'_>) -> Cell {
         (Some(speed), Some(from)) => {
             Cell::live(format!("{} m/s {} {}°", format::number(speed), v.t(Text::From), format::number(from)))
         }
-        _ => Cell::toned(Tone::None, site.wind.why.unwrap_or_else(|| v.t(Text::NoData))),
+        _ => Cell::toned(Tone::None, no_wind(site.wind.why, v)),
     }
+}
+
+/// Why nothing is said of the wind.
+fn no_wind(why: Option<&str>, v: &Viewer<'_>) -> &'static str {
+    let (zh, en) = match why {
+        Some("no_station") => ("没有气象站", "no weather station"),
+        Some("bad") => ("测量无效", "no measurement"),
+        Some("stale") => ("数据过期", "stale"),
+        Some("calm") => ("静风", "calm"),
+        Some(_) | None => ("无数据", "no data"),
+    };
+    v.lang().pick(zh, en)
 }
 
 fn zones(site: &SiteView, v: &Viewer<'_>) -> super::Table {
