@@ -796,3 +796,22 @@ fn the_shipped_alarm_file_shows_the_defaults() {
     let level = alarm(&shipped, "LT101.high");
     assert!(level.text.starts_with("一号罐 液位高") && !level.response.is_empty(), "{level:?}");
 }
+
+#[test]
+fn a_zone_that_the_site_does_not_have_is_told() {
+    let dir = small("");
+    let table = "uid,tag,name,device,table,address,encoding,unit,range_low,range_high,kind,l1,l2,zone\n\
+                 a,GD1,one,d,holding,0,f32,%LEL,0,100,gas,25,50,tank-1\nb,GD2,two,d,holding,2,f32,%LEL,0,100,gas,25,50,tank-2\n";
+    fs::write(dir.path().join("points.csv"), table).unwrap();
+    assert_eq!(problems(&dir), Vec::<String>::new(), "without a file the site has no zones to compare with");
+    fs::write(dir.path().join("site.toml"), "[[zone]]\nid = \"tank-1\"\nname = \"罐区\"\n").unwrap();
+    let told = problems(&dir);
+    let of_zone: Vec<_> = told.iter().filter(|problem| problem.contains("zone `")).collect();
+    assert_eq!(of_zone.len(), 1, "{told:?}");
+    assert!(
+        of_zone[0].starts_with(
+            "points.csv:3: column 分区 (zone): there is no zone `tank-2` in site.toml; did you mean `tank-1`?"
+        ),
+        "{told:?}"
+    );
+}

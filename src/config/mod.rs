@@ -239,6 +239,7 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
     let around = site::Around { specs: &specs, outputs: listed, whole: out.errors() == 0 };
     let site_path = dir.join(SITE);
     let site = toml_file(&site_path, false, out, |page, table, out| site::read(page, table, &around, out));
+    let zones = site.as_ref().map(|site| site.zones.iter().map(|zone| zone.id.clone()).collect());
     let site = match site {
         Some(site) => {
             files.push(site_path);
@@ -253,7 +254,8 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
     });
     files.extend(alarms.is_some().then_some(alarms_path));
     files.push(dir.join(alarms::templates_folder()));
-    let sources = alarms::Sources { dir, specs: &specs, cells: &limits, oel, zones: None, files: &folder_files(dir) };
+    let (zones, folder) = (zones.as_ref(), folder_files(dir));
+    let sources = alarms::Sources { dir, specs: &specs, cells: &limits, oel, zones, files: &folder };
     let (alarms, templates) = alarms::build(alarms, sources, out);
     files.extend(templates);
     files.extend(named);
