@@ -18,9 +18,9 @@ pub(super) fn rules_of(config: &Config, rev: u32) -> Rules {
     Rules {
         alarms: Arc::new(AlarmBook { rev, ..(*config.alarms.book).clone() }),
         site: Arc::new(config.site.clone()),
+        daybook: Arc::clone(&config.duty),
         calendar: days_of(&config.gateway.timezone),
         channels: Channels::new(config.alarms.channels.iter().map(channel)),
-        ..Rules::default()
     }
 }
 

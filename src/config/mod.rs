@@ -11,6 +11,7 @@
 //! | `templates/*.toml` | the site's own templates of units, beside the shipped ones | no |
 //! | `profiles/*.toml` | the site's own instrument profiles (仪表模板), beside the shipped ones | no |
 //! | `site.toml` | zones, lanes, signals, fire linkage: the state of the site (应急状态) | no |
+//! | `duty.toml` | the daily report, shifts and roster, duty checks, hidden hazards, accidents | no |
 //! | `outputs.toml` | what may be written (`[[output]]`) | no file, no output |
 //! | `oel.csv` | occupational exposure limits, over the shipped ones | no |
 //! | `uplink.toml` | `[mqtt]` the way to the platform | no file, no uplink |
@@ -33,6 +34,7 @@ use std::sync::Arc;
 
 use crate::buffer::settings as buffer;
 use crate::control::settings as control;
+use crate::domain::daybook::rules::Rules;
 use crate::domain::registry::DeviceSpec;
 use crate::domain::site::SiteBook;
 use crate::field::settings::Source;
@@ -47,6 +49,7 @@ mod cell;
 mod derived;
 mod devices;
 pub mod disk;
+mod duty;
 mod folder;
 mod gateway;
 mod instrument;
@@ -72,13 +75,14 @@ pub use problem::{Problem, Problems, Severity, report};
 use problem::{Findings, Spot, Wrong, say};
 
 /// The files of the folder, in the order in which their problems are told.
-pub const FILES: [&str; 9] = [GATEWAY, DEVICES, UPLINK, OUTPUTS, POINTS, DERIVED, ALARMS, OEL, SITE];
+pub const FILES: [&str; 10] = [GATEWAY, DEVICES, UPLINK, OUTPUTS, POINTS, DERIVED, ALARMS, OEL, SITE, DUTY];
 
 const GATEWAY: &str = "gateway.toml";
 const DEVICES: &str = "devices.toml";
 const DERIVED: &str = "derived.toml";
 const ALARMS: &str = alarms::file::FILE;
 const OEL: &str = alarms::oel::FILE;
+const DUTY: &str = "duty.toml";
 const OUTPUTS: &str = "outputs.toml";
 const SITE: &str = "site.toml";
 const UPLINK: &str = "uplink.toml";
@@ -113,6 +117,8 @@ pub struct Config {
     pub site: SiteBook,
     /// What is alarmed, who is told and how, and what should be rationalised.
     pub alarms: alarms::Alarms,
+    /// Reports, duty, hidden hazards; the defaults without the file.
+    pub duty: Arc<Rules>,
     /// Every file read: the folder's own, profiles, secrets and certificates.
     pub files: Vec<PathBuf>,
 }
@@ -258,6 +264,7 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
     let sources = alarms::Sources { dir, specs: &specs, cells: &limits, oel, zones, files: &folder };
     let (alarms, templates) = alarms::build(alarms, sources, out);
     files.extend(templates);
+    let duty = duty_file(dir.join(DUTY), &alarms.channels, &mut files, out);
     files.extend(named);
     if let Some(uplink) = &uplink {
         gateway.store.consumers.push("platform".into());
@@ -278,9 +285,17 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
         outputs: outputs.unwrap_or_default(),
         site,
         alarms,
+        duty: Arc::new(duty),
         files,
     };
     Some(Whole { config, quota_spot: gateway.quota_spot })
+}
+
+fn duty_file(path: PathBuf, channels: &[alarms::Channel], files: &mut Vec<PathBuf>, out: &mut Findings) -> Rules {
+    let channels: Vec<String> = channels.iter().map(|channel| channel.id.to_string()).collect();
+    let rules = toml_file(&path, false, out, |page, table, out| duty::read(page, table, &channels, out));
+    files.extend(rules.is_some().then_some(path));
+    rules.unwrap_or_default()
 }
 
 fn toml_file<T>(

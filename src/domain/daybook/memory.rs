@@ -201,6 +201,12 @@ impl Memory {
         }
     }
 
+    /// Forgets repetitions that are too old to count.
+    pub(super) fn forget_quiet(&mut self, now: Moment) {
+        let counts = |last: &Moment| last.until(now).is_none_or(|age| age <= REPEAT_WITHIN);
+        self.repeats.retain(|_, times| times.back().is_some_and(counts));
+    }
+
     /// Counts a repetition and returns whether there were `limit` of them of late; then they are counted anew.
     fn repeated(&mut self, cause: &str, at: Moment, limit: u32) -> bool {
         if limit == 0 {

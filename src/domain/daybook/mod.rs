@@ -155,6 +155,8 @@ pub struct Daybook {
     /// The day of the last fact: most of the next ones are in it too.
     today: Option<LocalDay>,
     memory: Memory,
+    /// When devices were last looked through, and what is old was forgotten.
+    swept: Option<Mono>,
     account: Option<StoreAccount>,
     passages: Option<BTreeMap<String, u64>>,
     audit: Option<Head>,
@@ -172,6 +174,7 @@ impl Daybook {
             last: now,
             today: None,
             memory: Memory::default(),
+            swept: None,
             account: None,
             passages: None,
             audit: None,
@@ -179,12 +182,13 @@ impl Daybook {
         }
     }
 
-    /// Goes on with what an earlier run has saved. To be called once, at the start: `new`, `restore`, `install`, then the
+    /// Goes on with what an earlier run has saved. To be called once, at the start: `new`, `install`, `restore`, then the
     /// fact of the boot, so that the time off is known before the reports that were missed in it are made.
     pub fn restore(&mut self, saved: Saved, now: Now) {
         let at = Moment::of(self.boot, now.mono, now);
-        self.memory = saved.memory;
+        let installed = std::mem::replace(&mut self.memory, saved.memory).devices;
         self.memory.resume(saved.at, at);
+        self.memory.install(installed.keys().map(String::as_str), at);
     }
 
     /// Returns what must be kept over a restart.

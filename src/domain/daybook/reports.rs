@@ -13,7 +13,7 @@ use super::report::{
     Correction, DailyReport, DeliveryReport, HazardSection, OmittedReport, OpenLine, ReportKind, StoreSection,
 };
 use super::tally::Tally;
-use super::{Correct, Daybook, KEPT_DAYS, MAX_LEAP, MAX_MADE_UP, Output};
+use super::{Correct, Daybook, KEPT_DAYS, MAX_LEAP, MAX_MADE_UP, Output, TICK};
 use crate::domain::actor::{Actor, Refused, Role};
 use crate::domain::audit::Digest;
 use crate::domain::document::{Document, DocumentKind};
@@ -40,12 +40,13 @@ impl Daybook {
         self.pass(last, now);
         let known = self.is_known(last, now);
         if now.trust != ClockTrust::Unsynced {
-            self.memory.settle(self.boot, now);
+            if last.trust == ClockTrust::Unsynced {
+                self.memory.settle(self.boot, now);
+            }
             self.turn_back(now);
             self.date_boot();
             self.date_held(now);
         }
-        self.watch_silence(now);
         self.with(now, |memory, cx| {
             memory.duty.look(known, cx);
             memory.hazards.look(cx);
@@ -59,7 +60,12 @@ impl Daybook {
             let correction = Correction { by: Actor::gateway(), reason: zh.into() };
             self.make(day, Some(correction), now);
         }
-        self.forget();
+        if self.swept.is_none_or(|swept| now.mono.since(swept) >= TICK) {
+            self.swept = Some(now.mono);
+            self.watch_silence(now);
+            self.memory.forget_quiet(Moment::of(self.boot, now.mono, now));
+            self.forget();
+        }
     }
 
     /// Returns the day that it is, where that is known.

@@ -131,8 +131,8 @@ impl Rig {
         self.boot += 1;
         self.now = Now { mono: Mono::from_secs(5), wall, trust };
         self.book = Daybook::new(self.rules.clone(), self.calendar.clone(), self.boot, self.now);
-        self.book.restore(serde_json::from_str(&text).unwrap(), self.now);
         self.book.install(self.rules.clone(), DEVICES, self.now);
+        self.book.restore(serde_json::from_str(&text).unwrap(), self.now);
         let known = trust != ClockTrust::Unsynced;
         self.tell(Fact::Boot { last_seen: Some(last_seen), off: known.then_some(off), clean: true });
     }
@@ -462,6 +462,7 @@ fn a_restart_in_the_middle_changes_nothing_of_the_account() {
             let now = rig.now;
             let text = serde_json::to_string(&rig.book.saved(now)).unwrap();
             rig.book = Daybook::new(rig.rules.clone(), rig.calendar.clone(), 2, now);
+            rig.book.install(rig.rules.clone(), DEVICES, now);
             rig.book.restore(serde_json::from_str(&text).unwrap(), now);
         }
         rig.alarm("AT701.gas", "1-1", AlarmStep::Acknowledged, false);
@@ -475,6 +476,22 @@ fn a_restart_in_the_middle_changes_nothing_of_the_account() {
     assert_eq!(with.alarms.acknowledged.min_ms, Some(3_600_000));
     assert_eq!(with.coverage, without.coverage);
     assert_eq!(with.hash, without.hash);
+}
+
+#[test]
+fn a_restart_with_other_devices_expects_the_new_ones_and_not_the_old() {
+    let mut rig = Rig::quiet();
+    rig.pass(HOUR);
+    let saved = serde_json::to_string(&rig.book.saved(rig.now)).unwrap();
+    rig.book = Daybook::new(rig.rules.clone(), rig.calendar.clone(), 2, rig.now);
+    rig.book.install(rig.rules.clone(), ["plc-tank-1", "wx-1", "new-1"], rig.now);
+    rig.book.restore(serde_json::from_str(&saved).unwrap(), rig.now);
+    rig.pass(HOUR * 23);
+    let report = rig.reports().pop().unwrap();
+    let silent: Vec<_> = report.coverage.silent.iter().map(|line| line.device.as_str()).collect();
+    assert_eq!(silent, ["new-1"], "of which nothing comes");
+    let old = report.coverage.devices.iter().find(|line| line.device == "gas-07").unwrap();
+    assert_eq!(old.expected, 86_400, "what came of it is more than the hour in which it was to be read");
 }
 
 #[test]
