@@ -92,6 +92,7 @@ impl Gateway {
         self.config.specs = new.specs;
         self.config.alarms = new.alarms;
         self.config.site = new.site;
+        self.config.duty = new.duty;
         self.config.uplink = new.uplink;
         self.start_links();
         if uplink_changed {
