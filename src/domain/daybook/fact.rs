@@ -99,8 +99,6 @@ pub enum Fact {
         /// Whether it was done and seen to be done.
         done: bool,
     },
-    /// An alarm was told without being stored in time.
-    Unstored,
 }
 
 /// What was due and what came of one device.

@@ -194,7 +194,6 @@ fn alarms(tally: &AlarmTally, mut open: Vec<OpenLine>) -> AlarmSection {
         shelved: tally.shelved,
         floods: tally.floods,
         chattering: tally.chattering,
-        unstored: tally.unstored,
         not_real: tally.not_real,
         n_open,
         open,

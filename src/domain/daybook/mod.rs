@@ -212,7 +212,6 @@ impl Daybook {
             Fact::Alarm(fact) => self.alarm(fact, at, now),
             Fact::AlarmFlood => self.tally_at(at).alarms.floods += 1,
             Fact::Chattering => self.tally_at(at).alarms.chattering += 1,
-            Fact::Unstored => self.tally_at(at).alarms.unstored += 1,
             Fact::Boot { last_seen, off, clean } => self.booted(last_seen, off, clean, at, now),
             Fact::Site { zone, state, drill } => {
                 let line = tally::SiteLine { at: at.wall, zone, state, drill };

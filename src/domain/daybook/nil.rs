@@ -26,7 +26,7 @@ fn happened(report: &DailyReport, why: &mut Vec<WhyNot>) {
         + steps.closed
         + steps.overdue;
     let new_gaps = report.store.as_ref().and_then(|store| store.new_gaps).unwrap_or(0);
-    let counters: [(&str, u64, &str, &str); 20] = [
+    let counters: [(&str, u64, &str, &str); 19] = [
         ("alarms", alarms.raised, "条报警", "alarms"),
         ("alarms_worse", alarms.worse, "次报警升级", "alarms that became worse"),
         ("alarms_open", alarms.n_open, "条报警未消除", "alarms that are open"),
@@ -39,7 +39,6 @@ fn happened(report: &DailyReport, why: &mut Vec<WhyNot>) {
         ("shelved", alarms.shelved, "次报警搁置", "alarms shelved"),
         ("floods", alarms.floods, "次报警泛滥", "floods of alarms"),
         ("chattering", alarms.chattering, "次报警抖动", "chattering alarms"),
-        ("unstored", alarms.unstored, "条报警未及时存储", "alarms told before they were stored"),
         ("site", report.site.real, "次园区状态变化", "states of the site"),
         ("drills", report.site.drills, "次演练", "drills"),
         ("duty_unanswered", duty.unanswered, "次查岗无应答", "duty checks without an answer"),

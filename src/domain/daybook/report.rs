@@ -220,8 +220,6 @@ pub struct AlarmSection {
     pub floods: u64,
     /// Times that an alarm began to chatter.
     pub chattering: u64,
-    /// Told before they were stored.
-    pub unstored: u64,
     /// Of drills, tests and commissioning; in none of the numbers above.
     pub not_real: u64,
     /// How many were open when the report was made.

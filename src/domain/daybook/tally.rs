@@ -102,8 +102,6 @@ pub struct AlarmTally {
     pub chattering: u64,
     /// Occurrences of drills, tests and commissioning; in none of the numbers above.
     pub not_real: u64,
-    /// Alarms told before they were stored.
-    pub unstored: u64,
 }
 
 /// The clock.
@@ -342,7 +340,6 @@ impl AlarmTally {
         self.floods += other.floods;
         self.chattering += other.chattering;
         self.not_real += other.not_real;
-        self.unstored += other.unstored;
     }
 }
 

@@ -230,12 +230,11 @@ fn a_quiet_day_that_was_watched_is_a_nil_report_with_explicit_zeros() {
 fn each_thing_that_happened_or_was_not_watched_makes_it_an_ordinary_report_that_says_so() {
     let raise = |rig: &mut Rig| rig.alarm("AT701.gas", "1-1", AlarmStep::Raised, false);
     type Happens<'a> = &'a dyn Fn(&mut Rig);
-    let cases: [(&str, Happens<'_>); 15] = [
+    let cases: [(&str, Happens<'_>); 14] = [
         ("alarms", &raise),
         ("alarms_open", &raise),
         ("floods", &|rig| rig.tell(Fact::AlarmFlood)),
         ("chattering", &|rig| rig.tell(Fact::Chattering)),
-        ("unstored", &|rig| rig.tell(Fact::Unstored)),
         ("site", &|rig| rig.tell(Fact::Site { zone: "park".into(), state: "evacuate".into(), drill: false })),
         ("drills", &|rig| rig.tell(Fact::Site { zone: "park".into(), state: "evacuate".into(), drill: true })),
         ("outputs_failed", &|rig| rig.tell(Fact::Output { output: "siren".into(), done: false })),
