@@ -53,6 +53,11 @@ fn held(platform: &Peer, stream: &str) -> u64 {
     platform.last("account").and_then(|a| a["streams"][stream]["held"].as_u64()).unwrap_or(0)
 }
 
+/// How many records came below one of their lane that was there already.
+fn fell_back(platform: &Peer, stream: &str) -> f64 {
+    platform.last("account").and_then(|a| a["streams"][stream]["fell_back"].as_f64()).unwrap_or(0.0)
+}
+
 fn ranges(platform: &Peer, stream: &str) -> usize {
     platform.last("account").and_then(|a| Some(a["streams"][stream]["ranges"].as_array()?.len())).unwrap_or(0)
 }
@@ -80,6 +85,10 @@ fn values_of_a_pymodbus_plc_reach_a_paho_platform_through_mosquitto_complete_and
         held(&platform, "telemetry") > before + 50 && ranges(&platform, "telemetry") == 1
     });
     let resent = |stream: &str| gateway.metric("parkgate_uplink_resent_records", &[stream]).unwrap_or(0.0);
+    // The page's counters follow what is sent by up to a second.
+    eventually(SOON, "the counter of what was sent again", || {
+        Stream::ALL.iter().all(|s| fell_back(&platform, s.as_str()) <= resent(s.as_str()))
+    });
     let resent: BTreeMap<&str, f64> = Stream::ALL.iter().map(|s| (s.as_str(), resent(s.as_str()))).collect();
     assert_eq!(gateway.sigterm(), Some(0));
     eventually(SOON, "the planned end at the platform", || {
