@@ -24,6 +24,7 @@ pub mod document;
 pub mod engine;
 pub mod field_event;
 pub mod flatline;
+pub mod gate;
 pub mod id;
 pub mod instrument;
 pub mod judge;

@@ -142,7 +142,8 @@ pub fn civil(days: i64) -> (i64, i64, i64) {
 pub const HOLDOVER_MAX: Duration = Duration::from_secs(15 * 3600);
 
 /// How far the wall clock can be believed. Travels with every record (IEC 61850 `ClockNotSynchronized`, IEC 60870-5 IV).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ClockTrust {
     /// The kernel says the clock is disciplined.
     Synced,
