@@ -9,11 +9,11 @@
 //! at most [`COMMIT_WITHIN`]: an order must not be lost because a disk is slow. One write at a time for each output, in the
 //! order in which they were placed; the driver refuses two at once.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::engine::Request;
@@ -121,23 +121,21 @@ pub(super) struct Parts {
 /// Runs until `stop`, or until nobody can order any more; what is under way then is brought to its end.
 pub(super) async fn run(parts: Parts, stop: CancellationToken) -> Result<(), String> {
     let Parts { mut jobs, outputs, mut stored, requests, clock } = parts;
-    let (mut queue, mut running) = (Queue::default(), JoinSet::new());
+    let (mut queue, mut running) = (Queue::default(), Running::default());
     let mut store_lives = true;
     loop {
         let (now, known) = (clock.mono(), *stored.borrow_and_update());
         while let Some(job) = queue.next(&known, now) {
-            running.spawn(carry_out(job, outputs.clone(), clock.clone()));
+            let (output, key) = (job.output().to_owned(), job.order.key.clone());
+            running.start(output, key, carry_out(job, outputs.clone(), clock.clone()));
         }
         let deadline = queue.deadline(now);
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            Some(ended) = running.join_next() => {
-                // A write that panicked gives no receipt: its machine's own timeout tells it.
-                if let Ok((output, key, receipt)) = ended {
-                    queue.ended(&output);
-                    drop(requests.send(Request::Receipt(key, receipt)).await);
-                }
+            Some((output, key, receipt)) = running.next() => {
+                queue.ended(&output);
+                drop(requests.send(Request::Receipt(key, receipt)).await);
             }
             job = jobs.recv() => match job {
                 Some(job) => if let Err(job) = queue.push(job) {
@@ -149,12 +147,44 @@ pub(super) async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Str
             () = clock.sleep_until_opt(deadline) => {}
         }
     }
-    while let Some(ended) = running.join_next().await {
-        if let Ok((_, key, receipt)) = ended {
-            drop(requests.send(Request::Receipt(key, receipt)).await);
-        }
+    while let Some((_, key, receipt)) = running.next().await {
+        drop(requests.send(Request::Receipt(key, receipt)).await);
     }
     Ok(())
+}
+
+/// Writes under way. Each ends with a receipt, and frees its output, also one that panicked.
+#[derive(Debug, Default)]
+struct Running {
+    writes: JoinSet<Receipt>,
+    /// Output and key of each.
+    named: BTreeMap<Id, (String, String)>,
+}
+
+impl Running {
+    fn start(&mut self, output: String, key: String, write: impl Future<Output = Receipt> + Send + 'static) {
+        let id = self.writes.spawn(write).id();
+        self.named.insert(id, (output, key));
+    }
+
+    /// Returns output, key and receipt of the next one that ends; `None` while there is none.
+    async fn next(&mut self) -> Option<(String, String, Receipt)> {
+        loop {
+            let (id, receipt) = match self.writes.join_next_with_id().await? {
+                Ok((id, receipt)) => (id, receipt),
+                Err(error) => (error.id(), panicked(&error)),
+            };
+            // Each was named when it was started.
+            if let Some((output, key)) = self.named.remove(&id) {
+                return Some((output, key, receipt));
+            }
+        }
+    }
+}
+
+fn panicked(error: &JoinError) -> Receipt {
+    tracing::error!(%error, "A write to an output ended by a fault of this program.");
+    Receipt::Failed("写入程序出错，结果不明 / the write ended by a fault of this program: nobody knows its result".to_owned())
 }
 
 /// The receipt of an order for which there is no room.
@@ -162,22 +192,21 @@ pub(super) fn full() -> Receipt {
     Receipt::Failed("待执行的指令过多 / too many orders wait".to_owned())
 }
 
-async fn carry_out(job: Job, outputs: Outputs, clock: Clock) -> (String, String, Receipt) {
-    let (name, key) = (job.output().to_owned(), job.order.key.clone());
+async fn carry_out(job: Job, outputs: Outputs, clock: Clock) -> Receipt {
     let OrderKind::Output { output, value } = job.order.what else {
-        return (name, key, Receipt::Failed("不是输出 / no output".to_owned()));
+        return Receipt::Failed("不是输出 / no output".to_owned());
     };
     let order = Order {
         output,
         value,
         issuer: ISSUER.to_owned(),
-        key: key.clone(),
+        key: job.order.key,
         within: None,
         mode: Mode::Real,
         really: false,
         received: clock.mono(),
     };
-    (name, key, receipt_of(outputs.write(order).await))
+    receipt_of(outputs.write(order).await)
 }
 
 fn receipt_of(write: Option<OutputWrite>) -> Receipt {
@@ -248,6 +277,22 @@ mod tests {
             }
         }
         assert_eq!(done, N_WAITING);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_panics_fails_aloud_and_frees_its_output() {
+        let (mut queue, mut running) = (Queue::default(), Running::default());
+        for key in ["first", "second"] {
+            queue.push(job(key, "siren", Urgency::AtOnce, 0, 0)).unwrap();
+        }
+        assert_eq!(keys(&mut queue, 0, 0), ["first"]);
+        running.start("siren".into(), "first".into(), async { panic!("a fault of the driver") });
+        let (output, key, receipt) = running.next().await.unwrap();
+        assert!(matches!(&receipt, Receipt::Failed(why) if why.contains("nobody knows")), "{receipt:?}");
+        assert_eq!((output.as_str(), key.as_str()), ("siren", "first"));
+        queue.ended(&output);
+        assert_eq!(keys(&mut queue, 0, 1), ["second"], "the siren still takes orders");
+        assert!(running.next().await.is_none());
     }
 
     #[test]

@@ -25,6 +25,8 @@
 //! What it guarantees:
 //! - Only a measurement raises or clears (`condition.rs`, `settle.rs`); the exceptions for gas stand in `gas.rs`. What is not
 //!   measured keeps its state and is marked stale. A device that is lost is one alarm; its points' silence is none.
+//! - What latches stays shown and told at its highest level until a person resets it (GB 16808); a reset while the cause
+//!   lasts indicates it anew at the level that is measured, at once. `now_level` tells what is measured below the latch.
 //! - Gas and fire have no on-delay and are never suppressed by design, whatever the book says.
 //! - Delays run on monotonic time. Wall times are told, and decide nothing.
 //! - A reading that says nothing new costs one look and no allocation.

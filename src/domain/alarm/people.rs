@@ -134,7 +134,8 @@ impl Alarms {
         }
         if state.is_active() && latching {
             // Rule 85: while the cause lasts it is indicated anew, at once instead of within 20 s.
-            self.step(index, Cause::ResetRefused, None, by, now);
+            let level = self.instances.get(index).map(|instance| instance.switches.level());
+            self.step(index, Cause::ResetRefused, level.filter(|level| *level > 0), by, now);
             return Err(Refused::new(
                 "报警原因仍存在，不能复位，已重新报警",
                 "the cause is still there: it is not reset, and is indicated anew",

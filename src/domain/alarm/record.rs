@@ -87,8 +87,12 @@ pub struct AlarmRecord {
     pub rule: Arc<str>,
     /// What kind of danger.
     pub class: Class,
-    /// Level now, from 1; of an alarm that is not active, the last one. 0 for one that never was.
+    /// Level, from 1; of an alarm that latches, the highest until it is reset (GB 16808); of one that is not active, the last
+    /// one. 0 for one that never was.
     pub level: u8,
+    /// The level that is measured now, where the latch holds a higher one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now_level: Option<u8>,
     /// Highest level of the occurrence.
     pub peak_level: u8,
     /// How bad that level is.

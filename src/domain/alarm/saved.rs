@@ -176,7 +176,8 @@ impl Alarms {
             match (spec, index.and_then(|index| self.instances.get_mut(index))) {
                 (Some(spec), Some(instance)) => {
                     let open = alarm.open(spec, &book, now);
-                    instance.switches = Switches::at(if open.beneath.is_active() { open.level } else { 0 });
+                    let measured = open.last.as_ref().and_then(|last| last.now_level).unwrap_or(open.level);
+                    instance.switches = Switches::at(if open.beneath.is_active() { measured } else { 0 });
                     instance.suppressed = open.state == State::Suppressed;
                     instance.unknown = true;
                     instance.open = Some(Box::new(open));
@@ -227,6 +228,7 @@ fn removed(last: AlarmRecord, now: Now) -> Output {
         for_ms: None,
         beneath: None,
         told: None,
+        now_level: None,
         ..last
     };
     Output::Alarm { at: now.mono, record: Box::new(record) }

@@ -40,6 +40,7 @@ impl Alarms {
             return false;
         };
         let from = instance.state();
+        let measured = instance.switches.level();
         let beneath = instance.open.as_ref().map_or(State::Normal, |open| open.beneath);
         let told_level = instance.shown_level();
         let under = Beneath { latching: spec.latching, state: beneath, suppressed: instance.suppressed };
@@ -59,6 +60,7 @@ impl Alarms {
         open.state = to;
         open.n = open.n.saturating_add(1);
         let raised = is_raised(from, to, cause);
+        let level = held(spec, cause, open.level, level);
         let was_standing = !matches!(beneath, State::Normal);
         open.follow(cause, level, raised, now);
         if cause == Cause::Active && !was_standing {
@@ -71,7 +73,8 @@ impl Alarms {
         let anew = Ladder { since: Lasting::from(now.mono), next: 0 };
         open.ladder = is_told(spec, to).then(|| open.ladder.filter(|_| !raised).unwrap_or(anew));
         open.note_peak(spec, self.points.reading_of(spec));
-        let record = self.record(spec, &open, from, cause, by, now);
+        let mut record = self.record(spec, &open, from, cause, by, now);
+        record.now_level = Some(measured).filter(|level| open.beneath.is_active() && (1..open.level).contains(level));
         open.last = Some(Box::new(record.clone()));
         self.outputs.push_back(Output::Alarm { at: now.mono, record: Box::new(record) });
         let breaks = open.breaks_the_shelf(spec);
@@ -120,6 +123,7 @@ impl Alarms {
             rule: spec.condition.word().into(),
             class: spec.class,
             level: open.level,
+            now_level: None,
             peak_level: open.peak_level,
             priority: level.map_or(Priority::Blue, |level| level.priority),
             from,
@@ -265,6 +269,13 @@ impl Occurrence {
         };
         shelving_at(spec, self.level) > hidden.covers
     }
+}
+
+/// The level that a transition gives an occurrence at `stands`. What latches keeps its highest level until a person resets it
+/// (GB 16808): only then is it shown as it is.
+fn held(spec: &AlarmSpec, cause: Cause, stands: u8, level: Option<u8>) -> Option<u8> {
+    let keeps = spec.latching && cause != Cause::ResetRefused;
+    level.map(|level| if keeps { level.max(stands) } else { level })
 }
 
 /// Whether people must look: raised, or seen again after it was hidden. What was acknowledged before does not count.

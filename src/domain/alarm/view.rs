@@ -42,7 +42,10 @@ impl Output {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
     /// The gas alarms of a zone that stand active (B or C, of mode real): not those that are latched only, nor those that
-    /// are shelved or out of service.
+    /// are shelved or out of service. A level is the latched one: gas that fell from level 2 to level 1 is still gas in the
+    /// air, and a rule such as "two detectors at level 2" must not take its word back while a cloud drifts from one
+    /// detector to the next. What was measured clean counts no more, reset or not: a rule is about gas that is there, and one that
+    /// counts what nobody has reset since the morning teaches people to reject it.
     Gas {
         /// The zone; detectors without one are never told.
         zone: Arc<str>,

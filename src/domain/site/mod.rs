@@ -93,7 +93,8 @@ use super::time::{Mono, Now, Timestamp};
 /// Detectors whose level is kept: all of a large park. What comes beyond is not counted by rules, as its own alarm stands anyway.
 pub const MAX_DETECTORS: usize = 20_000;
 
-/// A gas detector's level, as the alarm machine has it: latched there, kept through silence, only of points in service.
+/// A gas detector's level, as the alarm machine has it while gas is there: the highest until a person resets it, kept through
+/// silence, only of points in service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GasLevel {
     /// The point.

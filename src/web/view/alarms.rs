@@ -141,7 +141,13 @@ fn priority(alarm: &ActiveAlarm, v: &Viewer<'_>) -> Cell {
         (Mode::Test | Mode::Commissioning, Lang::Zh) => " 联调",
         (Mode::Test | Mode::Commissioning, Lang::En) => " test",
     };
-    let level = if alarm.last.level > 1 { format!(" {}", alarm.last.level) } else { String::new() };
+    let mut level = if alarm.last.level > 1 { format!(" {}", alarm.last.level) } else { String::new() };
+    if let Some(now) = alarm.last.now_level {
+        level += &match v.lang() {
+            Lang::Zh => format!("（现 {now} 级）"),
+            Lang::En => format!(" (now {now})"),
+        };
+    }
     Cell::toned(tone, format!("{}{level}{mode}", v.lang().pick(alarm.last.priority.zh(), en)))
 }
 

@@ -17,6 +17,7 @@ const GAS: &str = "d0.p0.gas";
 const FAULT: &str = "d0.p0.gas_fault";
 const DIFFER: &str = "d0.p0.disagreement";
 const LONG: &str = "d0.p0.state_too_long";
+const RED: Priority = Priority::Red;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// `p1`, `p2` the controller's alarm bits, `p3` its fault bit, `p4` its inhibit bit.
@@ -108,6 +109,51 @@ fn scenario_12_two_levels_latched_until_reset_and_indicated_anew() {
     ];
     assert_eq!(gas_path(&park), path);
     assert_eq!(park.last().peak, Some(50.0));
+}
+
+#[test]
+fn level_2_stays_shown_and_told_until_the_reset_and_is_then_indicated_as_it_is() {
+    let mut park = by_value();
+    park.read(0, good(55.0));
+    park.ack(GAS).unwrap();
+    park.facts.clear();
+    park.read(0, good(30.0));
+    let record = park.last().clone();
+    assert_eq!((record.cause, record.level, record.now_level, record.priority), (Cause::LevelDown, 2, Some(1), RED));
+    assert_eq!(record.limit, Some(50.0), "what is told is that of the level that is latched");
+    let stands = |park: &Bench| (park.alarms.active(park.now)[0].last.level, park.alarms.active_set(park.now).alarms[0].level);
+    assert_eq!(stands(&park), (2, 2), "page and active set");
+    assert!(park.facts.is_empty(), "the rules of the site go on counting a detector at level 2");
+    // A restart on the way forgets neither.
+    let saved = park.alarms.saved(park.now);
+    let mut again = park.restart(saved, vec![], park.now.wall);
+    again.read(0, good(31.0));
+    assert!(again.records.is_empty(), "nothing new: {:?}", again.records);
+    assert_eq!(stands(&again), (2, 2));
+    // A reset while level 1 lasts shows it as it is, at once: GB 16808 gives it 20 s.
+    assert!(park.reset(GAS).is_err());
+    let record = park.last().clone();
+    assert_eq!((record.cause, record.level, record.now_level, record.to), (Cause::ResetRefused, 1, None, State::Unacked));
+    assert_eq!((record.peak_level, stands(&park)), (2, (1, 1)));
+    assert!(matches!(park.facts.last(), Some(Fact::Gas { level: 1, .. })));
+}
+
+#[test]
+fn level_2_that_went_and_came_back_as_level_1_before_the_reset_is_still_level_2() {
+    let mut park = by_value();
+    park.read(0, good(55.0));
+    park.read(0, good(3.0));
+    assert_eq!((park.last().level, park.last().now_level, park.state(GAS)), (2, None, State::LatchedUnacked));
+    assert!(matches!(park.facts.last(), Some(Fact::Gas { level: 0, .. })), "the air was measured clean");
+    park.read(0, good(30.0));
+    assert_eq!((park.last().cause, park.last().level, park.last().now_level), (Cause::Active, 2, Some(1)));
+    park.read(0, good(55.0));
+    assert_eq!((park.last().cause, park.last().level, park.state(GAS)), (Cause::LevelUp, 2, State::Unacked));
+    park.ack(GAS).unwrap();
+    park.read(0, good(3.0));
+    park.reset(GAS).unwrap();
+    park.read(0, good(30.0));
+    assert_eq!((park.last().level, park.last().now_level, park.last().n), (1, None, 1), "a reset ends the latch");
 }
 
 #[test]
