@@ -184,7 +184,9 @@ impl Running {
 
 fn panicked(error: &JoinError) -> Receipt {
     tracing::error!(%error, "A write to an output ended by a fault of this program.");
-    Receipt::Failed("写入程序出错，结果不明 / the write ended by a fault of this program: nobody knows its result".to_owned())
+    Receipt::Failed(
+        "写入程序出错，结果不明 / the write ended by a fault of this program: nobody knows its result".to_owned(),
+    )
 }
 
 /// The receipt of an order for which there is no room.

@@ -121,7 +121,8 @@ fn level_2_stays_shown_and_told_until_the_reset_and_is_then_indicated_as_it_is()
     let record = park.last().clone();
     assert_eq!((record.cause, record.level, record.now_level, record.priority), (Cause::LevelDown, 2, Some(1), RED));
     assert_eq!(record.limit, Some(50.0), "what is told is that of the level that is latched");
-    let stands = |park: &Bench| (park.alarms.active(park.now)[0].last.level, park.alarms.active_set(park.now).alarms[0].level);
+    let stands =
+        |park: &Bench| (park.alarms.active(park.now)[0].last.level, park.alarms.active_set(park.now).alarms[0].level);
     assert_eq!(stands(&park), (2, 2), "page and active set");
     assert!(park.facts.is_empty(), "the rules of the site go on counting a detector at level 2");
     // A restart on the way forgets neither.
@@ -133,7 +134,10 @@ fn level_2_stays_shown_and_told_until_the_reset_and_is_then_indicated_as_it_is()
     // A reset while level 1 lasts shows it as it is, at once: GB 16808 gives it 20 s.
     assert!(park.reset(GAS).is_err());
     let record = park.last().clone();
-    assert_eq!((record.cause, record.level, record.now_level, record.to), (Cause::ResetRefused, 1, None, State::Unacked));
+    assert_eq!(
+        (record.cause, record.level, record.now_level, record.to),
+        (Cause::ResetRefused, 1, None, State::Unacked)
+    );
     assert_eq!((record.peak_level, stands(&park)), (2, (1, 1)));
     assert!(matches!(park.facts.last(), Some(Fact::Gas { level: 1, .. })));
 }
