@@ -2,12 +2,13 @@
 //!
 //! In reading order: [`word`] are the names and classes, [`plate`] what a vehicle is known by; [`presented`] is what came
 //! to a lane; [`facts`] is what is known of it, each fact either known or said to be unknown; [`verdict`] is what was
-//! decided, with every reason.
+//! decided, with every reason. [`hardware`] is what the lane's devices say and are told.
 //!
 //! What life safety and the safety of the arm ask is code here and stands before every policy: a person leaving is never
 //! refused or delayed, and nothing closes on what may be under an arm.
 
 pub mod facts;
+pub mod hardware;
 pub mod plate;
 pub mod presented;
 pub mod verdict;
