@@ -27,11 +27,21 @@ pub enum DocumentKind {
     Service,
     /// A message to people by way of the platform.
     Message,
+    /// A passage through a gate: each step of it is a version of the same object.
+    Passage,
+    /// A decision of a gate, with everything that it was made of.
+    Decision,
+    /// Who is inside: a signed count, a correction, the day's reconciliation, a conflict between gateways.
+    Inside,
+    /// A roll call (人员清点): who is accounted for, and who is not.
+    Muster,
+    /// A question of a gate to people, and its answer.
+    Ticket,
 }
 
 impl DocumentKind {
     /// All kinds, in the order of their stored codes.
-    pub const ALL: [DocumentKind; 10] = [
+    pub const ALL: [DocumentKind; 15] = [
         Self::Alarm,
         Self::ActiveAlarms,
         Self::Site,
@@ -42,6 +52,11 @@ impl DocumentKind {
         Self::Audit,
         Self::Service,
         Self::Message,
+        Self::Passage,
+        Self::Decision,
+        Self::Inside,
+        Self::Muster,
+        Self::Ticket,
     ];
 
     /// Returns the word under which the object stands in a record on the wire.
@@ -57,6 +72,11 @@ impl DocumentKind {
             Self::Audit => "audit",
             Self::Service => "service",
             Self::Message => "message",
+            Self::Passage => "passage",
+            Self::Decision => "decision",
+            Self::Inside => "inside",
+            Self::Muster => "muster",
+            Self::Ticket => "ticket",
         }
     }
 
@@ -64,7 +84,7 @@ impl DocumentKind {
     pub fn stream(self) -> Stream {
         match self {
             Self::Alarm | Self::ActiveAlarms => Stream::Alarm,
-            Self::Audit => Stream::Passage,
+            Self::Audit | Self::Passage | Self::Decision | Self::Inside | Self::Muster | Self::Ticket => Stream::Passage,
             Self::Report | Self::Duty | Self::Accident => Stream::Report,
             Self::Site | Self::Hazard | Self::Service | Self::Message => Stream::Event,
         }
