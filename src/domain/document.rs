@@ -84,7 +84,9 @@ impl DocumentKind {
     pub fn stream(self) -> Stream {
         match self {
             Self::Alarm | Self::ActiveAlarms => Stream::Alarm,
-            Self::Audit | Self::Passage | Self::Decision | Self::Inside | Self::Muster | Self::Ticket => Stream::Passage,
+            Self::Audit | Self::Passage | Self::Decision | Self::Inside | Self::Muster | Self::Ticket => {
+                Stream::Passage
+            }
             Self::Report | Self::Duty | Self::Accident => Stream::Report,
             Self::Site | Self::Hazard | Self::Service | Self::Message => Stream::Event,
         }
