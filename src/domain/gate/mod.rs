@@ -1,6 +1,7 @@
 //! The gate: who and what may pass, and what became of it.
 //!
-//! In reading order: [`word`] are the names and classes, [`plate`] what a vehicle is known by; [`presented`] is what came
+//! In reading order: [`word`] are the names and classes, [`plate`] what a vehicle is known by, [`identity`] a person
+//! or company, [`wiegand`] a card; [`presented`] is what came
 //! to a lane; [`facts`] is what is known of it, each fact either known or said to be unknown; [`verdict`] is what was
 //! decided, with every reason. [`hardware`] is what the lane's devices say and are told.
 //!
@@ -9,7 +10,9 @@
 
 pub mod facts;
 pub mod hardware;
+pub mod identity;
 pub mod plate;
 pub mod presented;
 pub mod verdict;
+pub mod wiegand;
 pub mod word;
