@@ -2,8 +2,9 @@
 //!
 //! In reading order: [`word`] are the names and classes, [`plate`] what a vehicle is known by, [`identity`] a person
 //! or company, [`wiegand`] a card; [`presented`] is what came
-//! to a lane; [`facts`] is what is known of it, each fact either known or said to be unknown; [`verdict`] is what was
-//! decided, with every reason. [`hardware`] is what the lane's devices say and are told.
+//! to a lane; [`register`] holds companies, persons, vehicles, lists and permits; [`facts`] is what is known of it, each fact
+//! either known or said to be unknown; [`verdict`] is what was decided, with every reason. [`hardware`] is what the lane's
+//! devices say and are told.
 //!
 //! What life safety and the safety of the arm ask is code here and stands before every policy: a person leaving is never
 //! refused or delayed, and nothing closes on what may be under an arm.
@@ -13,6 +14,7 @@ pub mod hardware;
 pub mod identity;
 pub mod plate;
 pub mod presented;
+pub mod register;
 pub mod verdict;
 pub mod wiegand;
 pub mod word;

@@ -63,6 +63,10 @@ name! {
     PermitId
 }
 name! {
+    /// An entry of a block or allow list.
+    ListingId
+}
+name! {
     /// A dangerous-goods waybill (危险货物运单); unique for ever.
     WaybillNo
 }
@@ -115,8 +119,8 @@ macro_rules! words {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.write_str(self.as_str())
             }
         }
