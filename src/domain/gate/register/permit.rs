@@ -15,6 +15,7 @@
 //! raised to what was used.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
