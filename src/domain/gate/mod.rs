@@ -12,6 +12,8 @@
 pub mod facts;
 pub mod hardware;
 pub mod identity;
+pub mod inside;
+pub mod muster;
 pub mod plate;
 pub mod presented;
 pub mod register;
