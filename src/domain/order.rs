@@ -69,6 +69,20 @@ pub enum LaneRule {
     Guarded,
 }
 
+impl LaneRule {
+    /// Returns how strong it is: of several for one lane, the strongest holds. Letting people out and rescue in outranks
+    /// keeping others from coming in.
+    pub fn strength(self) -> u8 {
+        match self {
+            Self::Normal => 0,
+            Self::Guarded => 1,
+            Self::NoEntry => 2,
+            Self::RescueOnly => 3,
+            Self::Open => 4,
+        }
+    }
+}
+
 /// What became of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -261,16 +261,9 @@ impl Lane {
     }
 }
 
-/// Returns how strong a rule is: of several for one lane, the strongest holds. Letting people out and rescue in outranks
-/// keeping others from coming in.
+/// Returns how strong a rule is ([`LaneRule::strength`]).
 pub fn strength(rule: LaneRule) -> u8 {
-    match rule {
-        LaneRule::Normal => 0,
-        LaneRule::Guarded => 1,
-        LaneRule::NoEntry => 2,
-        LaneRule::RescueOnly => 3,
-        LaneRule::Open => 4,
-    }
+    rule.strength()
 }
 
 /// An output that shows or sounds the state of a zone.
