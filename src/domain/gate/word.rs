@@ -83,6 +83,10 @@ name! {
     TerminalId
 }
 name! {
+    /// A gateway, by its logical name that outlives the hardware. Those of one park share their passages.
+    GatewayId
+}
+name! {
     /// One passage, from the first detection to its end.
     PassageId
 }
