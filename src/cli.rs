@@ -17,10 +17,12 @@ use crate::app::Gateway;
 use crate::buffer;
 use crate::config::{self, Loaded};
 use crate::field::settings::planned_buses;
+use crate::policy::PolicyBook;
 use crate::tools;
 use crate::tools::daybook::{AccidentArgs, DutyArgs, HazardArgs, ReportArgs};
 use crate::tools::desk::{LoopTestArgs, OutputArgs, WireLogArgs};
 use crate::tools::operator::{AlarmsArgs, HideArgs, NamedArgs, OneArgs, SilenceArgs};
+use crate::tools::policy::{Ended, PolicyCommand};
 use crate::tools::probe::Probe;
 use crate::tools::read::{ReadArgs, WatchArgs};
 use crate::tools::site::SiteArgs;
@@ -71,6 +73,9 @@ enum Command {
         #[arg(long, requires = "explain")]
         csv: bool,
     },
+    /// 门岗策略：检查，按决策表测试 / policies of the gates: check them, test them by decision tables
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// 查看存储内容 / show what is in the store
     ///
     /// Streams, first and last number, bytes, oldest record, gaps, quarantine. Reads only; works while the gateway runs.
@@ -200,8 +205,8 @@ struct Folder {
 pub fn run(arguments: Arguments) -> ExitCode {
     crate::sys::memory::settle_allocator();
     match arguments.command {
-        Command::Run { folder } => with_config(&folder.config, |loaded| run_gateway(loaded, folder.config.clone())),
-        Command::Check { folder, explain, alarms, csv } => with_config(&folder.config, |loaded| {
+        Command::Run { folder } => with_policies(&folder.config, |loaded| run_gateway(loaded, folder.config.clone())),
+        Command::Check { folder, explain, alarms, csv } => with_policies(&folder.config, |loaded| {
             if explain {
                 if !alarms {
                     tools::understood::print(&loaded.config, Form::of(csv));
@@ -218,6 +223,14 @@ pub fn run(arguments: Arguments) -> ExitCode {
             let (alarms, site) = (&loaded.config.alarms, &loaded.config.site);
             say(&format!("配置可用 / the configuration is good\n{profiles}{alarms}{site}{need}{buses}"))
         }),
+        Command::Policy(command) => match tools::policy::run(&command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(Ended::Wrong(why)) => {
+                eprintln!("{why}");
+                ExitCode::from(WRONG_CONFIGURATION)
+            }
+            Err(Ended::Missed(why)) => ended(Err(why)),
+        },
         Command::Buffer { folder } => with_config(&folder.config, |loaded| show_store(&loaded)),
         Command::Trust(args) => opcua::trust(&args),
         Command::Opcua(command) => opcua::run(command),
@@ -271,6 +284,17 @@ fn with_config(dir: &Path, then: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
             ExitCode::from(WRONG_CONFIGURATION)
         }
     }
+}
+
+/// The same, with the policies of the gates checked as well: a set with one wrong policy refuses the configuration.
+fn with_policies(dir: &Path, then: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
+    with_config(dir, |loaded| match PolicyBook::load(&loaded.config.policies) {
+        Ok(_) => then(loaded),
+        Err(flaws) => {
+            eprintln!("{flaws}");
+            ExitCode::from(WRONG_CONFIGURATION)
+        }
+    })
 }
 
 fn run_gateway(loaded: Loaded, dir: PathBuf) -> ExitCode {

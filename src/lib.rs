@@ -7,6 +7,7 @@
 //! 2. [`config`]: the folder that an integrator writes, checked as a whole.
 //! 3. [`field`]: reads the devices. [`output`]: writes to the few that are allowed. [`buffer`]: keeps every record. [`uplink`]: delivers them and keeps account.
 //!    [`web`]: shows how it stands. [`control`]: how a command on the machine reaches it. [`state`]: what survives a restart beside the records.
+//!    [`policy`]: the policies of the gates, over the facts that [`domain::gate`] computed.
 //! 4. [`app`]: joins all of these, and nothing else does. [`cli`]: the commands. [`tools`]: those of commissioning.
 //! 5. [`clock`], [`supervise`], [`sys`]: time, tasks and Linux. `sim`: the simulated park of the demo and the tests.
 //!
@@ -21,6 +22,7 @@ pub mod control;
 pub mod domain;
 pub mod field;
 pub mod output;
+pub mod policy;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod state;

@@ -32,10 +32,10 @@ const DOORS: &[&str] = &["mod", "source", "tap", "errand"];
 const NOT_IN_A_DOOR: &[&str] = &["tokio::net", "tokio::fs", "tokio::time", "tokio::process", "tokio::select"];
 
 /// Rooms that face the outside. They never import one another.
-const ADAPTERS: &[&str] = &["field", "output", "control", "buffer", "uplink", "web", "lane", "state"];
+const ADAPTERS: &[&str] = &["field", "output", "control", "buffer", "uplink", "web", "lane", "state", "policy"];
 
 /// Adapters that are split in a pure half and a waiting one. (The buffer is I/O by nature.)
-const HALVED: &[&str] = &["field", "output", "control", "uplink", "web", "lane"];
+const HALVED: &[&str] = &["field", "output", "control", "uplink", "web", "lane", "policy"];
 
 /// Words that mean waiting, sockets, files or a clock.
 const IMPURE: &[&str] = &[
@@ -80,7 +80,8 @@ const CRATE_ROOMS: &[(&str, &[&str])] = &[
     ("tokio_modbus", &["field", "output", "sim"]),
     ("warp", &["web"]),
     ("plotters", &["web"]),
-    ("csv", &["config", "sim"]),
+    ("csv", &["config", "sim", "policy"]),
+    ("cedar_policy", &["policy"]),
     ("clap", &["main", "cli", "sim", "tools"]),
 ];
 

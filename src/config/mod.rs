@@ -12,6 +12,7 @@
 //! | `profiles/*.toml` | the site's own instrument profiles (仪表模板), beside the shipped ones | no |
 //! | `site.toml` | zones, lanes, signals, fire linkage: the state of the site (应急状态) | no |
 //! | `duty.toml` | the daily report, shifts and roster, duty checks, hidden hazards, accidents | no |
+//! | `policies/` | the site's own policies of the gates, `parameters.toml`, decision tables | no folder, the shipped set |
 //! | `outputs.toml` | what may be written (`[[output]]`) | no file, no output |
 //! | `oel.csv` | occupational exposure limits, over the shipped ones | no |
 //! | `uplink.toml` | `[mqtt]` the way to the platform | no file, no uplink |
@@ -39,6 +40,7 @@ use crate::domain::registry::DeviceSpec;
 use crate::domain::site::SiteBook;
 use crate::field::settings::Source;
 use crate::output::settings::Output;
+use crate::policy::settings::Sources;
 use crate::uplink::settings as uplink;
 use crate::web::settings as web;
 
@@ -58,6 +60,7 @@ mod join;
 mod opcua;
 mod outputs_file;
 mod points;
+pub mod policies;
 pub mod problem;
 pub mod profiles;
 mod section;
@@ -119,6 +122,8 @@ pub struct Config {
     pub alarms: alarms::Alarms,
     /// Reports, duty, hidden hazards; the defaults without the file.
     pub duty: Arc<Rules>,
+    /// The site's policies of the gates and their parameters; whether they are good [`crate::policy::PolicyBook`] says.
+    pub policies: Sources,
     /// Every file read: the folder's own, profiles, secrets and certificates.
     pub files: Vec<PathBuf>,
 }
@@ -265,6 +270,7 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
     let (alarms, templates) = alarms::build(alarms, sources, out);
     files.extend(templates);
     let duty = duty_file(dir.join(DUTY), &alarms.channels, &mut files, out);
+    let policies = policies::read(dir, &mut files, out);
     files.extend(named);
     if let Some(uplink) = &uplink {
         gateway.store.consumers.push("platform".into());
@@ -286,6 +292,7 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
         site,
         alarms,
         duty: Arc::new(duty),
+        policies,
         files,
     };
     Some(Whole { config, quota_spot: gateway.quota_spot })

@@ -7,6 +7,7 @@
 //! | `output`, `looptest` | a write with its read-back; a loop test with its record | a running gateway |
 //! | `wirelog` | the bytes between gateway and device | a running gateway |
 //! | `check --explain` | what each line of the point table was understood to mean, and each alarm | a configuration |
+//! | `policy check`, `policy test` | the policies of the gates, and what they make of the cases of decision tables | a configuration |
 //! | `probe modbus`, `probe serial` | unknown devices | nothing |
 //! | `alarms`, `ack`, `reset`, `shelve` … `site`, `report`, `duty`, `hazard`, `accident` | what operators do | a running gateway |
 //!
@@ -25,6 +26,7 @@ pub mod map;
 pub mod offset;
 pub mod operator;
 pub mod places;
+pub mod policy;
 pub mod probe;
 pub mod progress;
 pub mod rank;

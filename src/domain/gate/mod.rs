@@ -9,6 +9,7 @@
 //! What life safety and the safety of the arm ask is code here and stands before every policy: a person leaving is never
 //! refused or delayed, and nothing closes on what may be under an arm.
 
+pub mod decide;
 pub mod facts;
 pub mod hardware;
 pub mod identity;
