@@ -52,7 +52,7 @@ fn wrong_usage_is_64_and_says_how_it_is_meant() {
 fn help_names_every_command_and_each_command_explains_itself() {
     let help = parkgate(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    for command in ["run", "check", "buffer", "read", "watch", "wirelog", "output", "looptest", "demo"] {
+    for command in ["run", "check", "buffer", "read", "watch", "wirelog", "output", "looptest", "policy", "demo"] {
         assert!(
             stdout(&help).lines().any(|line| line.trim_start().starts_with(command)),
             "{command} is not in the help"
@@ -60,7 +60,11 @@ fn help_names_every_command_and_each_command_explains_itself() {
         let own = parkgate(&[command, "--help"]);
         assert_eq!(own.status.code(), Some(0));
         assert!(stdout(&own).contains(&format!("parkgate {command}")), "{own:?}");
-        let option = if command == "demo" { "--for" } else { "--config <DIR>" };
+        let option = match command {
+            "demo" => "--for",
+            "policy" => "check",
+            _ => "--config <DIR>",
+        };
         assert!(stdout(&own).contains(option), "{command}: {own:?}");
     }
     let version = parkgate(&["--version"]);
@@ -116,4 +120,60 @@ fn a_reader_that_went_away_is_no_crash() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(code(&["check", "--config", &repo("config")]), Some(0));
+}
+
+/// A configuration with policies of its own.
+fn with_policies(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = dir.path().join("policies").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    dir
+}
+
+const NO_LORRIES: &str = "@code(\"NO_LORRIES\") @verdict(\"deny\") @zh(\"普货车停运\") @en(\"no lorries\")
+forbid (principal is Vehicle, action == Action::\"enter\", resource)
+when { principal.class == Class::\"goods\" };
+";
+
+#[test]
+fn policies_are_checked_and_tested_before_they_are_put_in_force() {
+    let config = repo("config");
+    let output = parkgate(&["policy", "check", "--config", &config]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(stdout(&output).contains("13-weight.cedar  与出厂相同"), "{output:?}");
+    let output = parkgate(&["policy", "test", "--config", &config]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(stdout(&output).contains("hazmat.csv"), "{output:?}");
+
+    // A new rule of the site: what it changes is told case by case, until the site's table says that it is meant.
+    let table = "名称,基准,事实,结论,代码\n普货车停运,普货车进,,拒绝,NO_LORRIES\n危化车照常,危化车进,,放行,OK\n";
+    let dir = with_policies(&[("50-own.cedar", NO_LORRIES), ("tables/own.csv", table)]);
+    let path = dir.path().to_str().unwrap();
+    let output = parkgate(&["policy", "test", "--config", path]);
+    let said = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(said.contains("own.csv：2/2") && said.contains("NO_LORRIES 普货车停运 （50-own.cedar:1）"), "{said}");
+    let own = dir.path().join("policies/tables/own.csv");
+    assert_eq!(code(&["policy", "test", "--config", path, own.to_str().unwrap()]), Some(0));
+}
+
+#[test]
+fn a_set_with_one_wrong_policy_is_refused_as_a_whole() {
+    let wrong = NO_LORRIES.replace("principal.class", "principal.clas");
+    let dir = with_policies(&[("50-own.cedar", NO_LORRIES), ("60-own.cedar", &wrong)]);
+    for command in ["check", "test"] {
+        let output = parkgate(&["policy", command, "--config", dir.path().to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(EX_CONFIG), "{output:?}");
+        assert!(stderr(&output).contains("60-own.cedar:3\n    错误：与模式不符"), "{output:?}");
+    }
+    // The whole configuration is refused with it.
+    for file in ["gateway.toml", "devices.toml", "points.csv"] {
+        std::fs::copy(repo(&format!("config/{file}")), dir.path().join(file)).unwrap();
+    }
+    assert_eq!(code(&["check", "--config", dir.path().to_str().unwrap()]), Some(EX_CONFIG));
+    std::fs::remove_file(dir.path().join("policies/60-own.cedar")).unwrap();
+    assert_eq!(code(&["check", "--config", dir.path().to_str().unwrap()]), Some(0));
 }

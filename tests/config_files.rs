@@ -14,6 +14,8 @@ use parkgate::domain::record::Mode;
 use parkgate::domain::registry::{Commissioning, Deadband};
 use parkgate::field::settings::{Encoding, Source, Table, planned_buses};
 use parkgate::output::settings::{Feedback, Idle, Place};
+use parkgate::policy;
+use parkgate::policy::settings::{Parameters, PolicyFile, Sources};
 use proptest::prelude::*;
 
 #[path = "config_files/templates.rs"]
@@ -26,12 +28,20 @@ fn repo(path: &str) -> PathBuf {
 /// A copy that the test may change; secrets in it are private, whatever the checkout made of them.
 fn copy(from: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(repo(from)).unwrap().map(Result::unwrap).filter(|e| e.path().is_file()) {
-        let to = dir.path().join(entry.file_name());
+    copy_files(&repo(from), dir.path());
+    if repo(from).join("policies").is_dir() {
+        copy_files(&repo(from).join("policies"), &dir.path().join("policies"));
+    }
+    dir
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap).filter(|e| e.path().is_file()) {
+        let to = to.join(entry.file_name());
         fs::copy(entry.path(), &to).unwrap();
         fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).unwrap();
     }
-    dir
 }
 
 fn with_points(points: &[u8]) -> Result<Loaded, Problems> {
@@ -86,6 +96,20 @@ fn the_shipped_files_show_the_defaults() {
     assert_eq!((shipped.web, shipped.state_dir, shipped.gateway), (bare.web, bare.state_dir, bare.gateway));
     assert_eq!((shipped.uplink, shipped.expected_change), (bare.uplink, bare.expected_change));
     assert_eq!((shipped.devices, shipped.specs), (bare.devices, bare.specs));
+}
+
+#[test]
+fn the_shipped_policies_are_those_that_are_built_in() {
+    let shipped = loaded(&repo("config")).policies;
+    assert_eq!(shipped.parameters, Parameters::default(), "parameters.toml shows the defaults");
+    let name = |file: &PolicyFile| file.path.file_name().unwrap().to_str().unwrap().to_owned();
+    let files: Vec<_> = shipped.own.iter().map(|file| (name(file), file.text.clone())).collect();
+    let built_in: Vec<_> =
+        policy::shipped::FILES.iter().map(|(n, text)| ((*n).to_owned(), (*text).to_owned())).collect();
+    assert_eq!(files, built_in);
+    assert_eq!(loaded(small("").path()).policies, Sources::default(), "without the folder: the shipped set");
+    let tables = config::policies::tables(&repo("config"));
+    assert_eq!(tables.len(), policy::shipped::TABLES.len());
 }
 
 #[test]
@@ -164,8 +188,16 @@ fn a_device_behind_an_opc_ua_server_has_nodes_and_everything_else_as_the_others(
 
 #[test]
 fn a_folder_of_mistakes_gives_exactly_its_list() {
-    let folders =
-        ["mistakes", "mistakes-alarms", "mistakes-duty", "mistakes-opcua", "mistakes-site", "syntax", "buses"];
+    let folders = [
+        "mistakes",
+        "mistakes-alarms",
+        "mistakes-duty",
+        "mistakes-opcua",
+        "mistakes-policies",
+        "mistakes-site",
+        "syntax",
+        "buses",
+    ];
     for name in folders {
         let dir = copy(&format!("tests/fixtures/config/{name}"));
         let problems = load(dir.path()).unwrap_err();

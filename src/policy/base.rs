@@ -142,7 +142,9 @@ fn vehicle(class: VehicleClass, direction: Direction) -> VehicleFacts {
     let papers: &[PaperKind] = match class {
         VehicleClass::Hazmat | VehicleClass::HazWaste => PaperKind::ALL,
         VehicleClass::NonMotor | VehicleClass::Rescue => &[],
-        _ => &[PaperKind::Licence, PaperKind::Insurance],
+        VehicleClass::Goods | VehicleClass::Small | VehicleClass::Works | VehicleClass::Bus => {
+            &[PaperKind::Licence, PaperKind::Insurance]
+        }
     };
     VehicleFacts {
         plate: Some(Plate::new("皖R12345", PlateColour::Yellow)),

@@ -74,12 +74,11 @@ impl PolicyBook {
         let AuthorizationError::PolicyEvaluationError(error) = error;
         let rule = self.rules.get(error.policy_id()).filter(|rule| rule.role != Role::Permit)?;
         let text = error.inner().to_string();
-        Some(match error.inner() {
-            EvaluationError::EntityAttrDoesNotExist(_) | EvaluationError::RecordAttrDoesNotExist(_) => {
-                rule.unknowable(view, missing(&text))
-            }
-            _ => rule.broken(view, &text),
-        })
+        let unknown = matches!(
+            error.inner(),
+            EvaluationError::EntityAttrDoesNotExist(_) | EvaluationError::RecordAttrDoesNotExist(_)
+        );
+        Some(if unknown { rule.unknowable(view, missing(&text)) } else { rule.broken(view, &text) })
     }
 }
 

@@ -190,6 +190,6 @@ fn a_replay_tells_what_a_new_set_would_change() {
     assert_eq!(replayed.verdicts.get(&(Verdict::Allow, Verdict::Hold)), Some(&allowed));
     assert_eq!(replayed.decisions, 2000);
     assert_eq!(replayed.same + replayed.differences.len() as u64 + replayed.beyond, 2000);
-    assert_eq!(replayed.differences.len(), replay::MAX_DIFFERENCES.min((2000 - replayed.same) as usize));
+    assert_eq!(replayed.differences.len(), replay::MAX_DIFFERENCES.min(2000 - usize::try_from(replayed.same).unwrap()));
     assert!(replayed.to_string().contains("放行 → 暂扣待查"), "{replayed}");
 }
