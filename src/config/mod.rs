@@ -270,7 +270,6 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
     let (alarms, templates) = alarms::build(alarms, sources, out);
     files.extend(templates);
     let duty = duty_file(dir.join(DUTY), &alarms.channels, &mut files, out);
-    let policies = policies::read(dir, &mut files, out);
     files.extend(named);
     if let Some(uplink) = &uplink {
         gateway.store.consumers.push("platform".into());
@@ -292,7 +291,7 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
         site,
         alarms,
         duty: Arc::new(duty),
-        policies,
+        policies: policies::read(dir, &mut files, out),
         files,
     };
     Some(Whole { config, quota_spot: gateway.quota_spot })
