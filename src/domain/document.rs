@@ -37,11 +37,13 @@ pub enum DocumentKind {
     Muster,
     /// A question of a gate to people, and its answer.
     Ticket,
+    /// Something that happened with dangerous goods: a waybill, a bay, a dispatch, a weighing, a violation.
+    Hazmat,
 }
 
 impl DocumentKind {
     /// All kinds, in the order of their stored codes.
-    pub const ALL: [DocumentKind; 15] = [
+    pub const ALL: [DocumentKind; 16] = [
         Self::Alarm,
         Self::ActiveAlarms,
         Self::Site,
@@ -57,6 +59,7 @@ impl DocumentKind {
         Self::Inside,
         Self::Muster,
         Self::Ticket,
+        Self::Hazmat,
     ];
 
     /// Returns the word under which the object stands in a record on the wire.
@@ -77,6 +80,7 @@ impl DocumentKind {
             Self::Inside => "inside",
             Self::Muster => "muster",
             Self::Ticket => "ticket",
+            Self::Hazmat => "hazmat",
         }
     }
 
@@ -84,9 +88,13 @@ impl DocumentKind {
     pub fn stream(self) -> Stream {
         match self {
             Self::Alarm | Self::ActiveAlarms => Stream::Alarm,
-            Self::Audit | Self::Passage | Self::Decision | Self::Inside | Self::Muster | Self::Ticket => {
-                Stream::Passage
-            }
+            Self::Audit
+            | Self::Passage
+            | Self::Decision
+            | Self::Inside
+            | Self::Muster
+            | Self::Ticket
+            | Self::Hazmat => Stream::Passage,
             Self::Report | Self::Duty | Self::Accident => Stream::Report,
             Self::Site | Self::Hazard | Self::Service | Self::Message => Stream::Event,
         }

@@ -5,6 +5,7 @@
 //! to a lane; [`register`] holds companies, persons, vehicles, lists and permits; [`facts`] is what is known of it, each fact
 //! either known or said to be unknown; [`verdict`] is what was decided, with every reason. [`hardware`] is what the lane's
 //! devices say and are told; [`lane`] is the lane itself as a state machine; [`inside`] keeps account of who passed and is inside, [`muster`] of who is safe.
+//! [`hazmat`] follows dangerous goods through the park.
 //!
 //! What life safety and the safety of the arm ask is code here and stands before every policy: a person leaving is never
 //! refused or delayed, and nothing closes on what may be under an arm.
@@ -12,6 +13,7 @@
 pub mod decide;
 pub mod facts;
 pub mod hardware;
+pub mod hazmat;
 pub mod identity;
 pub mod inside;
 pub mod lane;

@@ -1,0 +1,430 @@
+//! All waybills: where they come from, which of them is a vehicle's, and that each of them admits once.
+//!
+//! The platform sends them as a whole or as what changed between two versions. A version never goes back, and a change that
+//! does not begin where this book ends asks for the whole. Numbers are never used again: of a waybill that was taken away the
+//! digest stays for ever.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::waybill::{Waybill, WaybillState};
+use crate::domain::audit::Digest;
+use crate::domain::gate::facts::WaybillFact;
+use crate::domain::gate::plate::Plate;
+use crate::domain::gate::word::{ManifestNo, PassageId, WaybillNo};
+use crate::domain::time::Timestamp;
+
+/// Waybills kept: 180 a day over the 12 months that they are kept (rule 32), with as many again for a busier park.
+pub const MAX_WAYBILLS: usize = 150_000;
+/// Digests of numbers that were taken away: ten years of 180 a day. When it is full, new numbers are refused: letting one of
+/// them in twice would be worse.
+pub const MAX_GONE: usize = 700_000;
+
+/// A waybill in the book.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The waybill.
+    pub waybill: Waybill,
+    /// The entry that it was used for.
+    pub used: Option<Used>,
+    /// When it ended, as far as the clock could be trusted.
+    pub over_at: Option<Timestamp>,
+}
+
+/// A completed entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Used {
+    /// The passage.
+    pub passage: PassageId,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What the platform sends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Update {
+    /// The version that this begins at; `None`: it is the whole.
+    pub from: Option<u64>,
+    /// The version that holds when it is taken.
+    pub to: u64,
+    /// New and changed ones.
+    pub put: Vec<Waybill>,
+    /// Those taken away.
+    #[serde(default)]
+    pub removed: Vec<WaybillNo>,
+}
+
+/// What became of an update.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It holds; these of it were refused, each with the reason.
+    Applied(Vec<Refused>),
+    /// Not newer than what is here: nothing was done.
+    Old,
+    /// It does not begin where the book ends: the whole is asked for.
+    Gap {
+        /// Version of the book.
+        have: u64,
+    },
+}
+
+/// Why a waybill was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Its number.
+    pub number: WaybillNo,
+    /// Why.
+    pub why: Refusal,
+}
+
+/// Why something about a waybill was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum Refusal {
+    /// It is no proper waybill.
+    Faulty {
+        /// In Chinese.
+        zh: String,
+        /// In English.
+        en: String,
+    },
+    /// The number belonged to another one that was taken away.
+    NumberReused,
+    /// The manifest belongs to another waybill.
+    ManifestReused,
+    /// It would go back in its life.
+    Backwards {
+        /// Where it is.
+        is: WaybillState,
+        /// Where it was to go.
+        to: WaybillState,
+    },
+    /// It was used, and what it names may not change any more.
+    Frozen,
+    /// The book is full.
+    Full,
+    /// There is no such waybill.
+    Unknown,
+    /// It was used for another passage.
+    Used,
+}
+
+/// The book.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Waybills {
+    version: u64,
+    entries: BTreeMap<WaybillNo, Entry>,
+    gone: BTreeSet<Digest>,
+    /// By text of the plate.
+    #[serde(skip)]
+    by_plate: BTreeMap<String, BTreeSet<WaybillNo>>,
+    #[serde(skip)]
+    manifests: BTreeMap<ManifestNo, WaybillNo>,
+}
+
+fn digest(number: &WaybillNo) -> Digest {
+    Digest::of(number.as_str().as_bytes())
+}
+
+/// Numbers of manifests are of another series: no number of a waybill has a colon.
+fn manifest_digest(number: &ManifestNo) -> Digest {
+    Digest::of(format!("manifest:{number}").as_bytes())
+}
+
+/// Returns whether two plates can be the same one: the texts are, and the colours are where both are known (rule 21).
+pub fn same_plate(one: &Plate, other: &Plate) -> bool {
+    use crate::domain::gate::plate::PlateColour::Unknown;
+    one.text == other.text && (one.colour == other.colour || one.colour == Unknown || other.colour == Unknown)
+}
+
+impl Waybills {
+    /// Returns the version of the platform's list.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Returns a waybill with what it was used for.
+    pub fn get(&self, number: &WaybillNo) -> Option<&Entry> {
+        self.entries.get(number)
+    }
+
+    /// Returns all of them by number.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    /// Returns how a waybill stands for somebody who comes with it.
+    pub fn fact(&self, number: &WaybillNo) -> WaybillFact {
+        let Some(entry) = self.entries.get(number) else { return WaybillFact::Missing };
+        match entry.waybill.state {
+            _ if entry.used.is_some() => WaybillFact::Used,
+            state if state.is_over() => WaybillFact::Over,
+            state if state.is_ready() => WaybillFact::Ready,
+            WaybillState::Draft
+            | WaybillState::EnterpriseReview
+            | WaybillState::RegulatorVerify
+            | WaybillState::Dispatched
+            | WaybillState::InTransit
+            | WaybillState::Completed
+            | WaybillState::Aborted => WaybillFact::NotReady,
+        }
+    }
+
+    /// Returns the waybill that a vehicle comes with: a ready one before one that is not, the used one of last before
+    /// older ones, so that the answer names what is wrong with it.
+    pub fn of_plate(&self, plate: &Plate) -> Option<&Entry> {
+        let rank = |entry: &&Entry| {
+            let fact = match self.fact(&entry.waybill.number) {
+                WaybillFact::Ready => 3,
+                WaybillFact::NotReady => 2,
+                WaybillFact::Used => 1,
+                WaybillFact::Over | WaybillFact::Missing => 0,
+            };
+            (fact, entry.used.as_ref().map(|used| used.at), entry.over_at)
+        };
+        let numbers = self.by_plate.get(&plate.text)?;
+        let entries = numbers.iter().filter_map(|number| self.entries.get(number));
+        entries.filter(|entry| same_plate(&entry.waybill.tractor, plate)).max_by_key(rank)
+    }
+
+    /// Takes what the platform sends. Each waybill of it stands or falls alone.
+    pub fn update(&mut self, update: Update, at: Timestamp) -> Taken {
+        if update.to <= self.version {
+            return Taken::Old;
+        }
+        if update.from.is_some_and(|from| from != self.version) {
+            return Taken::Gap { have: self.version };
+        }
+        let mut refused = Vec::new();
+        if update.from.is_none() {
+            let kept: BTreeSet<_> = update.put.iter().map(|waybill| waybill.number.clone()).collect();
+            let away: Vec<_> = self.entries.keys().filter(|number| !kept.contains(*number)).cloned().collect();
+            away.iter().for_each(|number| self.take_away(number));
+        }
+        update.removed.iter().for_each(|number| self.take_away(number));
+        for waybill in update.put {
+            let number = waybill.number.clone();
+            if let Err(why) = self.put(waybill, at) {
+                refused.push(Refused { number, why });
+            }
+        }
+        self.version = update.to;
+        Taken::Applied(refused)
+    }
+
+    /// Takes one waybill, new or changed: from the platform, from a file, from the page.
+    ///
+    /// # Errors
+    /// [`Refusal`] says why it was not taken; the book is as it was.
+    pub fn put(&mut self, waybill: Waybill, at: Timestamp) -> Result<(), Refusal> {
+        if let Some((zh, en)) = waybill.fault() {
+            return Err(Refusal::Faulty { zh, en });
+        }
+        if self.gone.contains(&digest(&waybill.number)) {
+            return Err(Refusal::NumberReused);
+        }
+        if waybill.manifest.as_ref().is_some_and(|manifest| self.is_anothers(&manifest.number, &waybill.number)) {
+            return Err(Refusal::ManifestReused);
+        }
+        let before = self.entries.get(&waybill.number);
+        match before {
+            None if self.entries.len() >= MAX_WAYBILLS || self.gone.len() >= MAX_GONE => return Err(Refusal::Full),
+            Some(entry) if !entry.waybill.state.may_become(waybill.state) => {
+                return Err(Refusal::Backwards { is: entry.waybill.state, to: waybill.state });
+            }
+            // What was let in must stay what it was: weights are compared with it at the exit.
+            Some(entry)
+                if entry.used.is_some() && Waybill { state: waybill.state, ..entry.waybill.clone() } != waybill =>
+            {
+                return Err(Refusal::Frozen);
+            }
+            Some(_) | None => {}
+        }
+        let used = before.and_then(|entry| entry.used.clone());
+        let over_at = before.and_then(|entry| entry.over_at).or_else(|| waybill.state.is_over().then_some(at));
+        self.unindex(&waybill.number);
+        self.index(&waybill);
+        self.entries.insert(waybill.number.clone(), Entry { waybill, used, over_at });
+        Ok(())
+    }
+
+    /// Takes a waybill one step on, by a person.
+    ///
+    /// # Errors
+    /// [`Refusal::Unknown`], or [`Refusal::Backwards`] where no such step is.
+    pub fn step(&mut self, number: &WaybillNo, to: WaybillState, at: Timestamp) -> Result<(), Refusal> {
+        let entry = self.entries.get_mut(number).ok_or(Refusal::Unknown)?;
+        if !entry.waybill.state.may_step(to) {
+            return Err(Refusal::Backwards { is: entry.waybill.state, to });
+        }
+        entry.waybill.state = to;
+        entry.over_at = entry.over_at.or_else(|| to.is_over().then_some(at));
+        Ok(())
+    }
+
+    /// Notes that a vehicle has entered with it. The same passage twice is once.
+    ///
+    /// # Errors
+    /// [`Refusal::Used`] when another passage used it: it happened all the same, and somebody must look; [`Refusal::Unknown`].
+    pub fn use_up(&mut self, number: &WaybillNo, passage: &PassageId, at: Timestamp) -> Result<(), Refusal> {
+        let entry = self.entries.get_mut(number).ok_or(Refusal::Unknown)?;
+        match &entry.used {
+            Some(used) if used.passage == *passage => Ok(()),
+            Some(_) => Err(Refusal::Used),
+            None => {
+                entry.used = Some(Used { passage: passage.clone(), at });
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes that the trip is over: the vehicle has left.
+    pub fn complete(&mut self, number: &WaybillNo, at: Timestamp) {
+        if let Some(entry) = self.entries.get_mut(number).filter(|entry| !entry.waybill.state.is_over()) {
+            entry.waybill.state = WaybillState::Completed;
+            entry.over_at = Some(at);
+        }
+    }
+
+    /// Takes away those that ended before `until`; their numbers are remembered.
+    pub fn expire(&mut self, until: Timestamp) {
+        let old = |entry: &&Entry| entry.over_at.is_some_and(|at| at < until);
+        let numbers: Vec<_> = self.iter().filter(old).map(|entry| entry.waybill.number.clone()).collect();
+        numbers.iter().for_each(|number| self.take_away(number));
+    }
+
+    /// A used one stays for its evidence, whatever the platform says: it goes with [`Waybills::expire`].
+    fn take_away(&mut self, number: &WaybillNo) {
+        let is_evidence = |entry: &Entry| entry.used.is_some() && !entry.waybill.state.is_over();
+        if self.entries.get(number).is_some_and(is_evidence) {
+            return;
+        }
+        self.unindex(number);
+        if let Some(entry) = self.entries.remove(number) {
+            self.gone.insert(digest(number));
+            self.gone.extend(entry.waybill.manifest.map(|manifest| manifest_digest(&manifest.number)));
+        }
+    }
+
+    fn is_anothers(&self, manifest: &ManifestNo, number: &WaybillNo) -> bool {
+        self.manifests.get(manifest).is_some_and(|owner| owner != number)
+            || self.gone.contains(&manifest_digest(manifest))
+    }
+
+    fn index(&mut self, waybill: &Waybill) {
+        let number = &waybill.number;
+        self.by_plate.entry(waybill.tractor.text.clone()).or_default().insert(number.clone());
+        self.manifests.extend(waybill.manifest.as_ref().map(|manifest| (manifest.number.clone(), number.clone())));
+    }
+
+    fn unindex(&mut self, number: &WaybillNo) {
+        let Some(entry) = self.entries.get(number) else { return };
+        if let Some(numbers) = self.by_plate.get_mut(&entry.waybill.tractor.text) {
+            numbers.remove(number);
+            if numbers.is_empty() {
+                self.by_plate.remove(&entry.waybill.tractor.text);
+            }
+        }
+        if let Some(manifest) = &entry.waybill.manifest {
+            self.manifests.remove(&manifest.number);
+        }
+    }
+
+    /// Makes the indexes anew, after the book was read back.
+    pub(super) fn reindex(&mut self) {
+        let waybills: Vec<_> = self.entries.values().map(|entry| entry.waybill.clone()).collect();
+        waybills.iter().for_each(|waybill| self.index(waybill));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::gate::hazmat::tests::waybill;
+
+    const T: Timestamp = Timestamp(1_795_507_200_000);
+
+    fn whole(to: u64, put: Vec<Waybill>) -> Update {
+        Update { from: None, to, put, removed: vec![] }
+    }
+
+    fn number(text: &str) -> WaybillNo {
+        WaybillNo::new(text)
+    }
+
+    #[test]
+    fn a_version_never_goes_back_and_a_gap_asks_for_the_whole() {
+        let mut book = Waybills::default();
+        assert_eq!(book.update(whole(7, vec![waybill("W1", "鲁A1")]), T), Taken::Applied(vec![]));
+        assert_eq!(book.update(whole(7, vec![]), T), Taken::Old);
+        assert_eq!(book.update(whole(6, vec![]), T), Taken::Old);
+        let delta = |from, to| Update { from: Some(from), to, put: vec![waybill("W2", "鲁A2")], removed: vec![] };
+        assert_eq!(book.update(delta(8, 9), T), Taken::Gap { have: 7 });
+        assert_eq!(book.get(&number("W2")), None);
+        assert_eq!(book.update(delta(7, 9), T), Taken::Applied(vec![]));
+        assert_eq!((book.version(), book.iter().count()), (9, 2));
+    }
+
+    #[test]
+    fn a_number_is_never_used_again_though_its_waybill_is_gone() {
+        let mut book = Waybills::default();
+        book.update(whole(1, vec![waybill("W1", "鲁A1"), waybill("W2", "鲁A2")]), T);
+        book.update(whole(2, vec![waybill("W2", "鲁A2")]), T);
+        assert_eq!(book.fact(&number("W1")), WaybillFact::Missing);
+        let back: Waybills = serde_json::from_str(&serde_json::to_string(&book).unwrap()).unwrap();
+        for mut book in [book, back] {
+            assert_eq!(book.put(waybill("W1", "鲁A9"), T), Err(Refusal::NumberReused));
+        }
+    }
+
+    #[test]
+    fn it_admits_once_and_what_was_let_in_stays_what_it_was() {
+        let mut book = Waybills::default();
+        book.put(waybill("W1", "鲁A1"), T).unwrap();
+        assert_eq!(book.fact(&number("W1")), WaybillFact::Ready);
+        let (one, two) = (PassageId::new("p1"), PassageId::new("p2"));
+        assert_eq!(book.use_up(&number("W1"), &one, T), Ok(()));
+        assert_eq!(book.use_up(&number("W1"), &one, T), Ok(()), "the same passage, told twice");
+        assert_eq!(book.use_up(&number("W1"), &two, T), Err(Refusal::Used));
+        let mut other = waybill("W1", "鲁A1");
+        other.goods[0].quantity = 1.0;
+        assert_eq!(book.put(other, T), Err(Refusal::Frozen));
+        // The platform may take it from its list; here it is evidence until the vehicle is out and its time has passed.
+        book.update(whole(1, vec![]), T);
+        assert_eq!(book.fact(&number("W1")), WaybillFact::Used);
+        book.complete(&number("W1"), T);
+        book.expire(Timestamp(T.0 + 1));
+        assert_eq!(book.put(waybill("W1", "鲁A1"), T), Err(Refusal::NumberReused));
+    }
+
+    #[test]
+    fn one_manifest_is_for_one_waybill() {
+        let waste = |no: &str| {
+            let manifest =
+                super::super::waybill::WasteManifest { number: ManifestNo::new("M1"), waste_code: "900-249-08".into() };
+            Waybill { waste: true, manifest: Some(manifest), ..waybill(no, "鲁A1") }
+        };
+        let mut book = Waybills::default();
+        book.put(waste("W1"), T).unwrap();
+        assert_eq!(book.put(waste("W2"), T), Err(Refusal::ManifestReused));
+        assert_eq!(book.put(waste("W1"), T), Ok(()));
+        book.update(whole(1, vec![]), T);
+        assert_eq!(book.put(waste("W2"), T), Err(Refusal::ManifestReused), "nor when that waybill is gone");
+    }
+
+    #[test]
+    fn the_waybill_of_a_vehicle_is_the_one_that_is_ready() {
+        let mut book = Waybills::default();
+        book.put(waybill("W1", "鲁A1"), T).unwrap();
+        book.use_up(&number("W1"), &PassageId::new("p"), T).unwrap();
+        let plate = waybill("W1", "鲁A1").tractor;
+        assert_eq!(book.of_plate(&plate).unwrap().waybill.number, number("W1"), "so that WAYBILL_USED can be said");
+        book.put(Waybill { state: WaybillState::Draft, ..waybill("W2", "鲁A1") }, T).unwrap();
+        assert_eq!(book.of_plate(&plate).unwrap().waybill.number, number("W2"));
+        book.put(waybill("W3", "鲁A1"), T).unwrap();
+        assert_eq!(book.of_plate(&plate).unwrap().waybill.number, number("W3"));
+        let blue = Plate { colour: crate::domain::gate::plate::PlateColour::Blue, ..plate };
+        assert_eq!(book.of_plate(&blue), None, "the same text on a blue plate is another vehicle");
+    }
+}
