@@ -4,13 +4,15 @@
 //! or company, [`wiegand`] a card; [`presented`] is what came
 //! to a lane; [`register`] holds companies, persons, vehicles, lists and permits; [`facts`] is what is known of it, each fact
 //! either known or said to be unknown; [`verdict`] is what was decided, with every reason. [`hardware`] is what the lane's
-//! devices say and are told; [`lane`] is the lane itself as a state machine; [`inside`] keeps account of who passed and is inside, [`muster`] of who is safe.
-//! [`hazmat`] follows dangerous goods through the park.
+//! devices say and are told; [`lane`] is the lane itself as a state machine; [`desk`] sees to it that nobody waits for nobody;
+//! [`inside`] keeps account of who passed and is inside, [`muster`] of who is safe; [`hazmat`] follows
+//! dangerous goods through the park.
 //!
 //! What life safety and the safety of the arm ask is code here and stands before every policy: a person leaving is never
 //! refused or delayed, and nothing closes on what may be under an arm.
 
 pub mod decide;
+pub mod desk;
 pub mod facts;
 pub mod hardware;
 pub mod hazmat;
