@@ -1,6 +1,7 @@
 //! A set of policies that is in force, and what it says of facts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cedar_policy::{AuthorizationError, Authorizer, Entities, EvaluationError, PolicyId, PolicySet, Request};
 
@@ -79,6 +80,38 @@ impl PolicyBook {
             EvaluationError::EntityAttrDoesNotExist(_) | EvaluationError::RecordAttrDoesNotExist(_)
         );
         Some(if unknown { rule.unknowable(view, missing(&text)) } else { rule.broken(view, &text) })
+    }
+}
+
+/// The set that is in force, until a good one takes its place.
+#[derive(Clone, Debug)]
+pub struct InForce(Arc<PolicyBook>);
+
+impl InForce {
+    /// Puts a first set in force.
+    ///
+    /// # Errors
+    /// Every flaw of every file.
+    pub fn new(sources: &Sources) -> Result<Self, Flaws> {
+        PolicyBook::load(sources).map(|book| Self(Arc::new(book)))
+    }
+
+    /// Puts another set in force, whole; returns whether it is another one at all.
+    ///
+    /// # Errors
+    /// Every flaw of every file; the set that was in force stays.
+    pub fn renew(&mut self, sources: &Sources) -> Result<bool, Flaws> {
+        let book = PolicyBook::load(sources)?;
+        let changed = book.revision != self.0.revision;
+        if changed {
+            self.0 = Arc::new(book);
+        }
+        Ok(changed)
+    }
+
+    /// Returns the set, for as long as somebody decides by it.
+    pub fn book(&self) -> Arc<PolicyBook> {
+        Arc::clone(&self.0)
     }
 }
 

@@ -40,4 +40,4 @@ pub mod view;
 mod word;
 
 pub use flaw::{Flaw, Flaws};
-pub use judge::PolicyBook;
+pub use judge::{InForce, PolicyBook};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::settings::{Parameters, PolicyFile, Sources};
 use super::view::{Principal, View};
-use super::{Flaws, PolicyBook, base, load, request, shipped, table};
+use super::{Flaws, InForce, PolicyBook, base, load, request, shipped, table};
 use crate::domain::gate::decide::chance::Chance;
 use crate::domain::gate::decide::{Asked, Policies, decide, order, replay};
 use crate::domain::gate::facts::{Facts, Subject};
@@ -280,6 +280,44 @@ when { !(context.gateway has permits_age_s) };
     assert_eq!(told.len(), 12, "{}", told.join("\n"));
     let text = flaws.to_string();
     assert!(text.ends_with("12 个错误 | 12 errors"), "{text}");
+}
+
+#[test]
+fn a_wrong_set_leaves_the_running_one_in_force() {
+    let sources = |text: &str| Sources { own: vec![file("50-own.cedar", text)], parameters: Parameters::default() };
+    let mut in_force = InForce::new(&sources(ALL)).unwrap();
+    let before = in_force.book();
+    assert!(in_force.renew(&sources(&ALL.replace("forbid", "forbit"))).is_err());
+    assert!(in_force.renew(&sources(&ALL.replace("\"deny\"", "\"allow\""))).is_err());
+    assert_eq!(in_force.renew(&sources(ALL)), Ok(false), "the same set is no other one");
+    assert_eq!(in_force.book().revision(), before.revision());
+    let entry = base::facts("goods_in").unwrap();
+    assert_eq!(decided(entry.clone(), in_force.book().as_ref()).verdict, Verdict::Deny);
+    assert_eq!(in_force.renew(&Sources::default()), Ok(true));
+    assert_eq!(decided(entry.clone(), in_force.book().as_ref()).verdict, Verdict::Allow);
+    assert_eq!(decided(entry, before.as_ref()).verdict, Verdict::Deny, "who still holds the old one decides by it");
+}
+
+#[test]
+fn damaged_files_are_refused_or_taken_and_never_panic() {
+    let mut chance = Chance::new(14);
+    let parameters = Parameters::default();
+    for _ in 0..400 {
+        let (name, text) = chance.of(&shipped::FILES);
+        let mut bytes = text.as_bytes().to_vec();
+        for _ in 0..chance.0.usize(1..4) {
+            let at = chance.0.usize(..bytes.len());
+            match chance.0.u8(..3) {
+                0 => bytes.truncate(at.max(1)),
+                1 => bytes[at] = chance.0.u8(..),
+                _ => drop(bytes.splice(at..at, *b"{(@")),
+            }
+        }
+        let damaged = file(name, &String::from_utf8_lossy(&bytes));
+        if let Err(flaws) = PolicyBook::of(&[damaged], &parameters) {
+            assert!(!flaws.0.is_empty() && flaws.0.iter().all(|flaw| !flaw.what.0.is_empty()), "{flaws}");
+        }
+    }
 }
 
 #[test]
