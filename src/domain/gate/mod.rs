@@ -11,6 +11,8 @@
 //! What life safety and the safety of the arm ask is code here and stands before every policy: a person leaving is never
 //! refused or delayed, and nothing closes on what may be under an arm.
 
+#[cfg(test)]
+mod day_tests;
 pub mod decide;
 pub mod desk;
 pub mod facts;

@@ -311,6 +311,16 @@ impl Account {
         self.places.iter()
     }
 
+    /// Returns the events that say where a subject is, in order; without the counts by name that leave it out.
+    pub fn events_of<'a>(&'a self, subject: &Subject) -> impl Iterator<Item = &'a Arc<Event>> + use<'a> {
+        self.timelines.get(subject).into_iter().flatten().filter_map(|order| self.line.get(order))
+    }
+
+    /// Returns where the counts by name stand.
+    pub fn lists(&self) -> impl Iterator<Item = &Order> {
+        self.lists.iter()
+    }
+
     /// Returns all persons of whom something is known.
     pub fn persons(&self) -> impl Iterator<Item = &PersonRef> {
         self.places.keys().filter_map(|subject| if let Subject::Person(person) = subject { Some(person) } else { None })

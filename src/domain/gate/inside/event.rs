@@ -281,6 +281,9 @@ pub struct Crossed {
     /// Persons beside them who are not.
     #[serde(default)]
     pub unidentified: u16,
+    /// Nobody said who was in the vehicle (see `assumed.rs`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub assumed: bool,
     /// For whom they came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub company: Option<CompanyId>,

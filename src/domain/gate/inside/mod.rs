@@ -24,9 +24,11 @@
 //! to peers. [`Inside::revision`] changes with whatever [`Inside::saved`] must not lose.
 //!
 //! In reading order: [`event`], [`fold`], [`log`], [`account`], [`passage`], [`rules`], `steps` (passages), `people` (what
-//! persons do), `sharing` (other gateways), `watch` (what deserves an alarm), [`reconcile`], [`facts`], [`saved`].
+//! persons do), `sharing` (other gateways), `assumed` (who
+//! left in a vehicle), `watch` (what deserves an alarm), [`reconcile`], [`facts`], [`saved`].
 
 pub mod account;
+mod assumed;
 pub mod event;
 pub mod facts;
 pub mod fold;
@@ -49,7 +51,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::account::{Place, Stay, Through};
-pub use self::event::{Event, EventId, Source, Stock, Stocks, Subject};
+pub use self::event::{Event, EventId, Order, Source, Stock, Stocks, Subject};
 pub use self::log::{Conflict, Have};
 pub use self::passage::{Begin, Decided, Outcome, Passage, Phase, Step, Who};
 pub use self::people::InsideAction;
@@ -306,7 +308,8 @@ impl Inside {
         let source = self.source.clone();
         let event = Arc::new(Event { source, seq, id, version, at, clock: now.trust, body });
         self.outputs.push_back(Output::Event(event.clone()));
-        if !matches!(event.body, Body::Crossed(_)) {
+        // A first crossing is on record as its passage.
+        if event.version > 1 || !matches!(event.body, Body::Crossed(_)) {
             self.record(&InsideRecord::Event(&event), now);
         }
         self.take(&event, now);
@@ -320,6 +323,10 @@ impl Inside {
         self.look_at(&touched, now);
         self.fold_oldest();
         self.changed();
+        let late = event.crossed().is_some_and(|crossed| crossed.late) || event.version > 1;
+        if late && !event.crossed().is_some_and(|crossed| crossed.assumed && event.version > 1) {
+            self.settle_assumed(&touched.subjects, now);
+        }
     }
 
     /// Takes an event into the account.

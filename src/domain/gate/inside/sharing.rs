@@ -37,6 +37,7 @@ impl Inside {
         }
         self.look_at(&touched, now);
         self.changed();
+        self.settle_assumed(&touched.subjects, now);
     }
 
     /// Notes that a peer is heard.

@@ -181,6 +181,7 @@ impl Inside {
             vehicle: passage.who.vehicle.clone(),
             persons: passage.who.persons.clone(),
             unidentified: passage.who.unidentified,
+            assumed: passage.who.assumed,
             company: passage.who.company.clone(),
             camera: passage.camera.clone(),
             late: passage.late,

@@ -216,6 +216,36 @@ fn who_came_in_a_vehicle_and_walked_out_is_not_counted_out_again_with_it() {
 }
 
 #[test]
+fn who_left_in_a_truck_is_settled_when_its_entry_at_the_other_gate_is_heard_of() {
+    let (mut east, mut west) = (Gate::new("east", rules()), Gate::new("west", rules()));
+    east.sign(0, 0);
+    east.send(&mut west);
+    // The line is cut: in by the east gate, out by the west gate, which has never heard of it.
+    east.drive(IN, "鲁A11111", HAZMAT);
+    for gate in [&mut east, &mut west] {
+        gate.wait(3600);
+    }
+    west.drive(OUT, "鲁A11111", HAZMAT);
+    assert_eq!(west.stored.last().unwrap().crossed().unwrap().heads(), 1, "somebody must have driven it");
+    for _ in 0..2 {
+        east.send(&mut west);
+        west.send(&mut east);
+    }
+    assert_eq!(east.known(), west.known());
+    assert_eq!((east.hazmat(), east.count(Stock::Persons)), (0, 0), "driver and escort left with it");
+    assert!(east.inside.conflicts().is_empty(), "it is no conflict: {:?}", east.inside.conflicts());
+    // The camera at the door was offline: the escort had walked out before.
+    let mut late = west.begin(OUT, Who { persons: vec![PersonRef::new("鲁A11111-escort")], ..Who::default() });
+    late.device_time = Some(Timestamp(west.wall - 600_000));
+    assert_eq!(west.inside.late(late, west.now()), Late::Entered);
+    west.drain();
+    assert_eq!(west.count(Stock::Persons), 0);
+    let negative =
+        west.facts.iter().rev().find(|fact| fact.fault == InsideFault::Negative && fact.subject == "persons");
+    assert!(negative.is_none_or(|fact| !fact.active), "nobody left twice");
+}
+
+#[test]
 fn after_a_gap_nobody_claims_to_know_who_is_inside_until_he_is_seen() {
     let mut gate = gate();
     let inside = |gate: &Gate, name: &str, way, hazmat| {
