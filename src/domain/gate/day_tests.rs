@@ -51,7 +51,8 @@ fn the_day() -> Vec<Happens> {
         let mixed = (n as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
         let comes = from + mixed % span;
         let leaves = comes + stay / 2 + (mixed >> 13) % stay;
-        for (way, at, east) in [(Direction::In, comes, mixed % 3 != 0), (Direction::Out, leaves, (mixed >> 7) % 2 == 0)]
+        for (way, at, east) in
+            [(Direction::In, comes, !mixed.is_multiple_of(3)), (Direction::Out, leaves, (mixed >> 7).is_multiple_of(2))]
         {
             // Dangerous goods have their own gate, in the east.
             day.push(Happens { at, east: east || hazmat, way, who: who.clone(), hazmat, n });
@@ -172,8 +173,8 @@ impl Park {
             return;
         }
         // A read comes again while it is being worked on.
-        let again = (one.n % 17 == 0).then(|| begin.clone());
-        if one.hazmat && one.way == Direction::In && one.n % 9 == 0 {
+        let again = one.n.is_multiple_of(17).then(|| begin.clone());
+        if one.hazmat && one.way == Direction::In && one.n.is_multiple_of(9) {
             self.refer(begin, one.n);
         } else {
             self.turn_back_first(one, &begin);
@@ -225,7 +226,7 @@ impl Park {
         self.east.decide(&id, Verdict::Refer);
         let Asked::Ticket(ticket) = self.desk.ask(ask, self.east.now()) else { panic!("a vehicle is asked about") };
         self.tickets[0] += 1;
-        if n % 27 == 0 {
+        if n.is_multiple_of(27) {
             // It takes longer than one turn.
             self.until(self.second + 75);
             self.tickets[1] += 1;
@@ -274,6 +275,7 @@ fn assert_true(park: &Park, day: &[Happens], second: u64) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a day has an order, and is read from top to bottom")]
 fn a_day_at_a_real_park_closes_to_the_last_vehicle() {
     let day = the_day();
     let vehicles = day.iter().filter(|one| one.who.vehicle.is_some()).count();
