@@ -93,7 +93,7 @@ impl Hazmat {
             dispatched: Some(self.is_dispatched(asked, visit)),
             bays_free,
             bay_compatible,
-            unloading_free: waybill.and_then(|waybill| self.places_free(waybill.host(), now.mono)),
+            unloading_free: waybill.and_then(|waybill| self.places_for(waybill, visit, now)),
             route_ok: waybill.and_then(|waybill| self.route_ok(waybill, asked.plate, now)),
             checks_failed,
             checks_open,
@@ -137,6 +137,12 @@ impl Hazmat {
         }
         let room = self.lot.room(&guest, &self.rules.table);
         (Some(room.fitting), self.rules.table.is_armed().then_some(room.compatible > 0))
+    }
+
+    /// The place that it was dispatched to is free for it, and taken for everybody else.
+    fn places_for(&self, waybill: &Waybill, visit: Option<&Visit>, now: Now) -> Option<i64> {
+        let own = visit.is_some_and(|visit| visit.takes_place() && self.host(visit).as_ref() == Some(waybill.host()));
+        self.places_free(waybill.host(), now.mono).map(|free| free.saturating_add(i64::from(own)))
     }
 
     fn weight_ok(&self, asked: &Asked<'_>, waybill: Option<&Waybill>, visit: Option<&Visit>) -> Option<bool> {

@@ -75,7 +75,8 @@ fn a_truck_goes_through_the_whole_chain_and_its_waybill_admits_once() {
     assert_eq!(dispatch(&mut park, "鲁A1"), Ok(()));
     let inner = park.facts("鲁A1", Direction::In, "works", None);
     assert_eq!((inner.dispatched, inner.waybill_state), (Some(true), WaybillFact::Ready), "its own waybill");
-    assert_eq!(inner.unloading_free, Some(0), "its own place is taken by itself");
+    assert_eq!(inner.unloading_free, Some(1), "its own place is free for it");
+    assert_eq!(park.hazmat.places_free(&CompanyId::new("works"), park.mono), Some(0), "and for nobody else");
     park.go("鲁A1", "works");
     assert_eq!(park.hazmat.lot().view()[0].status, BayStatus::Free, "the bay is given back");
     let stock = &park.hazmat.inventory()[&ZoneId::new("works")];
