@@ -170,8 +170,15 @@ fn a_set_with_one_wrong_policy_is_refused_as_a_whole() {
         assert!(stderr(&output).contains("60-own.cedar:3\n    错误：与模式不符"), "{output:?}");
     }
     // The whole configuration is refused with it.
-    for file in ["gateway.toml", "devices.toml", "points.csv"] {
-        std::fs::copy(repo(&format!("config/{file}")), dir.path().join(file)).unwrap();
+    for (file, text) in [
+        (
+            "gateway.toml",
+            "[gateway]\npark = \"p\"\nid = \"g\"\n[store]\ndir = \"s\"\nmirror_dir = \"m\"\nstate_dir = \"t\"\n",
+        ),
+        ("devices.toml", "[[device]]\nid = \"d\"\nhost = \"127.0.0.1\"\n"),
+        ("points.csv", "uid,tag,name,device,table,address,encoding\nu1,T1,one,d,holding,0,u16\n"),
+    ] {
+        std::fs::write(dir.path().join(file), text).unwrap();
     }
     assert_eq!(code(&["check", "--config", dir.path().to_str().unwrap()]), Some(EX_CONFIG));
     std::fs::remove_file(dir.path().join("policies/60-own.cedar")).unwrap();
