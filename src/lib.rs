@@ -6,7 +6,7 @@
 //!    into what is recorded.
 //! 2. [`config`]: the folder that an integrator writes, checked as a whole.
 //! 3. [`field`]: reads the devices. [`output`]: writes to the few that are allowed. [`buffer`]: keeps every record. [`uplink`]: delivers them and keeps account.
-//!    [`web`]: shows how it stands. [`control`]: how a command on the machine reaches it. [`state`]: what survives a restart beside the records.
+//!    [`web`]: shows how it stands. [`lane`]: the hardware of the gates. [`control`]: how a command on the machine reaches it. [`state`]: what survives a restart beside the records.
 //!    [`policy`]: the policies of the gates, over the facts that [`domain::gate`] computed.
 //! 4. [`app`]: joins all of these, and nothing else does. [`cli`]: the commands. [`tools`]: those of commissioning.
 //! 5. [`clock`], [`supervise`], [`sys`]: time, tasks and Linux. `sim`: the simulated park of the demo and the tests.
@@ -21,6 +21,7 @@ pub mod config;
 pub mod control;
 pub mod domain;
 pub mod field;
+pub mod lane;
 pub mod output;
 pub mod policy;
 #[cfg(feature = "sim")]

@@ -6,6 +6,7 @@
 //!   [`server`] the Modbus TCP sockets, [`serial`] the RS-485 lines, [`dcs`] an OPC UA server; all can also misbehave.
 //! - The far end: [`broker`], [`platform`], and [`account`]: what a receiver keeps of the feed (with [`ages`]).
 //! - [`demo`] joins both around a gateway, `sockets` puts the park on its sockets, [`folder`] writes its configuration, [`report`] prints its account.
+//! - [`gatehouse`] is the hardware of lanes: cameras, barriers, modules, terminals.
 //! - [`load`] is a field of many devices for end-to-end tests and the benchmark.
 //!
 //! Off on the target (feature `sim`).
@@ -20,6 +21,7 @@ mod envelope;
 pub mod fault;
 mod findings;
 pub mod folder;
+pub mod gatehouse;
 pub mod image;
 pub mod life;
 pub mod load;
