@@ -1,7 +1,7 @@
 //! The hardware of lanes on the wire: simulated cameras, barriers, modules, boards and terminals on real sockets, with every
 //! way to mislead.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -92,10 +92,10 @@ impl Key {
         hmac::verify(&self.0, message, tag).is_ok()
     }
 
-    /// The keyed digest under which a number of a card or paper is known: hexadecimal digits. `kind` keeps numbers of
+    /// The keyed digest under which a number is known, as the register makes it: hexadecimal digits. `kind` keeps numbers of
     /// different kinds apart.
     pub fn digest(&self, kind: &str, number: &str) -> String {
-        hex(&self.sign(format!("{kind}\n{number}").as_bytes()))
+        hex(&self.sign(format!("{kind}\0{number}").as_bytes()))
     }
 }
 
