@@ -134,7 +134,10 @@ impl Request {
         match self {
             Self::Read { function: 1 | 2, count, .. } => 2 + usize::from(*count).div_ceil(8),
             Self::Read { count, .. } => 2 + usize::from(*count) * 2,
-            _ => 5,
+            Self::WriteSingleCoil { .. }
+            | Self::WriteSingleRegister { .. }
+            | Self::WriteMultipleCoils { .. }
+            | Self::WriteMultipleRegisters { .. } => 5,
         }
     }
 
