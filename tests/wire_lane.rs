@@ -668,11 +668,12 @@ fn reading(reader: Reader) -> Rig {
 }
 
 async fn shown(rig: &mut Rig) -> Result<Credential, Unreadable> {
-    match rig.says("something shown", |seen| matches!(seen, Seen::Shown { .. } | Seen::NotShown { .. })).await {
-        Seen::Shown { credential, .. } => Ok(credential),
-        Seen::NotShown { why, .. } => Err(why),
-        other => panic!("{other:?}"),
+    let seen = rig.says("something shown", |seen| matches!(seen, Seen::Shown { .. } | Seen::NotShown { .. })).await;
+    if let Seen::NotShown { why, .. } = seen {
+        return Err(why);
     }
+    let Seen::Shown { credential, .. } = seen else { panic!("{seen:?}") };
+    Ok(credential)
 }
 
 #[tokio::test]
@@ -843,6 +844,7 @@ async fn latency_of_push_and_answer() {
         let began = gate.clock.mono();
         let ((_, answers), _) = tokio::join!(camera.see(PLATE), allow(&mut gate));
         spans.push(gate.clock.mono().since(began));
+        assert_eq!(gate.receipt().await, Carried::Sent);
         total += u32::from(answers == [opening(Fire::Plain)]);
     }
     spans.sort_unstable();
