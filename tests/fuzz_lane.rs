@@ -4,7 +4,7 @@
 //! A corpus file is a message as it would come: `*.push` a body of a 臻识 camera, `*.xml` one of ISAPI, `*.hex` bytes of a
 //! terminal. Names that begin with `right` are understood, all others are refused.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
