@@ -188,8 +188,16 @@ fn a_device_behind_an_opc_ua_server_has_nodes_and_everything_else_as_the_others(
 
 #[test]
 fn a_folder_of_mistakes_gives_exactly_its_list() {
-    let folders =
-        ["mistakes", "mistakes-alarms", "mistakes-duty", "mistakes-opcua", "mistakes-site", "syntax", "buses"];
+    let folders = [
+        "mistakes",
+        "mistakes-alarms",
+        "mistakes-duty",
+        "mistakes-hazmat",
+        "mistakes-opcua",
+        "mistakes-site",
+        "syntax",
+        "buses",
+    ];
     for name in folders {
         let dir = copy(&format!("tests/fixtures/config/{name}"));
         let problems = load(dir.path()).unwrap_err();

@@ -13,6 +13,7 @@
 //! | `site.toml` | zones, lanes, signals, fire linkage: the state of the site (应急状态) | no |
 //! | `duty.toml` | the daily report, shifts and roster, duty checks, hidden hazards, accidents | no |
 //! | `policies/` | the site's own policies of the gates, `parameters.toml`, decision tables | no folder, the shipped set |
+//! | `hazmat.toml` | dangerous goods: checks, parking, dispatch, stay, weights, the map | no |
 //! | `outputs.toml` | what may be written (`[[output]]`) | no file, no output |
 //! | `oel.csv` | occupational exposure limits, over the shipped ones | no |
 //! | `uplink.toml` | `[mqtt]` the way to the platform | no file, no uplink |
@@ -30,12 +31,14 @@
 //! A file that is not TOML hides only its own mistakes: points are still checked, but nothing is said about devices that
 //! could not be read. Only `folder.rs`, `watch.rs`, [`load`] and the secret files of `uplink.rs` touch the disk.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::buffer::settings as buffer;
 use crate::control::settings as control;
 use crate::domain::daybook::rules::Rules;
+use crate::domain::gate::hazmat::rules::Rules as HazmatRules;
 use crate::domain::registry::DeviceSpec;
 use crate::domain::site::SiteBook;
 use crate::field::settings::Source;
@@ -54,6 +57,8 @@ pub mod disk;
 mod duty;
 mod folder;
 mod gateway;
+mod hazmat;
+mod hazmat_map;
 mod instrument;
 mod interlock;
 mod join;
@@ -78,7 +83,7 @@ pub use problem::{Problem, Problems, Severity, report};
 use problem::{Findings, Spot, Wrong, say};
 
 /// The files of the folder, in the order in which their problems are told.
-pub const FILES: [&str; 10] = [GATEWAY, DEVICES, UPLINK, OUTPUTS, POINTS, DERIVED, ALARMS, OEL, SITE, DUTY];
+pub const FILES: [&str; 11] = [GATEWAY, DEVICES, UPLINK, OUTPUTS, POINTS, DERIVED, ALARMS, OEL, SITE, DUTY, HAZMAT];
 
 const GATEWAY: &str = "gateway.toml";
 const DEVICES: &str = "devices.toml";
@@ -86,6 +91,7 @@ const DERIVED: &str = "derived.toml";
 const ALARMS: &str = alarms::file::FILE;
 const OEL: &str = alarms::oel::FILE;
 const DUTY: &str = "duty.toml";
+const HAZMAT: &str = "hazmat.toml";
 const OUTPUTS: &str = "outputs.toml";
 const SITE: &str = "site.toml";
 const UPLINK: &str = "uplink.toml";
@@ -124,6 +130,8 @@ pub struct Config {
     pub duty: Arc<Rules>,
     /// The site's policies of the gates and their parameters; whether they are good [`crate::policy::PolicyBook`] says.
     pub policies: Sources,
+    /// Dangerous goods; the defaults without the file: no parking, no map.
+    pub hazmat: Arc<HazmatRules>,
     /// Every file read: the folder's own, profiles, secrets and certificates.
     pub files: Vec<PathBuf>,
 }
@@ -258,6 +266,7 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
         }
         None => around.bare(),
     };
+    let hazmat = hazmat_file(dir.join(HAZMAT), zones.as_ref(), &mut files, out);
     let oel = oel_file(&dir.join(OEL), &mut files, out);
     let alarms_path = dir.join(ALARMS);
     let alarms = toml_file(&alarms_path, false, out, |page, table, out| {
@@ -292,6 +301,7 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
         alarms,
         duty: Arc::new(duty),
         policies: policies::read(dir, &mut files, out),
+        hazmat: Arc::new(hazmat),
         files,
     };
     Some(Whole { config, quota_spot: gateway.quota_spot })
@@ -300,6 +310,17 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
 fn duty_file(path: PathBuf, channels: &[alarms::Channel], files: &mut Vec<PathBuf>, out: &mut Findings) -> Rules {
     let channels: Vec<String> = channels.iter().map(|channel| channel.id.to_string()).collect();
     let rules = toml_file(&path, false, out, |page, table, out| duty::read(page, table, &channels, out));
+    files.extend(rules.is_some().then_some(path));
+    rules.unwrap_or_default()
+}
+
+fn hazmat_file(
+    path: PathBuf,
+    zones: Option<&BTreeSet<String>>,
+    files: &mut Vec<PathBuf>,
+    out: &mut Findings,
+) -> HazmatRules {
+    let rules = toml_file(&path, false, out, |page, table, out| hazmat::read(page, table, zones, out));
     files.extend(rules.is_some().then_some(path));
     rules.unwrap_or_default()
 }
