@@ -25,6 +25,7 @@ use crate::tools::operator::{AlarmsArgs, HideArgs, NamedArgs, OneArgs, SilenceAr
 use crate::tools::policy::{Ended, PolicyCommand};
 use crate::tools::probe::Probe;
 use crate::tools::read::{ReadArgs, WatchArgs};
+use crate::tools::register::RegisterCommand;
 use crate::tools::site::SiteArgs;
 use crate::tools::table::Form;
 
@@ -173,6 +174,9 @@ enum Command {
     Approve(NamedArgs),
     /// 园区状态：查看、提议、确认、结束、演练 / the state of the site: look, propose, confirm, end, drill
     Site(SiteArgs),
+    /// 登记册：企业、人员、车辆、名单、预约 / the register: companies, persons, vehicles, lists, permits
+    #[command(subcommand)]
+    Registry(RegisterCommand),
     /// 日报与零报告 / daily and nil reports
     Report(ReportArgs),
     /// 值班与查岗 / duty and duty checks
@@ -259,6 +263,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Return(args) => ended(tools::operator::return_to_service(args)),
         Command::Approve(args) => ended(tools::operator::approve(args)),
         Command::Site(args) => ended(tools::site::site(args)),
+        Command::Registry(RegisterCommand::Import(args)) => with_config(&args.config, |loaded| {
+            ended(run_in_runtime(async { tools::register::import(&loaded.config, &args) }))
+        }),
         Command::Report(args) => ended(tools::daybook::report(args)),
         Command::Duty(args) => ended(tools::daybook::duty(args)),
         Command::Hazard(args) => ended(tools::daybook::hazard(args)),

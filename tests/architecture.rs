@@ -74,7 +74,7 @@ const MODBUS_WRITES: &[&str] = &[
 
 /// Foreign crates that have one room (the composition root only joins rooms).
 const CRATE_ROOMS: &[(&str, &[&str])] = &[
-    ("sled", &["buffer"]),
+    ("sled", &["buffer", "state"]),
     ("rumqttc", &["uplink", "sim"]),
     ("tokio_serial", &["field", "sim"]),
     ("tokio_modbus", &["field", "output", "sim"]),

@@ -184,3 +184,107 @@ fn a_set_with_one_wrong_policy_is_refused_as_a_whole() {
     std::fs::remove_file(dir.path().join("policies/60-own.cedar")).unwrap();
     assert_eq!(code(&["check", "--config", dir.path().to_str().unwrap()]), Some(0));
 }
+
+/// A folder with the smallest configuration, and the files to import.
+fn register_folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    let folders = "[store]\ndir = \"s\"\nmirror_dir = \"m\"\nstate_dir = \"t\"\n";
+    write("gateway.toml", &format!("[gateway]\npark = \"p\"\nid = \"g\"\n{folders}"));
+    write("devices.toml", "[[device]]\nid = \"d\"\nhost = \"127.0.0.1\"\n");
+    write("points.csv", "uid,tag,name,device,table,address,encoding\nu1,T1,one,d,holding,0,u16\n");
+    files.iter().for_each(|(name, text)| write(name, text));
+    dir
+}
+
+fn import(dir: &Path, file: &str, more: &[&str]) -> Output {
+    let (config, file) = (dir.to_str().unwrap().to_owned(), dir.join(file).to_str().unwrap().to_owned());
+    parkgate(&[&["registry", "import", "--config", &config, &file], more].concat())
+}
+
+#[test]
+fn a_table_with_a_wrong_row_is_imported_only_when_that_is_asked_for_and_no_name_reaches_the_disk() {
+    let persons =
+        "姓名,证件号码,人员类型,手机号\n张伟,11010519491231002X,员工,13800138000\n李娜,110105194912310021,访客,\n";
+    let dir = register_folder(&[("persons.csv", persons)]);
+    let refused = import(dir.path(), "persons.csv", &[]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let told = stderr(&refused);
+    assert!(told.contains("persons.csv:3: column 证件号码 (id_no)") && told.contains("校验位不符"), "{told}");
+    assert!(!told.contains("110105194912310021"), "the number is masked: {told}");
+    assert!(stdout(&refused).contains("2 rows: 1 good, 1 refused"), "{refused:?}");
+    let checked = import(dir.path(), "persons.csv", &["--partial", "--dry-run"]);
+    assert!(stdout(&checked).contains("1 would be added"), "{checked:?}");
+    let done = import(dir.path(), "persons.csv", &["--partial"]);
+    assert!(stdout(&done).contains("imported: 1 added, 0 changed, revision 1"), "{done:?}");
+    let again = import(dir.path(), "persons.csv", &["--partial"]);
+    assert!(stdout(&again).contains("imported: 0 added, 0 changed, revision 2"), "{again:?}");
+    let mut files = vec![dir.path().join("t")];
+    let mut n_files = 0;
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        n_files += 1;
+        let bytes = std::fs::read(&path).unwrap();
+        for secret in ["张伟", "11010519491231002X", "13800138000"] {
+            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!found, "{secret} is in {}", path.display());
+        }
+    }
+    assert!(n_files > 5, "the test looks at the right folder");
+}
+
+#[test]
+fn an_import_is_refused_while_a_gateway_holds_the_store() {
+    let dir = register_folder(&[("c.csv", "uscc,name\n91440300755691882F,东园化工\n")]);
+    std::fs::create_dir(dir.path().join("s")).unwrap();
+    let lock = parkgate::sys::disk::lock_exclusive(&dir.path().join("s/lock")).unwrap();
+    let refused = import(dir.path(), "c.csv", &[]);
+    assert!(refused.status.code() == Some(1) && stderr(&refused).contains("the gateway is running"), "{refused:?}");
+    drop(lock);
+    assert_eq!(import(dir.path(), "c.csv", &[]).status.code(), Some(0));
+}
+
+/// `kill -9` at any moment of an import: afterwards there is all of it or nothing, what was acknowledged is there, and names
+/// stand beside exactly the persons that the register knows.
+#[test]
+fn a_killed_import_is_whole_or_none_and_never_lost_once_acknowledged() {
+    use parkgate::domain::gate::register::row::Table;
+    use parkgate::state::register::RegisterStore;
+    const PEOPLE: usize = 1500;
+    let dir = register_folder(&[]);
+    let (config, file) = (dir.path().to_str().unwrap().to_owned(), dir.path().join("persons.csv"));
+    let (mut before, mut acknowledged, mut cut) = (0, 0, 0);
+    for round in 0..12_u64 {
+        let mut text = "姓名,证件号码,证件类型,人员类型\n".to_owned();
+        let people = (0..PEOPLE).map(|n| format!("某人{n},E{round:02}{n:06},护照,访客\n"));
+        people.for_each(|row| text.push_str(&row));
+        std::fs::write(&file, text).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_parkgate"))
+            .args(["registry", "import", "--config", &config, file.to_str().unwrap()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        if round > 0 {
+            // Any moment of it will do; each round takes another one.
+            std::thread::sleep(std::time::Duration::from_millis(20 * round));
+            child.kill().unwrap();
+        }
+        let output = child.wait_with_output().unwrap();
+        let told = stdout(&output).contains("imported:");
+        let store = RegisterStore::open(&dir.path().join("t/register")).unwrap();
+        let now = store.register().count(Table::Persons);
+        assert!(now == before || now == before + PEOPLE, "round {round}: {before} and then {now}");
+        assert!(!told || now == before + PEOPLE, "round {round}: acknowledged, and not there");
+        assert_eq!(store.persons().len(), now, "round {round}");
+        assert!(store.register().damaged().is_empty(), "round {round}");
+        acknowledged += usize::from(told);
+        cut += usize::from(now == before);
+        before = now;
+    }
+    println!("{acknowledged} acknowledged, {cut} cut off before they counted");
+    assert!(acknowledged > 0);
+}

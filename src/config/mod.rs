@@ -68,6 +68,7 @@ mod points;
 pub mod policies;
 pub mod problem;
 pub mod profiles;
+pub mod roster;
 mod section;
 mod sheet;
 mod site;

@@ -312,7 +312,8 @@ fn has_break(record: &StringRecord) -> bool {
     record.iter().any(|cell| cell.contains(['\n', '\r', '\0']))
 }
 
-fn records(text: &str, separator: u8) -> Vec<(u32, StringRecord)> {
+/// Returns the rows with their numbers, remarks and empty ones left out.
+pub(super) fn records(text: &str, separator: u8) -> Vec<(u32, StringRecord)> {
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -358,15 +359,16 @@ fn is_remark(record: &StringRecord) -> bool {
     record.get(0).is_some_and(|first| trim(first).starts_with(['#', '＃'])) || record.iter().all(|c| trim(c).is_empty())
 }
 
-/// Returns the separator under which the header has the most known names; comma when none has any.
 fn separator(text: &str) -> u8 {
+    separator_for(text, |cell| Column::find(cell).is_some())
+}
+
+/// Returns the separator under which the header has the most known names; comma when none has any.
+pub(super) fn separator_for(text: &str, known: impl Fn(&str) -> bool) -> u8 {
     let head: String = text.lines().filter(|l| !trim(l).is_empty() && !l.starts_with(['#', '"'])).take(1).collect();
     let quoted = text.lines().find(|l| l.starts_with('"') && !l.starts_with("\"#")).unwrap_or_default();
     let known = |separator: u8| {
-        let cells = |line: &str| {
-            let cells = line.split(char::from(separator)).filter(|c| Column::find(c.trim_matches('"')).is_some());
-            cells.count()
-        };
+        let cells = |line: &str| line.split(char::from(separator)).filter(|c| known(c.trim_matches('"'))).count();
         cells(&head).max(cells(quoted))
     };
     [b';', b'\t', b','].into_iter().max_by_key(|s| known(*s)).unwrap_or(b',')

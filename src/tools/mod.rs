@@ -8,6 +8,7 @@
 //! | `wirelog` | the bytes between gateway and device | a running gateway |
 //! | `check --explain` | what each line of the point table was understood to mean, and each alarm | a configuration |
 //! | `policy check`, `policy test` | the policies of the gates, and what they make of the cases of decision tables | a configuration |
+//! | `registry import` | tables of the register, each refused row with its place | a configuration, no running gateway |
 //! | `probe modbus`, `probe serial` | unknown devices | nothing |
 //! | `alarms`, `ack`, `reset`, `shelve` … `site`, `report`, `duty`, `hazard`, `accident` | what operators do | a running gateway |
 //!
@@ -31,6 +32,7 @@ pub mod probe;
 pub mod progress;
 pub mod rank;
 pub mod read;
+pub mod register;
 pub mod site;
 pub mod table;
 pub mod understood;
