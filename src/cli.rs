@@ -263,6 +263,10 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Return(args) => ended(tools::operator::return_to_service(args)),
         Command::Approve(args) => ended(tools::operator::approve(args)),
         Command::Site(args) => ended(tools::site::site(args)),
+        Command::Registry(RegisterCommand::Template { table }) => {
+            tools::register::template(table);
+            ExitCode::SUCCESS
+        }
         Command::Registry(RegisterCommand::Import(args)) => with_config(&args.config, |loaded| {
             ended(run_in_runtime(async { tools::register::import(&loaded.config, &args) }))
         }),

@@ -32,6 +32,12 @@ pub enum RegisterCommand {
     /// CSV as Excel saves it, UTF-8 or GB18030, headers Chinese or English. Every refused row is named with line, column and
     /// what to write instead; then nothing is imported, unless --partial. The gateway must not be running.
     Import(ImportArgs),
+    /// 打印空白表，供 Excel 填写 / print an empty table, to be filled in with Excel
+    Template {
+        /// companies, persons, vehicles, lists 或 permits / which table
+        #[arg(value_name = "TABLE", value_parser = table)]
+        table: Table,
+    },
 }
 
 /// `registry import`.
@@ -57,6 +63,11 @@ pub struct ImportArgs {
 fn table(word: &str) -> Result<Table, String> {
     let all = || Table::ALL.iter().map(|table| table.as_str()).collect::<Vec<_>>().join(", ");
     Table::from_name(word).ok_or_else(|| format!("one of {}", all()))
+}
+
+/// Prints an empty table.
+pub fn template(table: Table) {
+    say(roster::template(table).trim_end());
 }
 
 /// Imports. Must be called inside a tokio runtime (for its clock); blocking.

@@ -68,6 +68,16 @@ impl Roster {
     }
 }
 
+/// Returns an empty table as Excel opens it: the columns by their Chinese names, and a remark with the English ones, `*` at
+/// those that must be filled.
+pub fn template(table: Table) -> String {
+    let columns = tables::columns(table);
+    let zh = columns.iter().map(|column| column.zh).collect::<Vec<_>>().join(",");
+    let en = columns.iter().map(|column| format!("{}{}", column.en, if column.needed { "*" } else { "" }));
+    // The byte-order mark tells Excel that it is UTF-8.
+    format!("\u{FEFF}{zh}\r\n# {}\r\n", en.collect::<Vec<_>>().join(" "))
+}
+
 /// Reads files from the disk. `table`: what they hold; `None`: each says it by its header. Blocking.
 pub fn read_files(paths: &[PathBuf], table: Option<Table>, rules: &Rules) -> Roster {
     let mut all = Roster::default();

@@ -124,6 +124,14 @@ fn the_same_file_is_read_whatever_excel_saved_it_as() {
 }
 
 #[test]
+fn an_empty_table_made_by_us_is_one_that_we_read() {
+    for table in Table::ALL {
+        let roster = read_text(&template(*table));
+        assert_eq!((lines(&roster), roster.n_rows), (Vec::new(), 0), "{table}");
+    }
+}
+
+#[test]
 fn persons_and_vehicles_are_read_with_their_papers() {
     let persons = "姓名,证件号码,人员类型,手机号,卡号,培训有效期,驾驶员资格有效期,驾驶员资格类别\n\
                    张伟,11010519491231002X,驾驶员,13800138000,0001193046;018,2026-12-31,2027-01-31,2;3\n";
