@@ -157,7 +157,8 @@ fn no_gateway(store: &Path) -> Result<Option<Flock<File>>, String> {
 
 /// Files of another user than the gateway's could not be opened by it afterwards.
 fn owned_by_caller(dir: &Path) -> Result<(), String> {
-    let Ok(meta) = std::fs::metadata(dir) else { return Ok(()) };
+    // What is not there yet is made by the caller, in a folder that is.
+    let Some(meta) = dir.ancestors().find_map(|dir| std::fs::metadata(dir).ok()) else { return Ok(()) };
     if meta.uid() == geteuid().as_raw() {
         return Ok(());
     }

@@ -401,6 +401,10 @@ fn companions(cells: &mut Cells<'_, '_>, holder: Option<&HolderDraft>) -> Vec<Wh
         let id = cells.get(number, |cell| cell::document(cell, DocumentKind::IdCard));
         with.extend(id.map(|id| Who { id, name, phone: None }));
     }
+    if cells.has("escort_id") && !cells.has("driver_id") {
+        let what = say!("有押运员没有驾驶员", "an escort without a driver");
+        cells.wrong("driver_id", Wrong::new(what, say!("请填写驾驶员证件号", "fill in the driver's document")));
+    }
     if matches!(with.as_slice(), [driver, escort] if driver.id == escort.id) {
         let what = say!("押运员与驾驶员是同一人", "driver and escort are the same person");
         cells.wrong(

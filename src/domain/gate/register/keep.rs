@@ -24,11 +24,10 @@ impl Register {
         }
         let permits = self.due_permits(rules, now.wall);
         let persons = self.due_persons(rules, now.wall);
+        let room = MAX_FORGOTTEN.saturating_sub(permits.len());
+        let persons: Vec<PersonRef> = persons.into_iter().take(room).collect();
         let keys = permits.into_iter().chain(persons.iter().cloned().map(Key::Person));
-        let changes: Vec<Change> = keys.take(MAX_FORGOTTEN).map(Change::Remove).collect();
-        let persons = persons.into_iter().take(MAX_FORGOTTEN);
-        let persons: Vec<_> =
-            persons.filter(|person| changes.contains(&Change::Remove(Key::Person(person.clone())))).collect();
+        let changes: Vec<Change> = keys.map(Change::Remove).collect();
         let (by, why) = (Actor::gateway(), "over".to_owned());
         let set = ChangeSet { by, origin: Origin::Gateway, why, changes, named: Vec::new(), version: None };
         (!set.changes.is_empty()).then_some((set, persons))
