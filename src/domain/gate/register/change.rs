@@ -27,7 +27,7 @@ use crate::domain::audit::{AuditResult, Deed, Digest};
 use crate::domain::time::{ClockTrust, Timestamp};
 
 /// Most rows of one message or file; a park's largest table fits.
-pub const MAX_ROWS: usize = 200_000;
+pub const MAX_ROWS: usize = 100_000;
 /// Most bytes of one row in its stored form.
 pub const MAX_ROW_BYTES: usize = 64 * 1024;
 /// Most keys that a refusal names; it says how many there are.
