@@ -235,6 +235,8 @@ pub struct Resolver<'a> {
     make_ref: &'a mut dyn FnMut() -> PersonRef,
     made: BTreeMap<Credential, PersonRef>,
     named: BTreeMap<PersonRef, Row>,
+    /// Persons with a row of their own.
+    written: BTreeSet<PersonRef>,
     out: Resolved,
 }
 
@@ -248,7 +250,7 @@ impl<'a> Resolver<'a> {
     /// Begins; `make_ref` gives references that were never given before.
     pub fn new(register: &'a Register, key: &'a LookUpKey, make_ref: &'a mut dyn FnMut() -> PersonRef) -> Self {
         let (made, named, out) = (BTreeMap::new(), BTreeMap::new(), Resolved::default());
-        Self { register, key, make_ref, made, named, out }
+        Self { register, key, make_ref, made, named, written: BTreeSet::new(), out }
     }
 
     /// Returns the reference of a person who is known, in the register or in a draft before.
@@ -294,6 +296,7 @@ impl<'a> Resolver<'a> {
         let (id, expires) = (self.key.document(&draft.who.id), draft.cards_until);
         let person = self.reference(draft.who);
         self.named.remove(&person);
+        self.written.insert(person.clone());
         let cards = draft.cards.iter().map(|card| (CredentialKey(self.key.card(card.0)), expires));
         let mut credentials: BTreeMap<_, _> = cards.chain([(CredentialKey(id), None)]).collect();
         // Files and lists say nothing of faces and tokens: those are the terminals'.
@@ -312,12 +315,15 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Returns the reference of a person who is only named, adding him where he is not known.
+    /// Returns the reference of a person who is only named, adding him where he is not known, or has left: he comes again.
     fn named(&mut self, who: Who, kind: PersonKind) -> PersonRef {
         let credential = self.key.document(&who.id);
-        let is_new = self.known(&who.id).is_none();
+        let known = self.known(&who.id);
+        let held = known.as_ref().and_then(|person| self.register.person(person));
+        let comes = known.is_none() || held.is_some_and(|person| person.left.is_some());
+        let written = known.as_ref().is_some_and(|person| self.written.contains(person));
         let person = self.reference(who);
-        if is_new {
+        if comes && !written {
             let credentials = [(CredentialKey(credential), None)].into();
             let (company, skills) = (None, BTreeMap::new());
             let row =

@@ -256,7 +256,9 @@ impl Register {
         let there: BTreeSet<Key> = entries.iter().map(|entry| entry.key.clone()).collect();
         for row in named {
             let key = row.key();
-            if !self.rows.contains_key(&key) && !there.contains(&key) {
+            let held = self.rows.get(&key).and_then(|held| held.row.as_person());
+            let comes = !self.rows.contains_key(&key) || held.is_some_and(|person| person.left.is_some());
+            if comes && !there.contains(&key) {
                 entries.extend(self.entry(key, Some(row), Origin::Local)?);
             }
         }

@@ -558,6 +558,34 @@ fn who_is_needed_no_more_is_forgotten_in_his_time_and_nobody_by_a_clock_without_
 }
 
 #[test]
+fn who_left_has_no_permit_stays_on_the_block_list_and_may_come_again() {
+    let mut park = Park::default();
+    let visit = |id: &str| {
+        let mut visit = permit(id, Holder::Vehicle(blue("皖R12345")));
+        visit.kind = PermitKind::Person;
+        Draft::Permit(PermitDraft {
+            holder: HolderDraft::Person(who(ZHANG, "张伟")), with: Vec::new(), permit: visit
+        })
+    };
+    park.drafts([person_draft(ZHANG, 1), visit("P1")]).unwrap();
+    let (gate, now, card) = (GateId::new("g1"), at(MORNING), key().card(Card(1)));
+    let state = |park: &Park, shown: &Credential| {
+        park.register.person_facts(here(&park.rules, &gate, Direction::In, &now), &[shown.clone()]).permit.state
+    };
+    assert_eq!(state(&park, &card), PermitState::Valid);
+    let person = park.register.holder_of(&card).cloned().unwrap();
+    let Change::Put(left) = park.register.parted(Key::Person(person.clone()), Timestamp(MORNING)) else { panic!() };
+    park.local([left, Row::Listing(Arc::new(listing("L1", ListKind::Block, Holder::Person(person))))]).unwrap();
+    let document = key().document(&id_card(ZHANG).unwrap());
+    let facts = park.register.person_facts(here(&park.rules, &gate, Direction::In, &now), &[document.clone()]);
+    assert_eq!((facts.permit.state, facts.listed.blocked.is_some()), (PermitState::None, true));
+    park.drafts([visit("P2")]).unwrap();
+    assert_eq!(state(&park, &document), PermitState::Valid, "a new visit was announced");
+    assert_eq!(state(&park, &card), PermitState::None, "his card of before is not his any more");
+    assert_eq!(park.register.count(Table::Persons), 1);
+}
+
+#[test]
 fn a_set_that_was_prepared_against_another_revision_changes_nothing() {
     let mut park = Park::default();
     let set = |id: &str| ChangeSet {
