@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may")]
 
+#[path = "line_alarms/clock.rs"]
+mod clock;
 mod support;
 
 use std::fs;

@@ -119,12 +119,17 @@ pub struct Gateway {
 impl Gateway {
     /// Starts `parkgate run --config dir`; its log is appended to [`log_of`] the folder.
     pub fn start(dir: &Path, web_port: u16) -> Self {
+        Self::start_with(dir, web_port, [])
+    }
+
+    /// Starts it with variables in its environment.
+    pub fn start_with<'a>(dir: &Path, web_port: u16, env: impl IntoIterator<Item = (&'a str, &'a Path)>) -> Self {
         let log = log_of(dir);
         fs::create_dir_all(log.parent().unwrap()).unwrap();
         let file = File::options().create(true).append(true).open(&log).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_parkgate"));
         command.arg("run").arg("--config").arg(dir);
-        command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
+        command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file).envs(env);
         Self { guard: Guard::start("parkgate", &mut command), log, web_port }
     }
 

@@ -17,7 +17,8 @@
 //! for the report's time all the same where it is *plausible*: not before the last time that was known, and not more than
 //! [`MAX_LEAP`] after it. So a gateway with a battery clock and without NTP reports every evening (never nil), and one that
 //! wakes up in 1970, or ten years ahead, waits. Days that were missed are made up for, at most [`MAX_MADE_UP`] one by one;
-//! more are one record that says so. If a *trusted* clock goes back by days, the days that come again get new versions.
+//! more are one record that says so; so are the days over which a trusted clock leaps while the gateway runs, for nobody has
+//! lived them. If a *trusted* clock goes back by days, the days that come again get new versions.
 //!
 //! **Nothing is overwritten.** A report is a record; what is corrected is a new version that carries the hash of the old one.
 //! Lateness and omission are computed from times, never given.
@@ -152,6 +153,8 @@ pub struct Daybook {
     calendar: Arc<dyn Calendar>,
     started: Moment,
     last: Now,
+    /// The last look of this start under a clock that was trusted.
+    trusted: Option<Now>,
     /// The day of the last fact: most of the next ones are in it too.
     today: Option<LocalDay>,
     memory: Memory,
@@ -172,6 +175,7 @@ impl Daybook {
             calendar,
             started: Moment::of(boot, now.mono, now),
             last: now,
+            trusted: None,
             today: None,
             memory: Memory::default(),
             swept: None,

@@ -30,6 +30,8 @@ const MAX_REPORTED: usize = 800;
 const MAX_UNDER_WAY: usize = 200;
 /// Versions that another one adds to: a day that came again so often was never a day. The oldest goes.
 const MAX_ADDS_TO: usize = 64;
+/// Two clocks that are both trusted and further apart: whichever was right, the days between them were not lived.
+const LEAP: Duration = Duration::from_secs(86_400);
 /// A clock of a gateway that never knew the time is plausible from here on: 2025.
 const FLOOR: Timestamp = Timestamp(1_735_689_600_000);
 
@@ -39,6 +41,7 @@ impl Daybook {
         let last = std::mem::replace(&mut self.last, now);
         self.pass(last, now);
         let known = self.is_known(last, now);
+        let leapt = self.leapt(now);
         if now.trust != ClockTrust::Unsynced {
             if last.trust == ClockTrust::Unsynced {
                 self.memory.settle(self.boot, now);
@@ -53,7 +56,7 @@ impl Daybook {
             memory.accidents.look(cx);
         });
         if known {
-            self.make_due(now);
+            self.make_due(leapt, now);
         }
         for day in std::mem::take(&mut self.memory.changed) {
             let zh = "后来查明日期的记录 / facts that were dated after the report was made";
@@ -106,17 +109,45 @@ impl Daybook {
         self.memory.accounts.retain(|date, _| *date <= today);
     }
 
-    fn make_due(&mut self, now: Now) {
+    /// Returns the days that nobody lived: a clock that was trusted before is trusted again, and is more than [`LEAP`] ahead of
+    /// what has passed since. The first of them is the one that was open.
+    fn leapt(&mut self, now: Now) -> Option<(Date, Date)> {
+        if now.trust == ClockTrust::Unsynced {
+            return None;
+        }
+        let before = self.trusted.replace(now)?;
+        let expected = before.wall.after(now.mono.since(before.mono));
+        if now.wall <= expected.after(LEAP) {
+            return None;
+        }
+        let open = LocalDay::at(&*self.calendar, expected, self.rules.report.cut, self.rules.report.at);
+        Some((open.date, self.day_at(now.wall).date.plus(-1)))
+    }
+
+    fn make_due(&mut self, leapt: Option<(Date, Date)>, now: Now) {
         let today = self.day_at(now.wall).date;
-        let mut next = *self.memory.next.get_or_insert(today);
-        let missing = today.0.saturating_sub(next.0);
-        if missing > MAX_MADE_UP {
+        let next = *self.memory.next.get_or_insert(today);
+        if let Some((open, last)) = leapt {
+            // What was over before is reported as ever; of the rest nobody knows which of the two clocks was right.
+            let next = self.make_before(open, next, now);
+            if next <= last {
+                self.omit(next, last, now);
+                self.memory.next = Some(last.plus(1));
+            }
+        }
+        let mut next = self.memory.next.unwrap_or(today);
+        if today.0.saturating_sub(next.0) > MAX_MADE_UP {
             let from = next;
             next = today.plus(-MAX_MADE_UP);
             self.omit(from, next.plus(-1), now);
             self.memory.next = Some(next);
         }
-        while self.day(next).due_at <= now.wall {
+        self.make_before(Date(i32::MAX), next, now);
+    }
+
+    /// Makes the reports that are due, of the days from `next` to before `end`; returns the day after them.
+    fn make_before(&mut self, end: Date, mut next: Date, now: Now) -> Date {
+        while next < end && self.day(next).due_at <= now.wall {
             if now.trust == ClockTrust::Unsynced {
                 // Nobody dates them better than the clock by which the report is made.
                 self.date_boot();
@@ -126,6 +157,7 @@ impl Daybook {
             next = next.plus(1);
             self.memory.next = Some(next);
         }
+        next
     }
 
     /// Says in one record that so many days have no report of their own.
