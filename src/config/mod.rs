@@ -257,16 +257,7 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
     }
     let listed = outputs.as_deref().unwrap_or_default();
     let around = site::Around { specs: &specs, outputs: listed, whole: out.errors() == 0 };
-    let site_path = dir.join(SITE);
-    let site = toml_file(&site_path, false, out, |page, table, out| site::read(page, table, &around, out));
-    let zones = site.as_ref().map(|site| site.zones.iter().map(|zone| zone.id.clone()).collect());
-    let site = match site {
-        Some(site) => {
-            files.push(site_path);
-            site
-        }
-        None => around.bare(),
-    };
+    let (site, zones) = site_file(dir.join(SITE), &around, &mut files, out);
     let hazmat = hazmat_file(dir.join(HAZMAT), zones.as_ref(), &mut files, out);
     let oel = oel_file(&dir.join(OEL), &mut files, out);
     let alarms_path = dir.join(ALARMS);
@@ -306,6 +297,21 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
         files,
     };
     Some(Whole { config, quota_spot: gateway.quota_spot })
+}
+
+/// The site, and the zones that its file names; `None` without a file, or with one that cannot be read.
+fn site_file(
+    path: PathBuf,
+    around: &site::Around<'_>,
+    files: &mut Vec<PathBuf>,
+    out: &mut Findings,
+) -> (SiteBook, Option<BTreeSet<String>>) {
+    let Some(site) = toml_file(&path, false, out, |page, table, out| site::read(page, table, around, out)) else {
+        return (around.bare(), None);
+    };
+    files.push(path);
+    let zones = site.zones.iter().map(|zone| zone.id.clone()).collect();
+    (site, Some(zones))
 }
 
 fn duty_file(path: PathBuf, channels: &[alarms::Channel], files: &mut Vec<PathBuf>, out: &mut Findings) -> Rules {
