@@ -194,6 +194,7 @@ fn a_folder_of_mistakes_gives_exactly_its_list() {
         "mistakes-duty",
         "mistakes-hazmat",
         "mistakes-opcua",
+        "mistakes-policies",
         "mistakes-site",
         "syntax",
         "buses",
