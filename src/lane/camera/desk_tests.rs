@@ -102,26 +102,17 @@ impl Scene {
 }
 
 fn reads(out: &[Output]) -> Vec<&PlateSeen> {
-    let read = |one| match one {
-        &Output::Event(LaneEvent { what: Seen::Plate(ref seen), .. }) => Some(seen),
-        _ => None,
-    };
+    let read = |one| if let Output::Event(LaneEvent { what: Seen::Plate(seen), .. }) = one { Some(seen) } else { None };
     out.iter().filter_map(read).collect()
 }
 
 fn answers(out: &[Output]) -> Vec<&Answer> {
-    let answer = |one| match one {
-        &Output::Answer(ref answer) => Some(answer),
-        _ => None,
-    };
+    let answer = |one| if let Output::Answer(answer) = one { Some(answer) } else { None };
     out.iter().filter_map(answer).collect()
 }
 
 fn carried(out: &[Output]) -> Vec<&Carried> {
-    let carried = |one| match one {
-        &Output::Receipt(ref receipt) => Some(&receipt.carried),
-        _ => None,
-    };
+    let carried = |one| if let Output::Receipt(receipt) = one { Some(&receipt.carried) } else { None };
     out.iter().filter_map(carried).collect()
 }
 

@@ -570,14 +570,18 @@ fn who_left_has_no_permit_stays_on_the_block_list_and_may_come_again() {
     park.drafts([person_draft(ZHANG, 1), visit("P1")]).unwrap();
     let (gate, now, card) = (GateId::new("g1"), at(MORNING), key().card(Card(1)));
     let state = |park: &Park, shown: &Credential| {
-        park.register.person_facts(here(&park.rules, &gate, Direction::In, &now), &[shown.clone()]).permit.state
+        park.register
+            .person_facts(here(&park.rules, &gate, Direction::In, &now), std::slice::from_ref(shown))
+            .permit
+            .state
     };
     assert_eq!(state(&park, &card), PermitState::Valid);
     let person = park.register.holder_of(&card).cloned().unwrap();
     let Change::Put(left) = park.register.parted(Key::Person(person.clone()), Timestamp(MORNING)) else { panic!() };
     park.local([left, Row::Listing(Arc::new(listing("L1", ListKind::Block, Holder::Person(person))))]).unwrap();
     let document = key().document(&id_card(ZHANG).unwrap());
-    let facts = park.register.person_facts(here(&park.rules, &gate, Direction::In, &now), &[document.clone()]);
+    let facts =
+        park.register.person_facts(here(&park.rules, &gate, Direction::In, &now), std::slice::from_ref(&document));
     assert_eq!((facts.permit.state, facts.listed.blocked.is_some()), (PermitState::None, true));
     park.drafts([visit("P2")]).unwrap();
     assert_eq!(state(&park, &document), PermitState::Valid, "a new visit was announced");
