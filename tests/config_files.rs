@@ -135,23 +135,65 @@ fn the_examples_of_the_state_of_the_site_can_be_used() {
     let outputs =
         "[[output]]\nid = \"siren-tank-1\"\ndevice = \"d\"\naddress = \"0x00017\"\nvalues = { on = 1, off = 0 }\n";
     fs::write(dir.path().join("outputs.toml"), outputs).unwrap();
-    let shipped = fs::read_to_string(repo("config/site.toml")).unwrap();
-    // A comment that is a key or a section becomes one; the second way of wiring a fire input is left out.
-    let example = |line: &str| {
-        let text = line.strip_prefix("# ")?;
-        let key =
-            text.split_once(" = ").is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
-        let section = text.starts_with('[') && text.ends_with(']');
-        let other = ["point = \"XA101\"", "normal = [", "fire = ["].iter().any(|way| text.starts_with(way));
-        (!other && (key || section)).then(|| text.to_owned())
-    };
-    let used: String = shipped.lines().map(|line| example(line).unwrap_or_else(|| line.to_owned()) + "\n").collect();
+    // The second way of wiring a fire input is left out.
+    let used = examples("config/site.toml", &["point = \"XA101\"", "normal = [", "fire = ["]);
     let entry = "[[lane]]\nid = \"gate-1-in\"\ndirection = \"in\"\ncarries = \"vehicles\"\n";
     fs::write(dir.path().join("site.toml"), format!("{used}{entry}")).unwrap();
     let site = loaded(dir.path()).site;
     assert_eq!((site.lanes.len(), site.signals.len(), site.fire.len(), site.keys.len()), (2, 1, 1, 1));
     assert_eq!((site.fire[0].lanes.len(), site.wind.is_some(), site.texts.len()), (2, true, 1));
     assert!(site.to_string().contains("2 条车道"), "{site}");
+}
+
+/// Comments of an annotated file that are a key or a section become one; with `other`, those lines are left out.
+fn examples(file: &str, other: &[&str]) -> String {
+    let shipped = fs::read_to_string(repo(file)).unwrap();
+    let example = |line: &str| {
+        let text = line.strip_prefix("# ")?;
+        let key = text.split_once(" = ").is_some_and(|(key, _)| {
+            key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '.'))
+        });
+        let section = text.starts_with('[') && text.ends_with(']');
+        let left_out = other.iter().any(|way| text.starts_with(way));
+        (!left_out && (key || section)).then(|| text.to_owned())
+    };
+    shipped.lines().map(|line| example(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
+}
+
+#[test]
+fn the_examples_of_the_gates_can_be_used_and_show_the_defaults() {
+    use parkgate::domain::gate::hardware::Input;
+    use parkgate::domain::gate::lane::spec::{Conduct, Fail, LaneSpec, Timing, Trouble};
+    let dir = small("");
+    let site = "[[lane]]\nid = \"gate-1-out\"\nname = \"一号门出口\"\ndirection = \"out\"\ncarries = \"vehicles\"\n\
+                [[lane]]\nid = \"planned\"\ndirection = \"in\"\ncarries = \"vehicles\"\ncommissioning = \"planned\"\n";
+    fs::write(dir.path().join("site.toml"), site).unwrap();
+    fs::write(dir.path().join("gates.toml"), examples("config/gates.toml", &[])).unwrap();
+    let secret = dir.path().join("cam-1.password");
+    fs::write(&secret, "x7Kp-221b\n").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let loaded = load(dir.path()).unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(loaded.warnings.is_empty(), "{}", report(&loaded.warnings));
+    let gates = loaded.config.gates;
+    assert_eq!((gates.gates.len(), gates.lanes.len(), gates.devices.cameras.len(), gates.files.len()), (1, 1, 1, 1));
+    assert!(loaded.config.files.iter().any(|file| file.ends_with("gates.toml")));
+    let lane: &LaneSpec = &gates.lanes[0];
+    assert_eq!((lane.name.as_str(), lane.fail, lane.timing), ("一号门出口", Fail::Safe, Timing::default()));
+    assert!(lane.has_guards() && lane.scale && lane.inputs.contains(&Input::Fire));
+    let usual = |trouble: &Trouble| lane.conduct.get(trouble) == Some(&Conduct::usual(*trouble, false));
+    assert!(Trouble::ALL.iter().all(usual), "{:?}", lane.conduct);
+    let goods = parkgate::domain::gate::word::VehicleClass::Goods;
+    assert!(lane.window_open(goods, 0) && !lane.window_open(goods, 12 * 60));
+    let fire = gates.wiring[0].inputs.iter().find(|wire| wire.input == Input::Fire).unwrap();
+    assert!(fire.at.closed_at_rest && fire.at.channel == 9);
+    let shown = format!("{:?}", gates.devices.cameras[0]);
+    assert!(!shown.contains("x7Kp") && !shown.contains("120"), "no secret is shown: {shown}");
+    assert_eq!(loaded_gates(&repo("config")), (0, 0), "the shipped file is nothing but comments");
+}
+
+fn loaded_gates(dir: &Path) -> (usize, usize) {
+    let gates = loaded(dir).gates;
+    (gates.gates.len(), gates.lanes.len())
 }
 
 #[test]
@@ -192,6 +234,7 @@ fn a_folder_of_mistakes_gives_exactly_its_list() {
         "mistakes",
         "mistakes-alarms",
         "mistakes-duty",
+        "mistakes-gates",
         "mistakes-hazmat",
         "mistakes-opcua",
         "mistakes-policies",

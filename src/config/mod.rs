@@ -56,6 +56,7 @@ mod devices;
 pub mod disk;
 mod duty;
 mod folder;
+pub mod gates;
 mod gateway;
 mod hazmat;
 mod hazmat_map;
@@ -84,7 +85,8 @@ pub use problem::{Problem, Problems, Severity, report};
 use problem::{Findings, Spot, Wrong, say};
 
 /// The files of the folder, in the order in which their problems are told.
-pub const FILES: [&str; 11] = [GATEWAY, DEVICES, UPLINK, OUTPUTS, POINTS, DERIVED, ALARMS, OEL, SITE, DUTY, HAZMAT];
+pub const FILES: [&str; 12] =
+    [GATEWAY, DEVICES, UPLINK, OUTPUTS, POINTS, DERIVED, ALARMS, OEL, SITE, GATES, DUTY, HAZMAT];
 
 const GATEWAY: &str = "gateway.toml";
 const DEVICES: &str = "devices.toml";
@@ -95,6 +97,7 @@ const DUTY: &str = "duty.toml";
 const HAZMAT: &str = "hazmat.toml";
 const OUTPUTS: &str = "outputs.toml";
 const SITE: &str = "site.toml";
+const GATES: &str = "gates.toml";
 const UPLINK: &str = "uplink.toml";
 const POINTS: &str = "points.csv";
 
@@ -125,6 +128,8 @@ pub struct Config {
     pub outputs: Vec<Arc<Output>>,
     /// The state of the site: zones, lanes, fire linkage; one zone, the park, without the file.
     pub site: SiteBook,
+    /// Gates, what each lane is made of, and the hardware at it; empty without the file.
+    pub gates: gates::Gates,
     /// What is alarmed, who is told and how, and what should be rationalised.
     pub alarms: alarms::Alarms,
     /// Reports, duty, hidden hazards; the defaults without the file.
@@ -166,7 +171,7 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
 }
 
-/// Loads and checks the folder. Blocking; reads at most the five files, the secrets they name, and the size of the disk.
+/// Loads and checks the folder. Blocking; reads at most the files of [`FILES`], the secrets they name, and the size of the disk.
 ///
 /// # Errors
 /// All problems, warnings among them, by file and line, when at least one of them is an error.
@@ -259,6 +264,7 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
     let around = site::Around { specs: &specs, outputs: listed, whole: out.errors() == 0 };
     let (site, zones) = site_file(dir.join(SITE), &around, &mut files, out);
     let hazmat = hazmat_file(dir.join(HAZMAT), zones.as_ref(), &mut files, out);
+    let gates = gates_file(dir, &site, &mut files, out);
     let oel = oel_file(&dir.join(OEL), &mut files, out);
     let alarms_path = dir.join(ALARMS);
     let alarms = toml_file(&alarms_path, false, out, |page, table, out| {
@@ -290,6 +296,7 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
         profiles,
         outputs: outputs.unwrap_or_default(),
         site,
+        gates,
         alarms,
         duty: Arc::new(duty),
         policies: policies::read(dir, &mut files, out),
@@ -312,6 +319,15 @@ fn site_file(
     files.push(path);
     let zones = site.zones.iter().map(|zone| zone.id.clone()).collect();
     (site, Some(zones))
+}
+
+fn gates_file(dir: &Path, site: &SiteBook, files: &mut Vec<PathBuf>, out: &mut Findings) -> gates::Gates {
+    let path = dir.join(GATES);
+    let gates = toml_file(&path, false, out, |page, table, out| gates::read(page, table, dir, site, out));
+    files.extend(gates.is_some().then_some(path));
+    let gates = gates.unwrap_or_default();
+    files.extend(gates.files.iter().cloned());
+    gates
 }
 
 fn duty_file(path: PathBuf, channels: &[alarms::Channel], files: &mut Vec<PathBuf>, out: &mut Findings) -> Rules {
