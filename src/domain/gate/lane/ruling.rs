@@ -39,12 +39,13 @@ impl Lane {
 
     fn take_ruling(&mut self, ruling: &Ruling, now: Now) {
         let named = |passage: &&super::Passage| passage.id == ruling.passage && passage.ask == ruling.ask;
-        let Some(passage) = self.current.as_ref().or(self.waiting.as_ref()).filter(named) else { return };
+        let first = self.current.as_ref().filter(named);
+        let Some(passage) = first.or(self.waiting.as_ref().filter(named)) else { return };
         let (direction, may_pass) = (passage.direction, passage.may_pass());
         if self.recent.acted.contains(&ruling.decision) {
             return;
         }
-        if may_pass || self.phase != Phase::Identified {
+        if may_pass || first.is_none() || self.phase != Phase::Identified {
             // It was asked for the record.
             let step = Step::Decided { decision: ruling.decision.clone(), verdict: ruling.verdict };
             return self.step(ruling.passage.clone(), step, now);
