@@ -102,18 +102,33 @@ impl Scene {
 }
 
 fn reads(out: &[Output]) -> Vec<&PlateSeen> {
-    let read = |one| if let Output::Event(LaneEvent { what: Seen::Plate(seen), .. }) = one { Some(seen) } else { None };
-    out.iter().filter_map(read).collect()
+    let mut reads = Vec::new();
+    for one in out {
+        if let Output::Event(LaneEvent { what: Seen::Plate(seen), .. }) = one {
+            reads.push(seen);
+        }
+    }
+    reads
 }
 
 fn answers(out: &[Output]) -> Vec<&Answer> {
-    let answer = |one| if let Output::Answer(answer) = one { Some(answer) } else { None };
-    out.iter().filter_map(answer).collect()
+    let mut answers = Vec::new();
+    for one in out {
+        if let Output::Answer(answer) = one {
+            answers.push(answer);
+        }
+    }
+    answers
 }
 
 fn carried(out: &[Output]) -> Vec<&Carried> {
-    let carried = |one| if let Output::Receipt(receipt) = one { Some(&receipt.carried) } else { None };
-    out.iter().filter_map(carried).collect()
+    let mut carried = Vec::new();
+    for one in out {
+        if let Output::Receipt(receipt) = one {
+            carried.push(&receipt.carried);
+        }
+    }
+    carried
 }
 
 #[test]
