@@ -113,10 +113,9 @@ mod tests {
 <plateColor>yellow</plateColor></ANPR><UUID>3f1c</UUID></EventNotificationAlert>"#;
 
     fn read(xml: &str) -> PlatePush {
-        match parse("application/xml", xml.as_bytes()).unwrap().what {
-            What::Plate(plate) => *plate,
-            other => panic!("{other:?}"),
-        }
+        let what = parse("application/xml", xml.as_bytes()).unwrap().what;
+        let What::Plate(plate) = what else { panic!("{what:?}") };
+        *plate
     }
 
     #[test]

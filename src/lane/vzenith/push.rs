@@ -182,10 +182,9 @@ mod tests {
     const JSON: &str = "application/json";
 
     fn read(body: &str) -> PlatePush {
-        match parse(JSON, body.as_bytes()).unwrap().what {
-            What::Plate(plate) => *plate,
-            other => panic!("{other:?}"),
-        }
+        let what = parse(JSON, body.as_bytes()).unwrap().what;
+        let What::Plate(plate) = what else { panic!("{what:?}") };
+        *plate
     }
 
     fn push(fields: &str) -> String {
