@@ -108,6 +108,8 @@ pub struct Account {
     /// Signed counts.
     counts: BTreeSet<Order>,
     marks: BTreeMap<Subject, BTreeSet<Order>>,
+    /// What was cleared up, each with where that stands.
+    settled: BTreeSet<(EventId, Order)>,
     places: BTreeMap<Subject, Place>,
     cameras: BTreeMap<CameraEvent, BTreeSet<EventId>>,
     /// Those of them that came in more than once.
@@ -214,7 +216,8 @@ impl Account {
                 }
             }
             Body::Reviewed { subject, .. } => drop(self.marks.entry(subject.clone()).or_default().insert(order)),
-            Body::Crossed(_) | Body::Void { .. } | Body::Corrected(_) | Body::Loose(_) | Body::Settled { .. } => {}
+            Body::Settled { of, .. } => drop(self.settled.insert((of.clone(), order))),
+            Body::Crossed(_) | Body::Void { .. } | Body::Corrected(_) | Body::Loose(_) => {}
         }
         self.derive(event, touched);
     }
@@ -226,6 +229,9 @@ impl Account {
         }
         event.subjects().iter().for_each(|subject| remove(&mut self.timelines, subject, &order));
         marked(event).iter().for_each(|subject| remove(&mut self.marks, subject, &order));
+        if let Body::Settled { of, .. } = &event.body {
+            self.settled.remove(&(of.clone(), order.clone()));
+        }
         self.lists.remove(&order);
         self.counts.remove(&order);
         self.derive(event, touched);
@@ -314,6 +320,12 @@ impl Account {
     /// Returns the events that say where a subject is, in order; without the counts by name that leave it out.
     pub fn events_of<'a>(&'a self, subject: &Subject) -> impl Iterator<Item = &'a Arc<Event>> + use<'a> {
         self.timelines.get(subject).into_iter().flatten().filter_map(|order| self.line.get(order))
+    }
+
+    /// Returns whether a person has cleared up what an event is about.
+    pub fn is_settled(&self, event: &EventId) -> bool {
+        let mut from = self.settled.range((event.clone(), bound(i64::MIN))..);
+        from.next().is_some_and(|(of, _)| of == event)
     }
 
     /// Returns where the counts by name stand.

@@ -64,6 +64,17 @@ pub enum Conflict {
     },
 }
 
+impl Conflict {
+    /// Returns the event by which a person settles it.
+    pub fn event(&self) -> EventId {
+        match self {
+            Self::TwoVersions { id, .. } | Self::BeyondHorizon { id } => id.clone(),
+            Self::TwoOfOneName { source, seq } => EventId { source: source.clone(), n: *seq },
+            Self::SameRead { other, .. } => other.clone(),
+        }
+    }
+}
+
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
@@ -162,12 +173,27 @@ impl Log {
 
     /// Returns what a peer lacks of what is kept here, the oldest of each source first, at most [`BATCH`].
     pub fn lacking(&self, peer: &Have) -> Vec<Arc<Event>> {
-        let held = |source: &Source, seq: u64| {
-            let of = peer.0.iter().find(|(of, _)| of == source);
-            of.is_some_and(|(_, ranges)| ranges.iter().any(|(first, last)| (*first..=*last).contains(&seq)))
-        };
-        let all = self.entries.iter().flat_map(|(source, of)| of.iter().map(move |(seq, event)| (source, *seq, event)));
-        all.filter(|(source, seq, _)| !held(source, *seq)).map(|(_, _, event)| event.clone()).take(BATCH).collect()
+        let mut lacking = Vec::new();
+        for (source, of) in &self.entries {
+            let mut held = RangeSet::new();
+            for (first, last) in peer.0.iter().filter(|(of, _)| of == source).flat_map(|(_, ranges)| ranges) {
+                held.insert(*first..=*last);
+            }
+            // From hole to hole of what the peer has, so that it costs what is lacking, not what is kept.
+            let mut next = Some(held.first_missing(0));
+            while let Some((seq, event)) = next.and_then(|from| of.range(from..).next()) {
+                if held.contains(*seq) {
+                    next = Some(held.first_missing(*seq)).filter(|hole| hole > seq);
+                    continue;
+                }
+                lacking.push(event.clone());
+                if lacking.len() >= BATCH {
+                    return lacking;
+                }
+                next = seq.checked_add(1);
+            }
+        }
+        lacking
     }
 
     /// Returns every event that is kept.

@@ -80,6 +80,9 @@ pub const LINGER: Duration = Duration::from_secs(10 * 60);
 /// Reads that came to nothing, by which a resend is known: the resends of a few minutes at every lane.
 pub const MAX_READS: usize = 2_000;
 
+/// Conflicts of the kinds that are not derived anew: people look at a few; a peer that floods fills no memory.
+pub const MAX_CONFLICTS: usize = 1_000;
+
 /// What comes out.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
@@ -274,9 +277,10 @@ impl Inside {
         }
     }
 
-    /// Returns everything that cannot be so, by what is known now.
+    /// Returns everything that cannot be so, by what is known now, and that no person has settled.
     pub fn conflicts(&self) -> BTreeSet<Conflict> {
-        self.conflicts.iter().cloned().chain(self.log.two_versions()).chain(self.account.shared_reads()).collect()
+        let all = self.conflicts.iter().cloned().chain(self.log.two_versions()).chain(self.account.shared_reads());
+        all.filter(|conflict| !self.account.is_settled(&conflict.event())).collect()
     }
 
     /// Returns when [`Inside::handle_timeout`] is due.
@@ -304,7 +308,7 @@ impl Inside {
 
     fn write_version(&mut self, id: EventId, version: u32, body: Body, at: Timestamp, now: Now) -> Arc<Event> {
         let seq = self.next_event;
-        self.next_event += 1;
+        self.next_event = self.next_event.saturating_add(1);
         let source = self.source.clone();
         let event = Arc::new(Event { source, seq, id, version, at, clock: now.trust, body });
         self.outputs.push_back(Output::Event(event.clone()));
@@ -349,19 +353,21 @@ impl Inside {
         if taken != Taken::Holds {
             return;
         }
-        if let Body::Settled { of, .. } = &event.body {
-            self.tell_settled(of);
-        }
         for (before, id) in before {
             if let Some(conflict) = self.account.update(before.as_deref(), &self.log, &id, touched) {
                 self.conflict(conflict, now);
             }
         }
+        if let Body::Settled { of, .. } = &event.body {
+            self.tell_settled(of);
+            self.conflicts.retain(|conflict| conflict.event() != *of);
+            self.tell_conflicts();
+        }
     }
 
     fn conflict(&mut self, conflict: Conflict, now: Now) {
         let derived = matches!(conflict, Conflict::TwoVersions { .. } | Conflict::SameRead { .. });
-        if !derived && !self.conflicts.insert(conflict.clone()) {
+        if !derived && (self.conflicts.len() >= MAX_CONFLICTS || !self.conflicts.insert(conflict.clone())) {
             return;
         }
         self.record(&InsideRecord::Conflict(&conflict), now);

@@ -51,9 +51,9 @@ pub enum InsideAction {
         /// What comes of it.
         reason: String,
     },
-    /// Has cleared up something on the list of the day.
+    /// Has cleared up something on the list of the day, or a conflict.
     Settle {
-        /// Which event put it there.
+        /// Which event put it there; of a conflict, [`super::Conflict::event`].
         event: EventId,
         /// How.
         reason: String,
@@ -89,7 +89,8 @@ impl Inside {
             InsideAction::Void { event, reason } => return self.void(&event, actor, said(reason)?, now),
             InsideAction::Review { subject, reason } => Body::Reviewed { subject, actor, reason: said(reason)? },
             InsideAction::Settle { event, reason } => {
-                if self.log.holding(&event).is_none() {
+                let conflict = || self.conflicts().iter().any(|conflict| conflict.event() == event);
+                if self.log.holding(&event).is_none() && !conflict() {
                     return Err(Refused::new("没有该事项", "there is no such item"));
                 }
                 Body::Settled { of: event, actor, reason: said(reason)? }

@@ -1,6 +1,7 @@
 //! Stories of who is inside: at one gateway, and at two that share what they know.
 
 mod properties;
+mod scale;
 mod stories;
 
 use std::collections::{BTreeMap, BTreeSet};

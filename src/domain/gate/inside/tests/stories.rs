@@ -453,6 +453,12 @@ fn two_gateways_that_were_cut_off_know_the_same_afterwards_and_show_what_cannot_
     let day = east.inside.reconcile(Timestamp(DAY), Timestamp(east.wall), east.now());
     let twice = |item: &&reconcile::Item| matches!(item, reconcile::Item::InTwice { subject: Subject::Vehicle(_), passage, .. } if *passage != out);
     assert_eq!(day.items.iter().filter(twice).count(), 1, "{:?}", day.items);
+    let event = east.inside.conflicts().first().unwrap().event();
+    east.act(InsideAction::Settle { event, reason: "一台相机推两网关，已核对".into() });
+    east.send(&mut west);
+    assert!(east.inside.conflicts().is_empty() && west.inside.conflicts().is_empty(), "settled at both");
+    let told = west.facts.iter().rev().find(|fact| fact.fault == InsideFault::Conflict);
+    assert!(told.is_some_and(|fact| !fact.active));
     // What came from the other is stored here too.
     west.restart(5, rules("east"));
     assert_eq!(east.known(), west.known());
