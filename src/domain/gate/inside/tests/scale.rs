@@ -9,7 +9,7 @@ const N: u64 = 100_000;
 
 /// The n-th passage of another gateway: trucks that come in and leave again ten passages later, one each ten seconds.
 fn event(n: u64) -> Event {
-    let way = if n / 10 % 2 == 0 { Direction::In } else { Direction::Out };
+    let way = if (n / 10).is_multiple_of(2) { Direction::In } else { Direction::Out };
     let rules = rules();
     let park = zone("park");
     let crossing =
