@@ -2,5 +2,6 @@
 
 mod doors;
 mod properties;
+mod standing;
 mod stories;
 pub(in crate::domain::gate::lane) mod support;
