@@ -26,6 +26,7 @@ use crate::tools::policy::{Ended, PolicyCommand};
 use crate::tools::probe::Probe;
 use crate::tools::read::{ReadArgs, WatchArgs};
 use crate::tools::register::RegisterCommand;
+use crate::tools::service::{BypassArgs, ServiceArgs};
 use crate::tools::site::SiteArgs;
 use crate::tools::table::Form;
 
@@ -177,6 +178,13 @@ enum Command {
     /// 登记册：企业、人员、车辆、名单、预约 / the register: companies, persons, vehicles, lists, permits
     #[command(subcommand)]
     Registry(RegisterCommand),
+    /// 测点和车道的投用：计划、联调、投用、停用、拆除 / commissioning of points and lanes at run time
+    ///
+    /// Holds over restarts until the file itself is changed. A stopped point is told as stopped and makes no alarm; what is
+    /// being commissioned is not real.
+    Service(ServiceArgs),
+    /// 联锁摘除：申请、批准、恢复 / bypass of interlocks: the paper, with approver and expiry
+    Bypass(BypassArgs),
     /// 日报与零报告 / daily and nil reports
     Report(ReportArgs),
     /// 值班与查岗 / duty and duty checks
@@ -270,6 +278,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Registry(RegisterCommand::Import(args)) => with_config(&args.config, |loaded| {
             ended(run_in_runtime(async { tools::register::import(&loaded.config, &args) }))
         }),
+        Command::Service(args) => ended(tools::service::service(args)),
+        Command::Bypass(args) => ended(tools::service::bypass(args)),
         Command::Report(args) => ended(tools::daybook::report(args)),
         Command::Duty(args) => ended(tools::daybook::duty(args)),
         Command::Hazard(args) => ended(tools::daybook::hazard(args)),

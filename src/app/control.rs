@@ -309,7 +309,7 @@ fn may_be_tested(state: Commissioning, really: bool) -> Result<(), String> {
         Commissioning::InService => Err("该点已投用：模拟值会作为真实数据上传；请先在点表改为联调，或加 --really / \
              the point is in service: what is simulated goes out as real; set it to commissioning, or add --really"
             .to_owned()),
-        Commissioning::Planned | Commissioning::Stopped => {
+        Commissioning::Planned | Commissioning::Stopped | Commissioning::Removed => {
             Err("该点未投用或已停用 / the point is planned or stopped".to_owned())
         }
     }

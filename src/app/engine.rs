@@ -13,6 +13,7 @@ use super::memory::Kept;
 use super::orders::{self, Job};
 use crate::buffer::Appender;
 use crate::clock::Clock;
+use crate::config::Service;
 use crate::domain::actor::{Actor, Refused};
 use crate::domain::audit::Deed;
 use crate::domain::codec;
@@ -83,6 +84,8 @@ pub(super) struct EngineTask {
     outlets: Outlets,
     /// Revisions of what was handed to the keeper last, and when.
     kept: ((u64, u64), Mono),
+    /// Revision at which commissioning was last looked at.
+    looked: Option<u64>,
     clock: Clock,
     pulse: Pulse,
 }
@@ -97,6 +100,8 @@ pub(super) struct Outlets {
     pub(super) orders: mpsc::Sender<Job>,
     /// What must survive a restart.
     pub(super) kept: watch::Sender<Option<Arc<Kept>>>,
+    /// Commissioning of points as people have changed it.
+    pub(super) service: watch::Sender<Arc<Service>>,
 }
 
 /// The other ends of [`Outlets`].
@@ -108,18 +113,18 @@ pub(super) struct Inlets {
 }
 
 /// Returns both ends of what the engine's task leaves; `numbers` are the next ones of the store.
-pub(super) fn outlets(numbers: [u64; 6]) -> (Outlets, Inlets) {
+pub(super) fn outlets(numbers: [u64; 6], service: watch::Sender<Arc<Service>>) -> (Outlets, Inlets) {
     let (next_tx, next) = watch::channel(numbers);
     let (news_tx, news) = watch::channel(0);
     let (orders_tx, orders) = mpsc::channel(orders::N_WAITING);
     let (kept_tx, kept) = watch::channel(None);
-    let outlets = Outlets { next: next_tx, news: news_tx, orders: orders_tx, kept: kept_tx };
+    let outlets = Outlets { next: next_tx, news: news_tx, orders: orders_tx, kept: kept_tx, service };
     (outlets, Inlets { next, news, orders, kept })
 }
 
 impl EngineTask {
     pub(super) fn new(engine: Engine, appender: Appender, outlets: Outlets, clock: Clock, pulse: Pulse) -> Self {
-        Self { engine, appender, live: None, outlets, kept: ((0, 0), Mono::default()), clock, pulse }
+        Self { engine, appender, live: None, outlets, kept: ((0, 0), Mono::default()), looked: None, clock, pulse }
     }
 
     /// Runs until `events` closes, then does what was asked of it, records what is due and ends; the store can be closed
@@ -212,6 +217,7 @@ impl EngineTask {
         self.engine.handle_timeout(now);
         self.record_outputs();
         self.keep(now.mono);
+        self.tell_service();
         self.pulse.beat(now.mono);
     }
 
@@ -265,6 +271,22 @@ impl EngineTask {
             self.kept = (revisions, now);
             self.hand_on_kept();
         }
+    }
+
+    /// Tells what people have changed of the commissioning of points: a step of it is a word of danger.
+    fn tell_service(&mut self) {
+        let revision = self.engine.danger_revisions().0;
+        if self.looked.replace(revision) == Some(revision) {
+            return;
+        }
+        let service = self.engine.points_in_service();
+        self.outlets.service.send_if_modified(|known| {
+            let differs = **known != service;
+            if differs {
+                *known = Arc::new(service);
+            }
+            differs
+        });
     }
 
     fn hand_on_kept(&self) {
@@ -333,7 +355,7 @@ mod tests {
         let opened = buffer::open(settings, clock.now()).unwrap();
         let boot = Boot { software: "test".into(), last_seen: None, off_ms: None, clean: true };
         let engine = Engine::new(1, boot, plan(1, 1), clock.now());
-        let (outlets, _) = outlets(opened.appender.next());
+        let (outlets, _) = outlets(opened.appender.next(), watch::Sender::default());
         let pulse = Pulse::new("engine", clock.mono());
         let mut task = EngineTask::new(engine, opened.appender, outlets, clock.clone(), pulse);
         let (live_tx, live) = mpsc::channel(64);

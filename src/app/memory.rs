@@ -5,6 +5,7 @@
 //!  start: state file ──▶ + documents of the store newer than it ──▶ Engine::restore, before the first decision
 //! ```
 //!
+//! Alarms, site, daybook and audit all come back so: a kill between a record and the next save loses nothing recorded.
 //! The engine never waits for the file, and the file never holds what the store may have lost: it names the last number of
 //! each stream that it includes, and a start reads on from there. A store that was replaced is read from its beginning.
 
@@ -16,26 +17,30 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::engine::Request;
-use crate::buffer::{Opened, Page, Store};
+use crate::buffer::{Opened, Store};
 use crate::clock::Clock;
 use crate::domain::codec;
 use crate::domain::danger::{Recorded, Saved, Texts};
 use crate::domain::daybook::{StoreAccount, StreamAccount};
 use crate::domain::engine::Engine;
-use crate::domain::record::{Body, Stream};
+use crate::domain::record::Stream;
 use crate::domain::registry::Registry;
 use crate::domain::snapshot::StoreStatus;
 use crate::domain::time::Timestamp;
 use crate::state::State;
+use crate::state::registry::RegistryBook;
 use crate::uplink::source::CONSUMER;
 
 /// Name of the state file.
 const NAME: &str = "danger";
-/// Streams that carry documents from which danger is brought back.
-const STREAMS: [Stream; 4] = [Stream::Alarm, Stream::Passage, Stream::Event, Stream::Report];
+/// Streams by whose records danger is brought back; telemetry carries what was due and what came.
+const STREAMS: [Stream; 5] = [Stream::Alarm, Stream::Passage, Stream::Event, Stream::Report, Stream::Telemetry];
 /// Numbers of a stream that are read at most, the newest: without its state file a gateway would read half a year. An alarm
 /// that has stood for so long stands in the active set of the platform all the same.
 const READ_AT_MOST: u64 = 200_000;
+/// The same of telemetry: what was read since the last save, at most half a minute of the largest park. Without a state file
+/// the account of the day begins anew, and nothing of it is read.
+const TELEMETRY_AT_MOST: u64 = 20_000;
 /// How often the daybook hears of the store: well within the grace of a report, and of its delivery.
 const ACCOUNT_EVERY: Duration = Duration::from_secs(10);
 /// Bytes read at a time.
@@ -62,13 +67,15 @@ struct File {
 #[derive(Clone, Debug)]
 pub(super) struct Memory {
     state: State,
+    book: RegistryBook,
     store: Store,
     epoch: String,
 }
 
 impl Memory {
     pub(super) fn new(state: State, opened: &Opened) -> Self {
-        Self { state, store: opened.store.clone(), epoch: opened.start.epoch.clone() }
+        let book = RegistryBook::new(state.clone());
+        Self { state, book, store: opened.store.clone(), epoch: opened.start.epoch.clone() }
     }
 
     pub(super) fn store(&self) -> Store {
@@ -83,10 +90,9 @@ impl Memory {
             Some(file) if file.epoch == self.epoch => file.seqs.get(stream.rank()).copied().unwrap_or(0),
             _ => 0,
         };
-        let registry = Arc::clone(engine.registry());
         let mut later = Vec::new();
         for stream in STREAMS {
-            read_since(&self.store, stream, known(stream), &registry, &mut later).await;
+            read_since(&self.store, stream, known(stream), &self.book, &mut later).await;
         }
         let saved = file.map(|file| file.saved).unwrap_or_default();
         for trouble in engine.restore(&saved, &later, clock.now()) {
@@ -131,10 +137,16 @@ impl Memory {
     }
 }
 
-async fn read_since(store: &Store, stream: Stream, known: u64, registry: &Registry, later: &mut Vec<Recorded>) {
+async fn read_since(store: &Store, stream: Stream, known: u64, book: &RegistryBook, later: &mut Vec<Recorded>) {
     let span = store.span(stream).await;
     let end = *span.end();
-    let mut next = (*span.start()).max(known + 1).max(end.saturating_sub(READ_AT_MOST));
+    let most = match stream {
+        Stream::Telemetry if known == 0 => return,
+        Stream::Telemetry => TELEMETRY_AT_MOST,
+        _ => READ_AT_MOST,
+    };
+    let mut next = (*span.start()).max(known + 1).max(end.saturating_sub(most));
+    let mut registry: Option<Arc<Registry>> = None;
     while next <= end {
         let page = match store.read(stream, next..=end, PAGE_BYTES).await {
             Ok(page) => page,
@@ -147,16 +159,17 @@ async fn read_since(store: &Store, stream: Stream, known: u64, registry: &Regist
             return;
         }
         next = page.next;
-        later.extend(documents(page, registry));
+        for entry in page.entries {
+            if registry.as_ref().is_none_or(|registry| registry.rev != entry.stamp.rev) {
+                registry = book.get(entry.stamp.rev);
+            }
+            // Under a revision that is not kept any more, what names no point can be read all the same.
+            let none = Registry { rev: entry.stamp.rev, devices: Vec::new() };
+            let registry = registry.as_deref().unwrap_or(&none);
+            let body = codec::decode(&entry.body, registry).ok();
+            later.extend(body.and_then(|body| Recorded::of(entry.seq, &entry.stamp, body, registry)));
+        }
     }
-}
-
-/// Bodies of documents name no point: any revision reads them.
-fn documents(page: Page, registry: &Registry) -> impl Iterator<Item = Recorded> {
-    page.entries.into_iter().filter_map(move |entry| match codec::decode(&entry.body, registry) {
-        Ok(Body::Document { kind, json, .. }) => Some(Recorded { kind, json }),
-        _ => None,
-    })
 }
 
 /// Tells the engine whether the store writes, each time it changes; and every [`ACCOUNT_EVERY`] what the day's account needs

@@ -40,6 +40,7 @@ mod orders;
 mod outputs;
 mod refresh;
 mod reload;
+mod service;
 mod stored;
 mod trend;
 mod views;
@@ -58,6 +59,7 @@ pub use self::views::Views;
 
 use self::engine::{EngineTask, Request};
 use self::links::{Ground, Links, OpcUa};
+use self::service::InService;
 use crate::buffer;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -153,6 +155,8 @@ pub struct Gateway {
     registry_rev: watch::Sender<u32>,
     registry: watch::Sender<Arc<Registry>>,
     files: watch::Sender<Vec<PathBuf>>,
+    /// Commissioning as people have changed it.
+    service: InService,
     /// What the state machines order, until the task that carries it out is started.
     jobs: Option<mpsc::Receiver<orders::Job>>,
     /// The allow-list of the outputs' driver.
@@ -222,6 +226,7 @@ impl Gateway {
     /// [`StartError`]; nothing runs then.
     pub async fn start(config: Config, config_dir: PathBuf) -> Result<Self, StartError> {
         let clock = Clock::system();
+        let (config, service, service_tx) = InService::before(config, &config_dir);
         let (files, folder) = watched(&config, &config_dir);
         let Foundation { state, book, revision, listener, opened } = lay_foundation(&config, &clock).await?;
         let web_addr = listener.local_addr().unwrap_or(config.web.listen);
@@ -240,7 +245,7 @@ impl Gateway {
         let pulses = ["engine", "housekeeping"].map(|name| Pulse::new(name, clock.mono()));
         let (stops, [engine_pulse, _]) = (Stops::default(), pulses.clone());
         let mut supervisor = Supervisor::new(clock.clone());
-        let (outlets, inlets) = engine::outlets(opened.appender.next());
+        let (outlets, inlets) = engine::outlets(opened.appender.next(), service_tx);
         let task = EngineTask::new(engine, opened.appender, outlets, clock.clone(), engine_pulse);
         supervisor.core("engine", stops.engine.clone(), task.run(events_rx, requests_rx));
         let opcua = links.opcua(config.pki_dir(), &mut supervisor, &stops.field, &opened.store, &book);
@@ -273,6 +278,7 @@ impl Gateway {
         keepers.start(&mut supervisor, &stops);
         let mut gateway = Self {
             config_status,
+            service,
             jobs: Some(inlets.orders),
             allowed: watch::Sender::new(Arc::new(config.outputs.clone())),
             uplink: UplinkParts::new(
@@ -335,6 +341,7 @@ impl Gateway {
                 failed = self.supervisor.core_failure() => break Some(failed),
                 Some(()) = reload.recv() => {}
                 Some(()) = self.reloads.recv() => {}
+                () = self.service.changed() => {}
             }
             // A stop does not wait for a reload: half of one changes nothing that the end needs.
             tokio::select! {

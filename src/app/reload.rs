@@ -22,14 +22,18 @@ impl Gateway {
     /// Reads the configuration folder again and takes over what it can.
     pub(super) async fn reload(&mut self) {
         notify_reloading();
-        match config::load(&self.config_dir) {
+        let service = self.service.newest();
+        match config::load_in_service(&self.config_dir, &service) {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
                     tracing::warn!(%warning, "New configuration should be looked at.");
                 }
                 let restart = needs_restart(&self.config, &loaded.config);
                 match self.take_over(loaded.config).await {
-                    Ok(()) => drop(self.config_status.send_replace(Arc::new(ConfigStatus { refused: None, restart }))),
+                    Ok(()) => {
+                        self.service.keep(service);
+                        drop(self.config_status.send_replace(Arc::new(ConfigStatus { refused: None, restart })));
+                    }
                     Err(why) => self.note_refused(vec![why]),
                 }
             }

@@ -31,7 +31,7 @@
 //! A file that is not TOML hides only its own mistakes: points are still checked, but nothing is said about devices that
 //! could not be read. Only `folder.rs`, `watch.rs`, [`load`] and the secret files of `uplink.rs` touch the disk.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,7 +39,8 @@ use crate::buffer::settings as buffer;
 use crate::control::settings as control;
 use crate::domain::daybook::rules::Rules;
 use crate::domain::gate::hazmat::rules::Rules as HazmatRules;
-use crate::domain::registry::DeviceSpec;
+use crate::domain::id::PointUid;
+use crate::domain::registry::{Commissioning, DeviceSpec};
 use crate::domain::site::SiteBook;
 use crate::field::settings::Source;
 use crate::output::settings::Output;
@@ -176,6 +177,18 @@ pub struct Loaded {
 /// # Errors
 /// All problems, warnings among them, by file and line, when at least one of them is an error.
 pub fn load(dir: &Path) -> Result<Loaded, Problems> {
+    load_in_service(dir, &Service::new())
+}
+
+/// What people have changed at run time against the point table: commissioning by the identity of the point.
+pub type Service = BTreeMap<PointUid, Commissioning>;
+
+/// The same, with the commissioning of points as it was changed at run time: registry and alarms follow it, while the site
+/// keeps what the file says, by which the change is weighed. A point that the folder no longer has is passed over.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_in_service(dir: &Path, service: &Service) -> Result<Loaded, Problems> {
     let mut out = Findings::default();
     let files = folder_files(dir);
     if !dir.is_dir() {
@@ -188,7 +201,7 @@ pub fn load(dir: &Path) -> Result<Loaded, Problems> {
         out.error(Spot::file(dir), Wrong::new(what, instead));
         return Err(Problems(out.sorted(&files)));
     }
-    let config = read(dir, &mut out);
+    let config = read(dir, service, &mut out);
     if let Some(config) = &config {
         check_disk(config, &mut out);
     }
@@ -228,7 +241,7 @@ struct Whole {
     quota_spot: Spot,
 }
 
-fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
+fn read(dir: &Path, service: &Service, out: &mut Findings) -> Option<Whole> {
     let gateway = toml_file(&dir.join(GATEWAY), true, out, |page, table, out| gateway::read(page, table, dir, out));
     let texts = profiles::texts(dir, out);
     let library = profiles::Library::read(&texts, out);
@@ -265,6 +278,7 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
     let (site, zones) = site_file(dir.join(SITE), &around, &mut files, out);
     let hazmat = hazmat_file(dir.join(HAZMAT), zones.as_ref(), &mut files, out);
     let gates = gates_file(dir, &site, &mut files, out);
+    let specs = in_service(specs, service);
     let oel = oel_file(&dir.join(OEL), &mut files, out);
     let alarms_path = dir.join(ALARMS);
     let alarms = toml_file(&alarms_path, false, out, |page, table, out| {
@@ -276,6 +290,7 @@ fn read(dir: &Path, out: &mut Findings) -> Option<Whole> {
     let sources = alarms::Sources { dir, specs: &specs, cells: &limits, oel, zones, files: &folder };
     let (alarms, templates) = alarms::build(alarms, sources, out);
     files.extend(templates);
+    let specs = alarms::told(specs, &alarms.book, &limits);
     let duty = duty_file(dir.join(DUTY), &alarms.channels, &mut files, out);
     files.extend(named);
     if let Some(uplink) = &uplink {
@@ -328,6 +343,21 @@ fn gates_file(dir: &Path, site: &SiteBook, files: &mut Vec<PathBuf>, out: &mut F
     let gates = gates.unwrap_or_default();
     files.extend(gates.files.iter().cloned());
     gates
+}
+
+/// The registry as people have changed it.
+fn in_service(specs: Vec<Arc<DeviceSpec>>, service: &Service) -> Vec<Arc<DeviceSpec>> {
+    let changed = |spec: Arc<DeviceSpec>| {
+        if !spec.points.iter().any(|point| service.contains_key(&point.uid)) {
+            return spec;
+        }
+        let mut device = (*spec).clone();
+        for point in &mut device.points {
+            point.commissioning = service.get(&point.uid).copied().unwrap_or(point.commissioning);
+        }
+        Arc::new(device)
+    };
+    specs.into_iter().map(changed).collect()
 }
 
 fn duty_file(path: PathBuf, channels: &[alarms::Channel], files: &mut Vec<PathBuf>, out: &mut Findings) -> Rules {

@@ -507,6 +507,8 @@ fn platform(row: Row<'_>, out: &mut Findings) -> Option<PlatformCodes> {
         code: text(Column::PlatformCode)?,
         equipment: text(Column::Equipment)?,
         kind: text(Column::Kind)?,
+        // The alarms know them.
+        ..PlatformCodes::default()
     })
 }
 

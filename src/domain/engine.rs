@@ -21,6 +21,7 @@ mod danger;
 mod derivations;
 mod device;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -264,6 +265,11 @@ impl Engine {
                 let mut device = known.remove(&d.slot).unwrap_or_else(|| Device::new(d, now));
                 let spec = self.registry.devices.get(i);
                 device.judge_by(spec.and_then(|spec| Judge::new(spec, &d.class_of)));
+                let specs = spec.map_or(&[][..], |spec| &spec.points);
+                let stopped = device.points.iter_mut().zip(specs).filter(|(_, spec)| spec.commissioning.is_stopped());
+                for reading in stopped.filter_map(|(point, _)| point.reading.as_mut()) {
+                    reading.quality = Quality::Stopped;
+                }
                 // Spread over the period, so that two hundred devices do not report in one instant.
                 let phase = COVERAGE_EVERY.mul_f64((i + 1) as f64 / n_devices as f64);
                 device.coverage_due = now.mono + phase;
@@ -343,6 +349,7 @@ impl Engine {
         let (Some(device), Some(spec)) = (self.devices.get_mut(index), self.registry.devices.get(index)) else {
             return;
         };
+        let readings = &*in_service(spec, readings);
         let mut cells = Vec::with_capacity(readings.len());
         for (ordinal, reading) in readings {
             let at = usize::from(*ordinal);
@@ -369,6 +376,7 @@ impl Engine {
         let (Some(device), Some(spec)) = (self.devices.get_mut(index), self.registry.devices.get(index)) else {
             return;
         };
+        let readings = &*in_service(spec, readings);
         let mut cells = Vec::new();
         for (ordinal, reading) in readings {
             let at = usize::from(*ordinal);
@@ -553,6 +561,20 @@ impl Engine {
         }
         self.outputs.push_back(Record { stream, stamp, body });
     }
+}
+
+/// What is read at a stopped point is no measurement, and its silence is no fault: it is told apart from both (rule 102).
+fn in_service<'r>(spec: &DeviceSpec, readings: &'r [(u16, Reading)]) -> Cow<'r, [(u16, Reading)]> {
+    let is_stopped =
+        |ordinal: u16| spec.points.get(usize::from(ordinal)).is_some_and(|point| point.commissioning.is_stopped());
+    if !readings.iter().any(|(ordinal, _)| is_stopped(*ordinal)) {
+        return Cow::Borrowed(readings);
+    }
+    let told = |(ordinal, reading): &(u16, Reading)| {
+        let quality = if is_stopped(*ordinal) { Quality::Stopped } else { reading.quality };
+        (*ordinal, Reading { quality, ..*reading })
+    };
+    readings.iter().map(told).collect()
 }
 
 fn find<'a>(

@@ -3,6 +3,7 @@
 //! A registry has a revision. Values travel by tag under the revision named in their envelope; old revisions are kept
 //! as long as a stored record refers to them, so that a backlog is explained by the table under which it was read.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,8 +59,8 @@ pub struct PointSpec {
     pub instrument: Option<Arc<Instrument>>,
 }
 
-/// Codes by which the platform knows a point.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What the platform needs to understand a point: its codes, its gas, its limits.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PlatformCodes {
     /// Company code (企业编码).
     pub company: Option<String>,
@@ -71,6 +72,11 @@ pub struct PlatformCodes {
     pub equipment: Option<String>,
     /// Kind of point, e.g. `temperature`, `level`, `gas`.
     pub kind: Option<String>,
+    /// Gas that it measures, as the point table names it.
+    pub gas: Option<String>,
+    /// Limits in force, in the point's unit, by the rule of their alarm (`high`, `low`, `gas`, …): level 1, then level 2. So
+    /// a change of a limit is another revision, and the revision told with an alarm names its limits.
+    pub limits: BTreeMap<String, Vec<f64>>,
 }
 
 /// When a change is worth a report. Compared with the last *reported* value, never the last read one, so that a slow
@@ -93,11 +99,27 @@ pub enum Commissioning {
     /// In service.
     #[default]
     InService,
-    /// Stopped (停用).
+    /// Stopped (停用): what it reads is no measurement and makes no alarm.
     Stopped,
+    /// Gone for good; the point table has not been told yet.
+    Removed,
 }
 
 impl Commissioning {
+    /// All states.
+    pub const ALL: [Commissioning; 5] =
+        [Self::Planned, Self::Commissioning, Self::InService, Self::Stopped, Self::Removed];
+
+    /// Returns the state of this word.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+
+    /// Whether what is read there is kept from people: stopped or gone.
+    pub fn is_stopped(self) -> bool {
+        matches!(self, Self::Stopped | Self::Removed)
+    }
+
     /// Returns the word used in the point table and on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -105,6 +127,7 @@ impl Commissioning {
             Self::Commissioning => "commissioning",
             Self::InService => "in_service",
             Self::Stopped => "stopped",
+            Self::Removed => "removed",
         }
     }
 }

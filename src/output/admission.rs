@@ -243,6 +243,7 @@ fn out_of_state(state: Commissioning, order: &Order) -> Option<&'static str> {
         }
         (_, Commissioning::Planned) => Some("the output is only planned"),
         (_, Commissioning::Stopped) => Some("the output is stopped"),
+        (_, Commissioning::Removed) => Some("the output is removed"),
         (Mode::Drill | Mode::Test, _) => Some("drills and tests move nothing"),
     }
 }

@@ -5,6 +5,7 @@
 //! A revision is durable before the first record refers to it. The newest [`N_KEPT`] are kept. A number is never given
 //! again: where the latest revision, or its number, cannot be read, the next one is above every number found.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,6 +154,10 @@ struct PointWire {
     equipment: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kind: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gas: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    limits: BTreeMap<String, Vec<f64>>,
     commissioning: String,
     /// Index of the point of the same device that says what the instrument does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -304,6 +309,8 @@ impl From<&PointSpec> for PointWire {
             platform_code: p.platform.code.clone(),
             equipment: p.platform.equipment.clone(),
             kind: p.platform.kind.clone(),
+            gas: p.platform.gas.clone(),
+            limits: p.platform.limits.clone(),
             commissioning: p.commissioning.as_str().to_owned(),
             state_of: instrument.and_then(|i| i.state_of),
             states: instrument.and_then(|i| i.states.as_ref()).map(ToString::to_string),
@@ -342,8 +349,10 @@ impl PointWire {
                 code: self.platform_code,
                 equipment: self.equipment,
                 kind: self.kind,
+                gas: self.gas,
+                limits: self.limits,
             },
-            commissioning: commissioning_of(&self.commissioning)?,
+            commissioning: Commissioning::from_name(&self.commissioning)?,
             instrument: (instrument != Instrument::default()).then(|| Arc::new(instrument)),
         })
     }
@@ -358,11 +367,6 @@ impl PointWire {
             derived: None,
         })
     }
-}
-
-fn commissioning_of(word: &str) -> Option<Commissioning> {
-    use Commissioning::{Commissioning as Testing, InService, Planned, Stopped};
-    [Planned, Testing, InService, Stopped].into_iter().find(|c| c.as_str() == word)
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -418,6 +422,25 @@ mod tests {
         assert_eq!(book.revision_of(&one.devices).unwrap().registry.rev, 3, "numbers are never given again");
         assert_eq!(book.get(2).unwrap().devices, two.devices);
         assert!(book.get(9).is_none());
+    }
+
+    #[test]
+    fn a_changed_limit_is_another_revision_and_both_can_be_asked_for() {
+        let (_dir, book) = book();
+        let with = |limit: f64| {
+            let mut registry = registry_with(1, 1, |_| None);
+            let mut device = (*registry.devices[0]).clone();
+            device.points[0].platform.gas = Some("氯气".into());
+            device.points[0].platform.limits = [("gas".to_owned(), vec![0.5, limit])].into();
+            registry.devices[0] = Arc::new(device);
+            registry.devices
+        };
+        assert_eq!(book.revision_of(&with(1.0)).unwrap().registry.rev, 1);
+        assert_eq!(book.revision_of(&with(0.8)).unwrap().registry.rev, 2);
+        assert_eq!(book.revision_of(&with(0.8)).unwrap().registry.rev, 2);
+        let point = |rev| serde_json::from_str::<serde_json::Value>(&book.json(rev).unwrap()).unwrap();
+        assert_eq!(point(1)["devices"][0]["points"][0]["limits"]["gas"], serde_json::json!([0.5, 1.0]));
+        assert_eq!(point(2)["devices"][0]["points"][0]["gas"], "氯气");
     }
 
     #[test]

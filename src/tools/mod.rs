@@ -33,6 +33,7 @@ pub mod progress;
 pub mod rank;
 pub mod read;
 pub mod register;
+pub mod service;
 pub mod site;
 pub mod table;
 pub mod understood;

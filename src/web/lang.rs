@@ -139,6 +139,7 @@ texts! {
     StillOpen: "未结束", "Still open";
     Shelvings: "搁置次数", "Shelvings";
     Floods: "泛滥次数", "Floods";
+    DayUndated: "日期未知（时钟未同步），以下为启动以来", "unknown (clock not synced): since the start";
     Duty: "值班", "Duty";
     Shift: "班次", "Shift";
     DutyOperator: "值班", "Operator";
@@ -400,6 +401,7 @@ pub fn commissioning(state: Commissioning, lang: Lang) -> &'static str {
         Commissioning::Commissioning => ("联调", "commissioning"),
         Commissioning::InService => ("投用", "in service"),
         Commissioning::Stopped => ("停用", "stopped"),
+        Commissioning::Removed => ("拆除", "removed"),
     };
     lang.pick(zh, en)
 }

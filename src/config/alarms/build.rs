@@ -289,7 +289,7 @@ impl<'a> Builder<'a> {
         let mode = match spec.commissioning {
             Commissioning::InService => Mode::Real,
             Commissioning::Commissioning => Mode::Commissioning,
-            Commissioning::Planned | Commissioning::Stopped => return None,
+            Commissioning::Planned | Commissioning::Stopped | Commissioning::Removed => return None,
         };
         let subject = Subject::Point {
             at,

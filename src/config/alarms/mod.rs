@@ -13,7 +13,7 @@
 //! detector without set points, a point of a major hazard source without limits. Findings are told by `check`, on request and
 //! in the log, and keep nothing from starting.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -94,6 +94,33 @@ pub(super) fn build(
     let book = Arc::new(builder.book);
     let channels = file.rules.channels;
     (Alarms { book, channels, findings: notes.sorted(files) }, library.files)
+}
+
+/// Writes gas and limits of each point into the registry, as the alarms have them.
+pub(super) fn told(
+    specs: Vec<Arc<DeviceSpec>>,
+    book: &AlarmBook,
+    cells: &[Vec<Option<Box<Cells>>>],
+) -> Vec<Arc<DeviceSpec>> {
+    let mut limits: BTreeMap<PointRef, BTreeMap<String, Vec<f64>>> = BTreeMap::new();
+    for alarm in &book.alarms {
+        let levels: Vec<f64> = alarm.levels.iter().filter_map(|level| level.limit).collect();
+        if let Some(at) = alarm.subject.point().filter(|_| !levels.is_empty()) {
+            limits.entry(at).or_default().insert(alarm.condition.word().to_owned(), levels);
+        }
+    }
+    let gas = |device: usize, ordinal: u16| {
+        Some(cells.get(device)?.get(usize::from(ordinal))?.as_ref()?.gas.as_ref()?.value.clone())
+    };
+    let told = |(index, spec): (usize, Arc<DeviceSpec>)| {
+        let mut device = (*spec).clone();
+        for (ordinal, point) in (0..=u16::MAX).zip(&mut device.points) {
+            point.platform.gas = gas(index, ordinal);
+            point.platform.limits = limits.remove(&PointRef { device: index, ordinal }).unwrap_or_default();
+        }
+        if device == *spec { spec } else { Arc::new(device) }
+    };
+    specs.into_iter().enumerate().map(told).collect()
 }
 
 /// What no book may contain was found above, with its place; this is the second look, without one.

@@ -9,7 +9,7 @@ use super::super::document::{Document, DocumentKind};
 use super::super::id::PointUid;
 use super::super::order::{Order, OrderKind, Receipt, Urgency};
 use super::super::record::Mode;
-use super::super::site::{self, GasLevel};
+use super::super::site::{self, GasLevel, SiteRecord};
 use super::super::time::Now;
 use super::channels::{Message, Placed, keep, place};
 use super::{Danger, LOOK_EVERY, MAX_AWAITED, Machine, Telling, told};
@@ -47,7 +47,8 @@ impl Danger {
     pub(super) fn take_from_site(&mut self, output: site::Output, now: Now) {
         match output {
             site::Output::Document(document) => {
-                if let Some(fact) = told::site_fact(&document) {
+                let record = serde_json::from_str::<SiteRecord>(&document.json).ok();
+                if let Some(fact) = record.and_then(|record| told::site_fact(record, document.mode)) {
                     self.daybook.handle(fact, document.at, now);
                 }
                 self.tell(document);
@@ -88,10 +89,9 @@ impl Danger {
         self.seen = (counts.flood, counts.chattering);
     }
 
-    /// The account of the open day, so far.
+    /// The account of the open day, so far; while nobody knows the day, of the time since the start.
     pub(super) fn today(&self, now: Now) -> Option<Box<DailyReport>> {
-        let date = self.daybook.view(now).next?.date;
-        self.daybook.preview(date, now).map(Box::new)
+        self.daybook.so_far(now).map(Box::new)
     }
 
     pub(super) fn gas_of(&mut self, zone: Arc<str>, detectors: Vec<(Arc<str>, u8)>, now: Now) {

@@ -13,18 +13,22 @@
 //! [`Danger::handle_timeout`] when [`Danger::poll_timeout`] has come. What concerns life comes out of `poll_order` before
 //! anything of it is recorded.
 //!
-//! [`Danger::saved`] is what must survive a restart; [`Danger::restore`] takes it back, and the documents recorded since.
+//! [`Danger::saved`] is what must survive a restart; [`Danger::restore`] takes it back, and the records made since.
 
 mod acting;
 mod carrying;
 pub mod channels;
 mod faults;
 #[cfg(test)]
+mod kill_tests;
+mod restoring;
+#[cfg(test)]
 mod tests;
 mod told;
 pub mod view;
 
 pub use acting::{Action, Done};
+pub use restoring::{Recorded, Word};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -35,17 +39,16 @@ use serde::{Deserialize, Serialize};
 use self::channels::{Channels, Notice};
 use self::faults::{Faults, STORE};
 use self::view::DangerView;
-use super::alarm::record::AlarmRecord;
 use super::alarm::spec::AlarmBook;
 use super::alarm::{self, Alarms};
-use super::audit::{AuditEntry, Chain, Head};
+use super::audit::{Chain, Head};
 use super::daybook::{self, Calendar, DailyReport, Date, Daybook, Delivery, StoreAccount};
-use super::document::{Document, DocumentKind};
+use super::document::Document;
 use super::id::PointUid;
 use super::instrument::InstrumentState;
 use super::order::{Order, Receipt};
 use super::reading::Reading;
-use super::registry::Registry;
+use super::registry::{Commissioning, Registry};
 use super::site::{self, Site, SiteBook};
 use super::time::{Mono, Now};
 
@@ -139,15 +142,6 @@ pub struct Telling {
     pub delivery: Option<Delivery>,
 }
 
-/// A document that was recorded, as a restart reads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recorded {
-    /// What it tells.
-    pub kind: DocumentKind,
-    /// Its text.
-    pub json: String,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct Danger {
@@ -205,36 +199,6 @@ impl Danger {
         danger.daybook.install(Arc::clone(&danger.rules.daybook), read_devices(registry), now);
         danger.settle(now);
         danger
-    }
-
-    /// Takes back what stood before a restart: what was saved, and then the documents recorded since, in their order. Before
-    /// the first input. Returns what could not be read, for the log.
-    pub fn restore(&mut self, saved: &Texts, later: &[Recorded], now: Now) -> Vec<String> {
-        let mut trouble = Vec::new();
-        let alarms = parsed(&saved.alarms, "alarms", &mut trouble).unwrap_or_default();
-        let records: Vec<AlarmRecord> = of_kind(later, DocumentKind::Alarm, &mut trouble);
-        self.alarms.restore(alarms, records, now);
-        if let Some(site) = parsed(&saved.site, "site", &mut trouble) {
-            self.site = Site::restore(Arc::clone(&self.rules.site), self.boot, site, now);
-        }
-        if let Some(daybook) = parsed(&saved.daybook, "daybook", &mut trouble) {
-            self.daybook.restore(daybook, now);
-        }
-        self.chain = Chain::new(self.boot, saved.audit.unwrap_or_default());
-        for entry in of_kind::<AuditEntry>(later, DocumentKind::Audit, &mut trouble) {
-            if let Err(broken) = self.chain.follow(&entry) {
-                trouble.push(broken.to_string());
-                // The newest entry that is left is the end to go on from.
-                self.chain = Chain::new(self.boot, Head { seq: entry.seq, hash: entry.hash });
-            }
-        }
-        self.settle(now);
-        // What is still wrong was just told anew; a fault of before that is not, is over.
-        for id in self.faults.silent() {
-            self.alarms.handle_external(&id, 0, now);
-        }
-        self.settle(now);
-        trouble
     }
 
     /// Takes over a new configuration. Every reading that stands belongs handed in again afterwards.
@@ -344,6 +308,15 @@ impl Danger {
         self.documents.pop_front()
     }
 
+    /// Returns the points whose commissioning people have changed against the point table.
+    pub fn points_in_service(&self) -> BTreeMap<PointUid, Commissioning> {
+        let point = |(subject, changed): (&site::ServiceSubject, &site::service::Changed)| match subject {
+            site::ServiceSubject::Point(uid) => Some((PointUid::new(uid.as_str()), changed.state.into())),
+            site::ServiceSubject::Lane(_) => None,
+        };
+        self.site.service_changes().filter_map(point).collect()
+    }
+
     /// Returns two numbers: one changes with whatever [`Danger::saved`] must not lose, one with what no record brings back
     /// and must be saved at once.
     pub fn revisions(&self) -> (u64, u64) {
@@ -396,19 +369,4 @@ fn read_devices(registry: &Registry) -> impl Iterator<Item = &str> {
 
 fn text_of(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
-}
-
-fn parsed<T: for<'de> Deserialize<'de>>(text: &str, what: &str, trouble: &mut Vec<String>) -> Option<T> {
-    if text.is_empty() {
-        return None;
-    }
-    serde_json::from_str(text).map_err(|error| trouble.push(format!("saved {what}: {error}"))).ok()
-}
-
-fn of_kind<T: for<'de> Deserialize<'de>>(all: &[Recorded], kind: DocumentKind, trouble: &mut Vec<String>) -> Vec<T> {
-    let texts = all.iter().filter(|recorded| recorded.kind == kind);
-    let read = |recorded: &Recorded| {
-        serde_json::from_str(&recorded.json).map_err(|error| trouble.push(format!("{}: {error}", kind.as_str()))).ok()
-    };
-    texts.filter_map(read).collect()
 }

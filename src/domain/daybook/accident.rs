@@ -149,6 +149,9 @@ pub enum AccidentRecord {
         at: Timestamp,
         /// Text or reason.
         text: String,
+        /// The draft that was written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        draft: Option<Draft>,
     },
     /// A report, confirmed.
     Report(AccidentReport),
@@ -212,31 +215,44 @@ pub struct AccidentReport {
     pub is_late: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Draft {
-    no: u32,
-    stage: Stage,
-    text: String,
-    casualties: Casualties,
-    by: Actor,
+/// A report that waits for a person's confirmation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draft {
+    /// Number of the draft within the accident, from 1.
+    pub no: u32,
+    /// Which report it is to be.
+    pub stage: Stage,
+    /// Its text.
+    pub text: String,
+    /// People harmed.
+    pub casualties: Casualties,
+    /// Who wrote it.
+    pub by: Actor,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Accident {
+pub(super) struct Accident {
     line: AccidentLine,
     limit: Limit,
-    warned: bool,
-    late: bool,
-    draft: Option<Draft>,
-    drafts: u32,
-    reports: u32,
-    last: Option<Stage>,
+    pub(super) warned: bool,
+    pub(super) late: bool,
+    pub(super) draft: Option<Draft>,
+    pub(super) drafts: u32,
+    pub(super) reports: u32,
+    pub(super) last: Option<Stage>,
+}
+
+impl Accident {
+    /// Returns an accident of which nothing was reported yet.
+    pub(super) fn new(line: AccidentLine, limit: Limit) -> Self {
+        Self { line, limit, warned: false, late: false, draft: None, drafts: 0, reports: 0, last: None }
+    }
 }
 
 /// The accidents; also what is saved of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Accidents {
-    known: BTreeMap<String, Accident>,
+    pub(super) known: BTreeMap<String, Accident>,
     made: u64,
 }
 
@@ -373,16 +389,7 @@ impl Accidents {
             known_at: now,
             due_at: now.after(within),
         };
-        let accident = Accident {
-            line,
-            limit: Limit::new(cx.now, within),
-            warned: false,
-            late: false,
-            draft: None,
-            drafts: 0,
-            reports: 0,
-            last: None,
-        };
+        let accident = Accident::new(line, Limit::new(cx.now, within));
         note(NoteKind::Opened, &accident, actor, what, cx);
         cx.count(Count::AccidentOpened);
         self.known.insert(id.clone(), accident);
@@ -473,9 +480,20 @@ fn unknown(id: &str) -> Refused {
 }
 
 fn note(kind: NoteKind, accident: &Accident, by: &Actor, text: String, cx: &mut Context<'_>) {
-    let record =
-        AccidentRecord::Note { note: kind, accident: accident.line.clone(), by: by.clone(), at: cx.now.wall, text };
+    let draft = accident.draft.clone().filter(|_| kind == NoteKind::Drafted);
+    let (by, at) = (by.clone(), cx.now.wall);
+    let record = AccidentRecord::Note { note: kind, accident: accident.line.clone(), by, at, text, draft };
     cx.tell(DocumentKind::Accident, &record);
+}
+
+/// Puts up the flags that belong up.
+pub(super) fn raise(accident: &Accident, cx: &mut Context<'_>) {
+    if accident.warned {
+        flag(FlagKind::AccidentFirstSoon, &accident.line, true, cx);
+    }
+    if accident.late {
+        flag(FlagKind::AccidentFirstLate, &accident.line, true, cx);
+    }
 }
 
 /// Takes down the flags that are up.

@@ -31,7 +31,7 @@ pub const MAX_EXPIRED_CHECKS: usize = 64;
 /// Roster entries made by command: a year of three shifts; the oldest day goes.
 pub const MAX_ASSIGNED: usize = 1100;
 /// A scheduled check that was due longer ago is not asked any more: the gateway was off, or the clock was stepped.
-const CHECK_STALE: Duration = Duration::from_secs(600);
+pub(super) const CHECK_STALE: Duration = Duration::from_secs(600);
 /// A shift that begins so much before the current one is no clock set back an hour, but one that was far ahead.
 const FAR_BACK_MS: i64 = 26 * 3_600_000;
 
@@ -177,27 +177,27 @@ pub enum CheckState {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Check {
-    line: CheckLine,
-    limit: Limit,
+pub(super) struct Check {
+    pub(super) line: CheckLine,
+    pub(super) limit: Limit,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Watch {
-    line: ShiftLine,
-    limit: Limit,
-    taken_by: Option<String>,
-    not_taken: bool,
+pub(super) struct Watch {
+    pub(super) line: ShiftLine,
+    pub(super) limit: Limit,
+    pub(super) taken_by: Option<String>,
+    pub(super) not_taken: bool,
 }
 
 /// The duty machine; also what is saved of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Duty {
     assigned: BTreeMap<Date, BTreeMap<String, (String, String)>>,
-    watch: Option<Watch>,
-    open: Vec<Check>,
-    expired: Vec<Check>,
-    asked: BTreeSet<(Date, Minute)>,
+    pub(super) watch: Option<Watch>,
+    pub(super) open: Vec<Check>,
+    pub(super) expired: Vec<Check>,
+    pub(super) asked: BTreeSet<(Date, Minute)>,
     made: u64,
 }
 
@@ -306,18 +306,23 @@ impl Duty {
         }
         let operator = text(&operator, "值班人", "the operator")?;
         let leader = text(&leader, "带班领导", "the leader")?;
-        self.assigned.entry(date).or_default().insert(shift.clone(), (operator.clone(), leader.clone()));
-        while self.assigned.values().map(BTreeMap::len).sum::<usize>() > MAX_ASSIGNED {
-            self.assigned.pop_first();
-        }
-        if let Some(watch) = self.watch.as_mut().filter(|watch| watch.line.date == date && watch.line.shift == shift) {
-            watch.line.operator = Some(operator.clone());
-            watch.line.leader = Some(leader.clone());
-        }
+        self.put(date, shift.clone(), operator.clone(), leader.clone());
         let id = format!("{date} {shift}");
         let record = DutyRecord::Roster { date, shift, operator, leader, by: actor.clone() };
         cx.tell(DocumentKind::Duty, &record);
         Ok(Done::new(&*id, format!("已排班：{id}"), format!("roster set for {id}")))
+    }
+
+    /// Puts people on a shift.
+    pub(super) fn put(&mut self, date: Date, shift: String, operator: String, leader: String) {
+        if let Some(watch) = self.watch.as_mut().filter(|watch| watch.line.date == date && watch.line.shift == shift) {
+            watch.line.operator = Some(operator.clone());
+            watch.line.leader = Some(leader.clone());
+        }
+        self.assigned.entry(date).or_default().insert(shift, (operator, leader));
+        while self.assigned.values().map(BTreeMap::len).sum::<usize>() > MAX_ASSIGNED {
+            self.assigned.pop_first();
+        }
     }
 
     fn ask(
@@ -489,14 +494,14 @@ fn shift_at(shifts: &[Shift], cx: &Context<'_>) -> Option<(Date, Shift, Timestam
     Some((date, shift.clone(), begins))
 }
 
-fn unanswered(line: &CheckLine, active: bool, cx: &mut Context<'_>) {
+pub(super) fn unanswered(line: &CheckLine, active: bool, cx: &mut Context<'_>) {
     let (id, minutes) = (&line.check, line.limit_ms / 60_000);
     let zh = format!("查岗 {id} 未在 {minutes} 分钟内应答");
     let en = format!("duty check {id} was not answered within {minutes} min");
     cx.flag(FlagKind::DutyUnanswered, id, active, zh, en);
 }
 
-fn not_taken(line: &ShiftLine, active: bool, cx: &mut Context<'_>) {
+pub(super) fn not_taken(line: &ShiftLine, active: bool, cx: &mut Context<'_>) {
     let ShiftLine { date, shift, operator, .. } = line;
     let who = operator.as_deref().unwrap_or("无人排班");
     let en_who = operator.as_deref().unwrap_or("nobody on the roster");

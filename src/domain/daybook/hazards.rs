@@ -24,8 +24,8 @@ const ESCALATIONS: usize = 3;
 /// The hazards that are not closed; also what is saved of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Hazards {
-    open: BTreeMap<String, Hazard>,
-    by_cause: BTreeMap<String, String>,
+    pub(super) open: BTreeMap<String, Hazard>,
+    pub(super) by_cause: BTreeMap<String, String>,
     made: u64,
 }
 
@@ -245,15 +245,20 @@ impl Hazards {
             self.open.remove(id);
             cause.map(|cause| self.by_cause.remove(&cause));
         }
-        let counted = [
-            (HazardStep::Accept, Count::Accepted),
-            (HazardStep::Return, Count::Returned),
-            (HazardStep::Close, Count::Closed),
-            (HazardStep::Dismiss, Count::Dismissed),
-        ];
-        counted.into_iter().filter(|(of, _)| *of == step).for_each(|(_, count)| cx.count(count));
+        counted(step).into_iter().for_each(|count| cx.count(count));
         Ok(done)
     }
+}
+
+/// What a person's step adds to the day's account.
+pub(super) fn counted(step: HazardStep) -> Option<Count> {
+    let counted = [
+        (HazardStep::Accept, Count::Accepted),
+        (HazardStep::Return, Count::Returned),
+        (HazardStep::Close, Count::Closed),
+        (HazardStep::Dismiss, Count::Dismissed),
+    ];
+    counted.into_iter().find(|(of, _)| *of == step).map(|(_, count)| count)
 }
 
 fn roles(step: HazardStep) -> &'static [Role] {
@@ -347,7 +352,7 @@ fn escalate(hazard: &mut Hazard, cx: &mut Context<'_>) {
     }
 }
 
-fn flag(hazard: &Hazard, active: bool, cx: &mut Context<'_>) -> (String, String) {
+pub(super) fn flag(hazard: &Hazard, active: bool, cx: &mut Context<'_>) -> (String, String) {
     let Hazard { id, place, text, .. } = hazard;
     let zh = format!("隐患 {id} 超期未整改：{place}，{text}");
     let en = format!("hazard {id} is past its time limit: {place}, {text}");

@@ -18,6 +18,8 @@ use crate::domain::audit::Digest;
 use crate::domain::record::Mode;
 use crate::domain::time::{ClockTrust, Now, Timestamp};
 
+/// Beginning of the cause of a hazard that is a device's silence.
+pub(super) const DEVICE_SILENT: &str = "device_silent:";
 /// Open alarms that the report can name: as many as a gateway has points. One beyond is counted when raised, and not timed.
 pub(super) const MAX_OPEN_ALARMS: usize = 20_000;
 /// Spans of undated facts: three days at ten minutes each. When full, the two oldest become one, and are dated together.
@@ -250,7 +252,7 @@ impl Daybook {
         }
         let Some(device) = self.memory.devices.get_mut(&fact.device) else { return };
         device.last_ok = Some(at);
-        if std::mem::take(&mut device.proposed) {
+        if std::mem::take(&mut device.proposed) && !self.follows {
             let cause = silence(&fact.device);
             let now = self.last;
             self.with(now, |memory, cx| memory.hazards.cause_gone(&cause, cx));
@@ -291,9 +293,8 @@ impl Daybook {
         let cause = format!("alarm_repeated:{}", fact.alarm);
         let limit = self.rules.hazard.repeats;
         if self.memory.repeated(&cause, at, limit) {
-            let (alarm, text) =
-                (&fact.alarm, format!("24 小时内报警 {limit} 次 / raised {limit} times within 24 hours"));
-            self.with(now, |memory, cx| memory.hazards.propose(&cause, alarm, text, cx));
+            let text = format!("24 小时内报警 {limit} 次 / raised {limit} times within 24 hours");
+            self.propose(&cause, &fact.alarm, text, now);
         }
     }
 
@@ -333,7 +334,14 @@ impl Daybook {
             self.memory.repeats.remove(&cause);
         } else if self.memory.repeated(&cause, at, limit) {
             let text = format!("24 小时内 {limit} 次未动作 / failed {limit} times within 24 hours");
-            self.with(now, |memory, cx| memory.hazards.propose(&cause, output, text, cx));
+            self.propose(&cause, output, text, now);
+        }
+    }
+
+    /// Proposes a hazard; one that was proposed before a restart has a record of its own.
+    fn propose(&mut self, cause: &str, place: &str, text: String, now: Now) {
+        if !self.follows {
+            self.with(now, |memory, cx| memory.hazards.propose(cause, place, text, cx));
         }
     }
 
@@ -346,7 +354,11 @@ impl Daybook {
         now: Now,
     ) {
         self.memory.boot = Some(PendingBoot { at, last_seen, off_ms: off.map(ms), clean });
-        self.look(now);
+        if self.follows {
+            self.keep_time(now);
+        } else {
+            self.look(now);
+        }
     }
 
     /// Puts a start, and the time off before it, into the days to which they belong.
@@ -394,7 +406,7 @@ impl Daybook {
         }
         for (id, hours) in silent {
             let text = format!("{hours} 小时无数据 / silent for {hours} hours");
-            self.with(now, |memory, cx| memory.hazards.propose(&silence(&id), &id, text, cx));
+            self.propose(&silence(&id), &id, text, now);
         }
     }
 
@@ -432,5 +444,5 @@ impl Daybook {
 }
 
 fn silence(device: &str) -> String {
-    format!("device_silent:{device}")
+    format!("{DEVICE_SILENT}{device}")
 }

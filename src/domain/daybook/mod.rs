@@ -24,7 +24,7 @@
 //! Lateness and omission are computed from times, never given.
 //!
 //! In reading order: [`calendar`], [`fact`], [`tally`], [`report`] with `making` and its `nil` conditions, `memory` (where
-//! facts go), `reports` (when reports are made), [`duty`], [`hazard`] with `hazards`, [`accident`].
+//! facts go), `reports` (when reports are made), [`replay`] (what a restart brings back), [`duty`], [`hazard`] with `hazards`, [`accident`].
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -46,6 +46,7 @@ mod nil;
 mod people_tests;
 #[cfg(test)]
 mod property_tests;
+pub mod replay;
 pub mod report;
 mod reports;
 pub mod rules;
@@ -123,6 +124,9 @@ pub struct Correct {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Saved {
     at: Moment,
+    /// When the daybook last looked at its clocks: up to then the time is counted.
+    #[serde(default)]
+    looked: Option<Moment>,
     memory: Memory,
 }
 
@@ -163,6 +167,8 @@ pub struct Daybook {
     account: Option<StoreAccount>,
     passages: Option<BTreeMap<String, u64>>,
     audit: Option<Head>,
+    /// While records of before the restart are followed: nothing is proposed or made then.
+    follows: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -182,22 +188,15 @@ impl Daybook {
             account: None,
             passages: None,
             audit: None,
+            follows: false,
             outputs: VecDeque::new(),
         }
     }
 
-    /// Goes on with what an earlier run has saved. To be called once, at the start: `new`, `install`, `restore`, then the
-    /// fact of the boot, so that the time off is known before the reports that were missed in it are made.
-    pub fn restore(&mut self, saved: Saved, now: Now) {
-        let at = Moment::of(self.boot, now.mono, now);
-        let installed = std::mem::replace(&mut self.memory, saved.memory).devices;
-        self.memory.resume(saved.at, at);
-        self.memory.install(installed.keys().map(String::as_str), at);
-    }
-
     /// Returns what must be kept over a restart.
     pub fn saved(&self, now: Now) -> Saved {
-        Saved { at: Moment::of(self.boot, now.mono, now), memory: self.memory.clone() }
+        let looked = Moment::of(self.boot, self.last.mono, self.last);
+        Saved { at: Moment::of(self.boot, now.mono, now), looked: Some(looked), memory: self.memory.clone() }
     }
 
     /// Takes the rules of a new configuration, and the devices that are to be read from now on.
@@ -305,6 +304,25 @@ impl Daybook {
     pub fn preview(&self, day: Date, now: Now) -> Option<DailyReport> {
         let known = self.memory.days.contains_key(&day) || self.memory.next == Some(day);
         known.then(|| self.draw(day, None, now))
+    }
+
+    /// Returns the account of the open day up to now. While nobody knows what day it is, that of the time since this start: the
+    /// view's `undated` says so.
+    pub fn so_far(&self, now: Now) -> Option<DailyReport> {
+        // A device that answered just now has answered before the end.
+        let ends = now.wall.after(Duration::from_millis(1));
+        let rules = &self.rules.report;
+        if self.memory.held.is_empty() {
+            let date = self.memory.next?;
+            let day = self.day(date);
+            let day = LocalDay { ends: day.ends.min(ends).max(day.starts), ..day };
+            return Some(self.draw_of(day, self.memory.days.get(&date), None, now));
+        }
+        let mut tally = tally::Tally::default();
+        self.memory.held.iter().for_each(|held| tally.merge(&held.tally));
+        let starts = now.wall.before(now.mono.since(self.started.mono()));
+        let day = LocalDay { starts, ends, ..LocalDay::at(&*self.calendar, now.wall, rules.cut, rules.at) };
+        Some(self.draw_of(day, Some(&tally), None, now))
     }
 
     /// Returns what the page and the command line show.

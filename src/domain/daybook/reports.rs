@@ -27,7 +27,7 @@ const MADE_UP_AFTER: Duration = Duration::from_secs(300);
 const MAX_REPORTED: usize = 800;
 /// Reports on their way that are followed: two months without a platform, with their corrections. The oldest goes, and is
 /// delivered all the same; only its delivery is not told.
-const MAX_UNDER_WAY: usize = 200;
+pub(super) const MAX_UNDER_WAY: usize = 200;
 /// Versions that another one adds to: a day that came again so often was never a day. The oldest goes.
 const MAX_ADDS_TO: usize = 64;
 /// Two clocks that are both trusted and further apart: whichever was right, the days between them were not lived.
@@ -38,18 +38,8 @@ const FLOOR: Timestamp = Timestamp(1_735_689_600_000);
 impl Daybook {
     /// Looks at the clocks, and does everything that is due.
     pub(super) fn look(&mut self, now: Now) {
-        let last = std::mem::replace(&mut self.last, now);
-        self.pass(last, now);
-        let known = self.is_known(last, now);
         let leapt = self.leapt(now);
-        if now.trust != ClockTrust::Unsynced {
-            if last.trust == ClockTrust::Unsynced {
-                self.memory.settle(self.boot, now);
-            }
-            self.turn_back(now);
-            self.date_boot();
-            self.date_held(now);
-        }
+        let known = self.keep_time(now);
         self.with(now, |memory, cx| {
             memory.duty.look(known, cx);
             memory.hazards.look(cx);
@@ -69,6 +59,26 @@ impl Daybook {
             self.memory.forget_quiet(Moment::of(self.boot, now.mono, now));
             self.forget();
         }
+    }
+
+    /// Counts the time that has passed, and dates what can be dated; returns whether it is known what time it is.
+    pub(super) fn keep_time(&mut self, now: Now) -> bool {
+        let last = std::mem::replace(&mut self.last, now);
+        self.pass(last, now);
+        let known = self.is_known(last, now);
+        if now.trust != ClockTrust::Unsynced {
+            if last.trust == ClockTrust::Unsynced {
+                self.memory.settle(self.boot, now);
+            }
+            self.turn_back(now);
+            self.date_boot();
+            self.date_held(now);
+        }
+        if known {
+            let today = self.day_at(now.wall).date;
+            self.memory.next.get_or_insert(today);
+        }
+        known
     }
 
     /// Returns the day that it is, where that is known.
@@ -163,11 +173,7 @@ impl Daybook {
     /// Says in one record that so many days have no report of their own.
     fn omit(&mut self, from_day: Date, to_day: Date, now: Now) {
         let count = u64::from(to_day.0.abs_diff(from_day.0)) + 1;
-        // What was counted in them is not lost: it goes into the first day that has a report.
-        let first = to_day.plus(1);
-        for tally in self.take_unreported(from_day, to_day) {
-            self.memory.days.entry(first).or_default().merge(&tally);
-        }
+        self.hand_on_omitted(from_day, to_day);
         let record = OmittedReport {
             what: ReportKind::Omitted,
             from_day,
@@ -181,6 +187,23 @@ impl Daybook {
         };
         let document = Document::of(DocumentKind::Report, Mode::Real, now.mono, &record);
         self.outputs.push_back(Output::Document(document));
+    }
+
+    /// What was counted in omitted days is not lost: it goes into the first day that has a report.
+    pub(super) fn hand_on_omitted(&mut self, from_day: Date, to_day: Date) {
+        let first = to_day.plus(1);
+        for tally in self.take_unreported(from_day, to_day) {
+            self.memory.days.entry(first).or_default().merge(&tally);
+        }
+    }
+
+    /// Puts what nobody can date into the day that is reported.
+    pub(super) fn take_undated(&mut self, day: Date) {
+        let tally = self.memory.days.entry(day).or_default();
+        if let Some(undated) = self.memory.undated.take() {
+            tally.merge(&undated);
+            tally.undated = true;
+        }
     }
 
     /// Takes the accounts of these days, which have no report yet, out.
@@ -197,11 +220,7 @@ impl Daybook {
                 "此前的报告是按错误的时钟作出的 / the report before was made by a clock that was wrong".to_owned();
             before.then(|| Correction { by: Actor::gateway(), reason })
         });
-        let tally = self.memory.days.entry(day).or_default();
-        if let Some(undated) = self.memory.undated.take() {
-            tally.merge(&undated);
-            tally.undated = true;
-        }
+        self.take_undated(day);
         let report = self.draw(day, correction, now);
         let (version, hash, adds_to) = (report.version, report.hash, report.adds_to.clone());
         let document = Document::of(DocumentKind::Report, Mode::Real, now.mono, &report);
@@ -213,9 +232,20 @@ impl Daybook {
 
     /// Draws up a report of what is known now.
     pub(super) fn draw(&self, date: Date, correction: Option<Correction>, now: Now) -> DailyReport {
-        let (day, empty) = (self.day(date), Tally::default());
+        self.draw_of(self.day(date), self.memory.days.get(&date), correction, now)
+    }
+
+    /// The same, of an account given.
+    pub(super) fn draw_of(
+        &self,
+        day: LocalDay,
+        tally: Option<&Tally>,
+        correction: Option<Correction>,
+        now: Now,
+    ) -> DailyReport {
+        let (date, empty) = (day.date, Tally::default());
         let before = self.memory.reported.get(&date);
-        let tally = self.memory.days.get(&date).unwrap_or(&empty);
+        let tally = tally.unwrap_or(&empty);
         let material = Material {
             day,
             tally,

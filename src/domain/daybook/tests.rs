@@ -132,7 +132,7 @@ impl Rig {
         self.now = Now { mono: Mono::from_secs(5), wall, trust };
         self.book = Daybook::new(self.rules.clone(), self.calendar.clone(), self.boot, self.now);
         self.book.install(self.rules.clone(), DEVICES, self.now);
-        self.book.restore(serde_json::from_str(&text).unwrap(), self.now);
+        self.book.restore(Some(serde_json::from_str(&text).unwrap()), [], self.now);
         let known = trust != ClockTrust::Unsynced;
         self.tell(Fact::Boot { last_seen: Some(last_seen), off: known.then_some(off), clean: true });
     }
@@ -482,7 +482,7 @@ fn a_restart_in_the_middle_changes_nothing_of_the_account() {
             let text = serde_json::to_string(&rig.book.saved(now)).unwrap();
             rig.book = Daybook::new(rig.rules.clone(), rig.calendar.clone(), 2, now);
             rig.book.install(rig.rules.clone(), DEVICES, now);
-            rig.book.restore(serde_json::from_str(&text).unwrap(), now);
+            rig.book.restore(Some(serde_json::from_str(&text).unwrap()), [], now);
         }
         rig.alarm("AT701.gas", "1-1", AlarmStep::Acknowledged, false);
         rig.pass(HOUR);
@@ -504,7 +504,7 @@ fn a_restart_with_other_devices_expects_the_new_ones_and_not_the_old() {
     let saved = serde_json::to_string(&rig.book.saved(rig.now)).unwrap();
     rig.book = Daybook::new(rig.rules.clone(), rig.calendar.clone(), 2, rig.now);
     rig.book.install(rig.rules.clone(), ["plc-tank-1", "wx-1", "new-1"], rig.now);
-    rig.book.restore(serde_json::from_str(&saved).unwrap(), rig.now);
+    rig.book.restore(Some(serde_json::from_str(&saved).unwrap()), [], rig.now);
     rig.pass(HOUR * 23);
     let report = rig.reports().pop().unwrap();
     let silent: Vec<_> = report.coverage.silent.iter().map(|line| line.device.as_str()).collect();
@@ -625,4 +625,22 @@ fn the_gates_counters_and_the_head_of_the_audit_have_their_place() {
     let report = rig.reports().pop().unwrap();
     assert_eq!(report.passages.unwrap()["hazmat_in"], 17);
     assert_eq!(report.audit, Some(head));
+}
+
+#[test]
+fn while_the_clock_is_unknown_the_page_shows_what_was_counted_since_the_start_and_calls_no_device_lost() {
+    let mut rig = Rig::new("2026-11-23T08:00:00.000Z");
+    rig.now.trust = ClockTrust::Unsynced;
+    rig.pass(10 * MINUTE);
+    assert!(rig.book.view(rig.now).undated);
+    let report = rig.book.so_far(rig.now).unwrap();
+    assert!(report.coverage.received > 1500 && report.coverage.pct > Some(95.0), "{:?}", report.coverage);
+    assert_eq!(report.coverage.silent, [], "every device answers");
+    // When the clock is known, the same stands in its day, up to now.
+    rig.now.trust = ClockTrust::Synced;
+    rig.pass(MINUTE);
+    assert!(!rig.book.view(rig.now).undated);
+    let report = rig.book.so_far(rig.now).unwrap();
+    assert!(report.coverage.received > 1600 && report.coverage.pct > Some(90.0), "{:?}", report.coverage);
+    assert_eq!(report.coverage.silent, []);
 }

@@ -10,8 +10,10 @@ use super::super::danger::{Action, Done, Recorded, Saved, Telling, Texts};
 use super::super::daybook::{CoverageFact, DailyReport, Date, Delivery, Fact, StoreAccount};
 use super::super::document::Document;
 use super::super::field_event::LinkState;
+use super::super::id::PointUid;
 use super::super::order::{Order, Receipt};
 use super::super::reading::Reading;
+use super::super::registry::Commissioning;
 use super::super::site::CityCommand;
 use super::super::time::{Mono, Now};
 use super::{Body, Boot, Coverage, Engine, Record};
@@ -83,6 +85,11 @@ impl Engine {
     /// no record brings it back.
     pub fn danger_revisions(&self) -> (u64, u64) {
         self.danger.revisions()
+    }
+
+    /// Returns the points whose commissioning people have changed against the point table.
+    pub fn points_in_service(&self) -> BTreeMap<PointUid, Commissioning> {
+        self.danger.points_in_service()
     }
 
     /// Returns what must survive a restart.

@@ -82,6 +82,33 @@ fn a_point_being_commissioned_never_passes_for_real() {
     assert_eq!(told, [(Mode::Real, vec![0]), (Mode::Commissioning, vec![1])]);
 }
 
+#[test]
+fn a_stopped_point_is_told_as_stopped_whether_it_reads_or_is_silent() {
+    let changed = |rev: u32, commissioning| {
+        let mut plan = plan(rev, &[1]);
+        let mut registry = (*plan.registry).clone();
+        let mut device = (*registry.devices[0]).clone();
+        device.points[1].commissioning = commissioning;
+        registry.devices[0] = device.into();
+        plan.registry = Arc::new(registry);
+        plan
+    };
+    let mut engine = Engine::new(7, boot(), plan(1, &[1]), at(0));
+    engine.handle_event(sample(1, 1, &[1.0, 2.0]), at(1));
+    drain(&mut engine);
+    engine.handle_plan(changed(2, Commissioning::Stopped), at(2));
+    drain(&mut engine);
+    let qualities = |records: &[Record]| -> Vec<(u16, Quality)> {
+        samples_of(records).iter().flat_map(|s| s.cells.iter().map(|(o, r)| (*o, r.quality))).collect()
+    };
+    engine.handle_event(sample(1, 3, &[5.0, 9.0]), at(3));
+    assert_eq!(qualities(&drain(&mut engine)), [(0, Quality::Good), (1, Quality::Stopped)]);
+    engine.handle_plan(changed(3, Commissioning::InService), at(4));
+    drain(&mut engine);
+    engine.handle_event(sample(1, 5, &[5.0, 8.0]), at(5));
+    assert_eq!(qualities(&drain(&mut engine)), [(0, Quality::Good), (1, Quality::Good)]);
+}
+
 fn tick_through(engine: &mut Engine, from: u64, to: u64) -> Vec<Record> {
     let mut records = Vec::new();
     for secs in from..=to {

@@ -2,7 +2,8 @@
 //! [`Site::become_state`], and that holds the table.
 
 use super::action::{Action, CityCommand, CityOrder, Done};
-use super::drill::{Drill, DrillOrders, DrillOutcome, DrillReport};
+use super::book::Rule;
+use super::drill::{Comment, Drill, DrillOrders, DrillOutcome, DrillReport};
 use super::record::{Cause, Settlement, SiteFact, SiteFault, SiteRecord, WarningStep};
 use super::state::State;
 use super::{Proposal, Site, named, one_of};
@@ -301,14 +302,19 @@ impl Site {
         Ok(Done::new(format!("{zone}：正常"), format!("{zone}: normal")))
     }
 
+    /// How many detectors of a zone stand at the rule's level.
+    pub(super) fn at_level(&self, rule: &Rule, zone: usize) -> usize {
+        let counts = |at: usize| if rule.zone.is_some() { self.book.within(at, zone) } else { at == zone };
+        self.gas.values().filter(|(at, level)| counts(*at) && *level >= rule.level).count()
+    }
+
     /// Proposes or declares what the rules over detectors say, and withdraws what they no longer say.
     pub(super) fn apply_rules(&mut self, now: Now) {
         let book = self.book.clone();
         for rule in &book.rules {
             let zones = rule.zone.map_or(0..book.zones.len(), |zone| zone..zone + 1);
             for zone in zones {
-                let counts = |at: usize| if rule.zone.is_some() { book.within(at, zone) } else { at == zone };
-                let at_level = self.gas.values().filter(|(at, level)| counts(*at) && *level >= rule.level).count();
+                let at_level = self.at_level(rule, zone);
                 let cause = Cause::Rule(rule.id.clone());
                 let said = (rule.id.clone(), self.zone_id(zone));
                 if at_level < rule.detectors {
@@ -431,7 +437,9 @@ impl Site {
         if !drill.comment(now.wall, &actor.name, &words(text)) {
             return Err(Refused::new("记录已满", "there is no room for more comments"));
         }
-        self.revision += 1;
+        let episode = drill.episode.clone();
+        let comment = Comment { at: now.wall, by: actor.name.clone(), text: words(text) };
+        self.record(Mode::Drill, &SiteRecord::DrillComment { episode, comment }, now);
         Ok(Done::new("已记入演练报告", "noted for the drill's report"))
     }
 

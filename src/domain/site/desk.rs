@@ -123,6 +123,11 @@ impl Desk {
         Self { boot, next: 1, standing: BTreeMap::new(), faults: BTreeSet::new(), told: Vec::new() }
     }
 
+    /// Returns which start it is.
+    pub(super) fn boot(&self) -> u32 {
+        self.boot
+    }
+
     /// Returns a number that this boot has not used.
     pub(super) fn number(&mut self) -> u64 {
         let number = self.next;

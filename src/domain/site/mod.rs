@@ -50,6 +50,7 @@ mod desk;
 pub mod drill;
 pub mod fire;
 pub mod record;
+pub mod replay;
 mod saved;
 pub mod service;
 mod signals;
@@ -228,17 +229,21 @@ impl Site {
 
     /// Takes a detector's gas level.
     pub fn handle_gas(&mut self, level: &GasLevel, now: Now) {
-        let zone = self.book.zone(&level.zone).unwrap_or_default();
         if self.gas.get(&level.uid).map_or(0, |(_, known)| *known) != level.level {
             self.revision += 1;
         }
+        self.note_gas(level);
+        self.apply_rules(now);
+        self.finish(now);
+    }
+
+    fn note_gas(&mut self, level: &GasLevel) {
+        let zone = self.book.zone(&level.zone).unwrap_or_default();
         if level.level == 0 {
             self.gas.remove(&level.uid);
         } else if self.gas.len() < MAX_DETECTORS || self.gas.contains_key(&level.uid) {
             self.gas.insert(level.uid.clone(), (zone, level.level));
         }
-        self.apply_rules(now);
-        self.finish(now);
     }
 
     /// Does what a person asks.

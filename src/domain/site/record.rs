@@ -223,6 +223,13 @@ pub enum SiteRecord {
         /// What for.
         comment: String,
     },
+    /// Somebody said something in a drill; the report has it too.
+    DrillComment {
+        /// The drill's episode.
+        episode: String,
+        /// What, by whom.
+        comment: super::drill::Comment,
+    },
     /// A drill ended.
     DrillReport(super::drill::DrillReport),
     /// A warning of the city came, was acknowledged, or ended.

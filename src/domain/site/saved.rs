@@ -12,10 +12,11 @@ use super::desk::{Subject, Wanted};
 use super::drill::{Comment, Drill, DrillOrders};
 use super::fire::{FireNow, LineState, Odd};
 use super::record::{Cause, Settlement, SiteRecord};
+use super::replay::Past;
 use super::service::{SavedService, Service};
 use super::state::State;
 use super::warning::{SavedWarning, Warnings, millis};
-use super::{KeyNow, Proposal, Site, ZoneNow};
+use super::{GasLevel, KeyNow, Proposal, Site, ZoneNow};
 use crate::domain::actor::Actor;
 use crate::domain::id::PointUid;
 use crate::domain::order::{LaneRule, OrderKind};
@@ -25,60 +26,66 @@ use crate::domain::time::{Now, Timestamp};
 /// See the module. Plain data; the machine that reads it need not be the one that wrote it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Saved {
-    at: Timestamp,
-    zones: BTreeMap<String, SavedZone>,
-    fire: BTreeMap<String, (LineState, bool)>,
-    keys: BTreeMap<String, Option<bool>>,
-    gas: BTreeMap<String, (String, u8)>,
-    answered: Vec<(String, String, usize)>,
-    proposals: Vec<SavedProposal>,
-    drill: Option<SavedDrill>,
-    standing: Vec<SavedOrder>,
+    pub(super) at: Timestamp,
+    /// Start in which it was saved.
+    #[serde(default)]
+    pub(super) boot: u32,
+    pub(super) zones: BTreeMap<String, SavedZone>,
+    pub(super) fire: BTreeMap<String, (LineState, bool)>,
+    pub(super) keys: BTreeMap<String, Option<bool>>,
+    pub(super) gas: BTreeMap<String, (String, u8)>,
+    pub(super) answered: Vec<(String, String, usize)>,
+    pub(super) proposals: Vec<SavedProposal>,
+    pub(super) drill: Option<SavedDrill>,
+    pub(super) standing: Vec<SavedOrder>,
     /// Texts that no channel had taken yet.
-    texts: Vec<(String, Wanted)>,
-    warnings: Vec<SavedWarning>,
-    service: SavedService,
+    pub(super) texts: Vec<(String, Wanted)>,
+    pub(super) warnings: Vec<SavedWarning>,
+    pub(super) service: SavedService,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct SavedZone {
-    state: State,
-    episode: String,
-    since: Timestamp,
-    cause: Option<Cause>,
-    by: String,
-    held: BTreeMap<String, LaneRule>,
+pub(super) struct SavedZone {
+    pub(super) state: State,
+    pub(super) episode: String,
+    pub(super) since: Timestamp,
+    pub(super) cause: Option<Cause>,
+    pub(super) by: String,
+    pub(super) held: BTreeMap<String, LaneRule>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct SavedProposal {
-    zone: String,
-    state: State,
-    cause: Cause,
-    actor: Actor,
-    reason: String,
+pub(super) struct SavedProposal {
+    /// Its number in that start.
+    #[serde(default)]
+    pub(super) proposal: u64,
+    pub(super) zone: String,
+    pub(super) state: State,
+    pub(super) cause: Cause,
+    pub(super) actor: Actor,
+    pub(super) reason: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct SavedDrill {
-    episode: String,
-    zone: String,
-    rehearses: State,
-    barriers: bool,
-    begun_by: String,
-    ran_ms: u64,
-    left_ms: u64,
-    started_at: Timestamp,
-    first_order_at: Option<Timestamp>,
-    orders: DrillOrders,
-    comments: Vec<Comment>,
+pub(super) struct SavedDrill {
+    pub(super) episode: String,
+    pub(super) zone: String,
+    pub(super) rehearses: State,
+    pub(super) barriers: bool,
+    pub(super) begun_by: String,
+    pub(super) ran_ms: u64,
+    pub(super) left_ms: u64,
+    pub(super) started_at: Timestamp,
+    pub(super) first_order_at: Option<Timestamp>,
+    pub(super) orders: DrillOrders,
+    pub(super) comments: Vec<Comment>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct SavedOrder {
-    wanted: Wanted,
-    failed: bool,
-    answered: bool,
+pub(super) struct SavedOrder {
+    pub(super) wanted: Wanted,
+    pub(super) failed: bool,
+    pub(super) answered: bool,
 }
 
 impl Site {
@@ -95,6 +102,7 @@ impl Site {
         });
         Saved {
             at: now.wall,
+            boot: self.desk.boot(),
             zones: self
                 .book
                 .zones
@@ -108,9 +116,9 @@ impl Site {
             answered: self.answered.iter().map(|((rule, zone), n)| (rule.clone(), zone.clone(), *n)).collect(),
             proposals: self
                 .proposals
-                .values()
-                .filter(|open| open.lapses.is_none())
-                .map(|p| self.save_proposal(p))
+                .iter()
+                .filter(|(_, open)| open.lapses.is_none())
+                .map(|(number, open)| self.save_proposal(*number, open))
                 .collect(),
             drill: self.drill.as_ref().map(|drill| self.save_drill(drill, now)),
             standing: standing
@@ -138,8 +146,9 @@ impl Site {
         }
     }
 
-    fn save_proposal(&self, open: &Proposal) -> SavedProposal {
+    fn save_proposal(&self, proposal: u64, open: &Proposal) -> SavedProposal {
         SavedProposal {
+            proposal,
             zone: self.zone_id(open.zone),
             state: open.state,
             cause: open.cause.clone(),
@@ -164,12 +173,29 @@ impl Site {
         }
     }
 
-    /// Takes up what stood before a restart: zones, latches, keys, drill, proposals of the gateway (a person's have lapsed),
+    /// Takes up what stood before a restart, by what was saved and by the records made since, in their order; `gas` are the
+    /// detectors' levels where the alarm machine knows them better than the save. Zones, latches, keys, drill, proposals of the gateway (a person's have lapsed),
     /// warnings, commissioning. What the standing states order is ordered again, whatever its receipt was; of the rest, only
     /// an order that had no receipt, and a text that no channel had taken. Nothing else moves.
-    pub fn restore(book: Arc<SiteBook>, boot: u32, saved: Saved, now: Now) -> Self {
+    pub fn restore(
+        book: Arc<SiteBook>,
+        boot: u32,
+        saved: Option<Saved>,
+        later: &[Past],
+        gas: Option<&[GasLevel]>,
+        now: Now,
+    ) -> Self {
         let mut site = Self::new(book.clone(), boot, now);
+        let mut saved = saved.unwrap_or_else(|| site.saved(now));
         site.adopt(&saved, now);
+        for past in later {
+            site.follow(&mut saved, past, now);
+        }
+        site.end_lost_drill(now);
+        if let Some(levels) = gas {
+            let level = |gas: &GasLevel| (gas.uid.clone(), (book.zone(&gas.zone).unwrap_or_default(), gas.level));
+            site.gas = levels.iter().filter(|gas| gas.level > 0).map(level).collect();
+        }
         for open in &saved.proposals {
             if let Some(zone) = book.zone(&open.zone) {
                 site.propose(zone, open.state, open.cause.clone(), &open.actor, &open.reason, now);
@@ -217,6 +243,7 @@ impl Site {
         (self.gas, self.answered) = (BTreeMap::new(), BTreeMap::new());
         self.keep_proposals(&old, now);
         self.adopt(&saved, now);
+        self.end_lost_drill(now);
         for (zone, was) in told {
             if let Some(now) = book.zone(&zone).and_then(|at| self.zones.get_mut(at)) {
                 // Muster points are named by their place in the book: people are told anew where that may have changed.
@@ -332,7 +359,6 @@ impl Site {
         self.gas = saved.gas.iter().map(gas).collect();
         self.answered = saved.answered.iter().map(|(rule, zone, n)| ((rule.clone(), zone.clone()), *n)).collect();
         self.drill = saved.drill.as_ref().and_then(|drill| adopt_drill(&book, drill, now));
-        self.end_lost_drill(now);
     }
 
     /// A zone that rehearses what is gone is normal.

@@ -106,6 +106,19 @@ impl From<Commissioning> for ServiceState {
             Commissioning::Commissioning => Self::Commissioning,
             Commissioning::InService => Self::InService,
             Commissioning::Stopped => Self::Stopped,
+            Commissioning::Removed => Self::Removed,
+        }
+    }
+}
+
+impl From<ServiceState> for Commissioning {
+    fn from(state: ServiceState) -> Self {
+        match state {
+            ServiceState::Planned => Self::Planned,
+            ServiceState::Commissioning => Self::Commissioning,
+            ServiceState::InService => Self::InService,
+            ServiceState::Stopped => Self::Stopped,
+            ServiceState::Removed => Self::Removed,
         }
     }
 }
@@ -126,7 +139,7 @@ pub enum ServiceSubject {
 pub enum ServiceAction {
     /// Moves a point or a lane along the table.
     Move {
-        /// Which.
+        /// Which; a point by its uid, or by its tag.
         subject: ServiceSubject,
         /// Whereto.
         to: ServiceState,
@@ -261,15 +274,15 @@ pub struct Changed {
     /// Why.
     pub reason: String,
     /// What the file said then.
-    file: ServiceState,
+    pub(super) file: ServiceState,
 }
 
 /// What is kept over a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SavedService {
-    changed: Vec<(ServiceSubject, Changed)>,
-    bypasses: Vec<(Bypass, Option<u64>)>,
-    next: u64,
+    pub(super) changed: Vec<(ServiceSubject, Changed)>,
+    pub(super) bypasses: Vec<(Bypass, Option<u64>)>,
+    pub(super) next: u64,
 }
 
 /// What the book must do with a step.
@@ -350,6 +363,13 @@ impl Service {
     ) -> Result<Done, Refused> {
         said(&reason)?;
         let unknown = || Refused::new("没有此测点或车道", "there is no such point or lane");
+        let subject = named(book, subject);
+        if is_wired(book, &subject) && to != ServiceState::InService {
+            return Err(Refused::new(
+                "消防联动、应急按钮和风向的测点须一直投用；请先在 site.toml 改接线",
+                "points of the fire linkage, of keys and of the wind stay in service: change the wiring in site.toml first",
+            ));
+        }
         let (name, file) = by_file(book, &subject).ok_or_else(unknown)?;
         let from = self.of(book, &subject).unwrap_or(file);
         if !from.may_become(to) {
@@ -532,7 +552,7 @@ impl Service {
 }
 
 /// Returns name and state of a subject by the file.
-fn by_file(book: &SiteBook, subject: &ServiceSubject) -> Option<(String, ServiceState)> {
+pub(super) fn by_file(book: &SiteBook, subject: &ServiceSubject) -> Option<(String, ServiceState)> {
     match subject {
         ServiceSubject::Point(uid) => {
             let point = book.points.get(&crate::domain::id::PointUid::new(uid.as_str()))?;
@@ -543,6 +563,22 @@ fn by_file(book: &SiteBook, subject: &ServiceSubject) -> Option<(String, Service
             Some((lane.name.clone(), lane.service))
         }
     }
+}
+
+/// A point may be named by its tag, as people call it.
+fn named(book: &SiteBook, subject: ServiceSubject) -> ServiceSubject {
+    let ServiceSubject::Point(name) = &subject else { return subject };
+    if by_file(book, &subject).is_some() {
+        return subject;
+    }
+    let by_tag = book.points.iter().find(|(_, point)| point.tag == *name).map(|(uid, _)| uid.as_str().to_owned());
+    by_tag.map_or(subject, ServiceSubject::Point)
+}
+
+/// Whether the site itself lives by the point.
+fn is_wired(book: &SiteBook, subject: &ServiceSubject) -> bool {
+    let ServiceSubject::Point(uid) = subject else { return false };
+    book.watched().contains(&crate::domain::id::PointUid::new(uid.as_str()))
 }
 
 fn subjects(book: &SiteBook) -> impl Iterator<Item = (ServiceSubject, (String, ServiceState))> + '_ {

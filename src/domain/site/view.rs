@@ -6,7 +6,7 @@ use super::Site;
 use super::desk::Subject;
 use super::fire::LineState;
 use super::record::Cause;
-use super::service::{Bypass, Changed, ServiceState, ServiceSubject};
+use super::service::{Bypass, Changed, ServiceState, ServiceSubject, by_file};
 use super::state::State;
 use super::warning::Warning;
 use crate::domain::order::{LaneRule, OrderKind};
@@ -174,6 +174,8 @@ pub struct WarningView {
 pub struct ServiceView {
     /// Which.
     pub subject: ServiceSubject,
+    /// Tag of the point, name of the lane.
+    pub name: String,
     /// What, by whom, why.
     pub changed: Changed,
 }
@@ -201,7 +203,7 @@ impl Site {
                 Err(why) => WindView { speed: None, from: None, why: Some(why.as_str()) },
             },
             warnings: self.warnings.iter().map(warning_view).collect(),
-            service: self.service.changed().map(service_view).collect(),
+            service: self.service.changed().map(|change| self.service_view(change)).collect(),
             bypasses: self.service.bypasses().cloned().collect(),
         }
     }
@@ -256,6 +258,11 @@ impl Site {
         self.book.signals.iter().map(view).collect()
     }
 
+    fn service_view(&self, (subject, changed): (&ServiceSubject, &Changed)) -> ServiceView {
+        let name = by_file(&self.book, subject).map(|(name, _)| name).unwrap_or_default();
+        ServiceView { subject: subject.clone(), name, changed: changed.clone() }
+    }
+
     fn fire_views(&self) -> Vec<FireView> {
         let view = |(input, now): (&super::book::FireInput, &super::fire::FireNow)| FireView {
             id: input.id.clone(),
@@ -288,8 +295,4 @@ fn warning_view(standing: &super::warning::Standing) -> WarningView {
         since: standing.since,
         acknowledged: standing.acknowledged.clone(),
     }
-}
-
-fn service_view((subject, changed): (&ServiceSubject, &Changed)) -> ServiceView {
-    ServiceView { subject: subject.clone(), changed: changed.clone() }
 }

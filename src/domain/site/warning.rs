@@ -71,10 +71,10 @@ pub struct Standing {
 /// What is kept over a restart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SavedWarning {
-    warning: Warning,
-    since: Timestamp,
-    acknowledged: Option<String>,
-    left_ms: Option<u64>,
+    pub(super) warning: Warning,
+    pub(super) since: Timestamp,
+    pub(super) acknowledged: Option<String>,
+    pub(super) left_ms: Option<u64>,
 }
 
 /// All that stand.

@@ -17,7 +17,7 @@ pub fn daybook(look: &Look, v: &Viewer<'_>) -> Page {
     let mut blocks = Vec::new();
     if let Some(snapshot) = &look.snapshot {
         let (book, today) = (&snapshot.danger.daybook, snapshot.danger.today.as_deref());
-        blocks.push(Block::Panels(vec![day(today, v), alarms(today, v), duty(book, v)]));
+        blocks.push(Block::Panels(vec![day(today, book.undated, v), alarms(today, v), duty(book, v)]));
         blocks.push(Block::Table(not_nil(today, v)));
         blocks.push(Block::Table(coverage(today, v)));
         blocks.push(Block::Table(hazards(book, v)));
@@ -31,7 +31,7 @@ fn dash() -> Cell {
     Cell::live("—").dim()
 }
 
-fn day(today: Option<&DailyReport>, v: &Viewer<'_>) -> Panel {
+fn day(today: Option<&DailyReport>, undated: bool, v: &Viewer<'_>) -> Panel {
     let title = v.t(Text::DaySoFar).to_owned();
     let Some(report) = today else {
         let nothing = vec![(v.t(Text::Day).to_owned(), Cell::toned(Tone::Warn, v.t(Text::DayUnknown)))];
@@ -45,8 +45,12 @@ fn day(today: Option<&DailyReport>, v: &Viewer<'_>) -> Panel {
     };
     let silent = report.coverage.silent.len() as u64 + report.coverage.more_silent;
     let rows = vec![
-        (v.t(Text::Day).to_owned(), Cell::live(report.day.to_string())),
-        (v.t(Text::ReportDue).to_owned(), Cell::live(v.zone.date_time(report.due_at))),
+        if undated {
+            (v.t(Text::Day).to_owned(), Cell::toned(Tone::Warn, v.t(Text::DayUndated)))
+        } else {
+            (v.t(Text::Day).to_owned(), Cell::live(report.day.to_string()))
+        },
+        (v.t(Text::ReportDue).to_owned(), if undated { dash() } else { Cell::live(v.zone.date_time(report.due_at)) }),
         (v.t(Text::Coverage).to_owned(), covered),
         (v.t(Text::NilNeeds).to_owned(), percent(Some(report.coverage.nil_pct))),
         (v.t(Text::SilentDevices).to_owned(), Cell::bad_if(silent > 0, format::count(silent))),

@@ -288,10 +288,10 @@ impl Park {
     /// The power goes; what was saved and the world are all that is left.
     pub(super) fn restart(&mut self, book: SiteBook) {
         let saved = serde_json::to_string(&self.site.saved(self.now())).expect("it is plain data");
-        let saved = serde_json::from_str(&saved).expect("it reads back");
+        let saved = Some(serde_json::from_str(&saved).expect("it reads back"));
         self.orders.clear();
         self.boot += 1;
-        self.site = Site::restore(Arc::new(book), self.boot, saved, self.now());
+        self.site = Site::restore(Arc::new(book), self.boot, saved, &[], None, self.now());
         self.drain();
     }
 

@@ -124,7 +124,7 @@ fn a_bypass_needs_two_persons_and_alarms_when_it_outlasts_its_time_also_with_the
     // The machine is off for two hours: its monotonic clock begins anew, the wall clock has gone on.
     let saved = park.site.saved(park.now());
     let later = Now { mono: Mono::from_secs(5), ..at(3 * 3_600_000) };
-    park.site = Site::restore(Arc::new(book()), 2, saved, later);
+    park.site = Site::restore(Arc::new(book()), 2, Some(saved), &[], None, later);
     park.site.handle_timeout(later);
     park.drain();
     assert!(overdue(&park, true), "its time was over while the gateway was off");
@@ -274,4 +274,20 @@ fn a_fault_that_stands_is_told_again_after_a_restart() {
     };
     assert!(told(SiteFault::Order, "lane.main-out") && told(SiteFault::FireLine, "fire-tanks"), "{:?}", park.facts);
     assert!(!park.texts.is_empty(), "what no channel took is said again");
+}
+
+#[test]
+fn a_point_is_stopped_by_its_tag_and_the_fire_linkage_stays_in_service() {
+    let mut wired = book();
+    wired.points.insert(PointUid::new("no"), ServicePoint { tag: "XS-FIRE".into(), service: ServiceState::InService });
+    let mut park = Park::quiet(wired);
+    let stop = |name: &str| {
+        let subject = ServiceSubject::Point(name.into());
+        Action::Service(ServiceAction::Move { subject, to: ServiceState::Stopped, reason: "检修".into() })
+    };
+    park.act(stop("TT101"), &lead()).unwrap();
+    assert_eq!(park.site.service_of(&ServiceSubject::Point("u-1".into())), Some(ServiceState::Stopped));
+    let refused = park.act(stop("XS-FIRE"), &lead()).unwrap_err();
+    assert!(refused.en.contains("fire linkage"), "{refused}");
+    assert!(park.act(stop("TT999"), &lead()).is_err());
 }
