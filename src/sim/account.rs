@@ -21,6 +21,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use self::occurrences::Occurrences;
 use super::ages::Ages;
 use super::envelope::{Parsed, RawEnvelope, RawState, split_topic};
 pub use super::findings::{Blemish, Channel, Closing, Fault, Lane, Receipt, Seen, State, Taken, Totals};
@@ -61,6 +62,7 @@ pub struct Account {
 
 #[derive(Debug, Default)]
 struct Epoch {
+    occurrences: Occurrences,
     channels: BTreeMap<Channel, Numbers>,
     gaps: BTreeMap<Stream, BTreeMap<String, RangeSet>>,
     next: Option<[u64; 6]>,
@@ -199,6 +201,10 @@ impl Account {
         for (stream, next) in Stream::ALL.into_iter().zip(next) {
             self.close_stream(stream, next, &mut closing);
         }
+        // What the stream has lost, or still owes, an occurrence may lack.
+        let owed = closing.unexplained.iter().any(|(stream, _)| *stream == Stream::Alarm);
+        let explained = owed || !self.gaps(Stream::Alarm).is_empty();
+        closing.alarms = self.now_epoch().map(|epoch| epoch.occurrences.close(explained)).unwrap_or_default();
         closing
     }
 
@@ -340,6 +346,10 @@ impl Account {
         let mut tally = Tally { strict: self.strict, ..Tally::default() };
         for record in records {
             let fresh = numbers.note(channel, lane, record, &mut tally);
+            if let Some(alarm) = record.head.alarm.as_ref().filter(|_| fresh && channel == Channel::from(Stream::Alarm))
+            {
+                epoch.occurrences.take(alarm);
+            }
             tally.count(record, fresh);
             if let Some(see) = see.as_deref_mut() {
                 show(record, lane, raw.boot, fresh, see);
@@ -551,5 +561,6 @@ fn show(record: &Parsed<'_>, lane: Lane, boot: u32, fresh: bool, see: &mut dyn F
     record.each_value(&mut |tag, json| see(Seen { tag, json, ..seen }));
 }
 
+pub(super) mod occurrences;
 #[cfg(test)]
 mod tests;

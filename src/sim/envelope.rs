@@ -8,6 +8,8 @@ use std::hash::{DefaultHasher, Hasher};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::account::occurrences::RawAlarm;
+
 #[derive(Deserialize)]
 pub(super) struct RawEnvelope<'a> {
     pub(super) v: u32,
@@ -53,6 +55,8 @@ pub(super) struct Head<'a> {
     #[serde(borrow)]
     pub(super) gap: Option<RawGap<'a>>,
     pub(super) part: Option<RawPart>,
+    #[serde(borrow)]
+    pub(super) alarm: Option<RawAlarm<'a>>,
     #[serde(borrow)]
     pub(super) unreadable: Option<&'a RawValue>,
 }

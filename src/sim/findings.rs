@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use super::account::occurrences::AlarmsClosing;
 use crate::domain::reading::Quality;
 use crate::domain::record::Stream;
 
@@ -223,6 +224,8 @@ pub struct Closing {
     pub changed: u64,
     /// Messages refused.
     pub refused: u64,
+    /// Whether the occurrences of alarms add up by their own numbers.
+    pub alarms: AlarmsClosing,
 }
 
 impl Closing {
@@ -233,6 +236,7 @@ impl Closing {
             && self.order_faults == 0
             && self.changed == 0
             && self.refused == 0
+            && self.alarms.faults.is_empty()
     }
 }
 

@@ -76,6 +76,7 @@ impl Summary {
             && faults.order_faults == 0
             && faults.changed == 0
             && faults.refused == 0
+            && faults.alarms.faults.is_empty()
             && self.writes == 0
             && self.platform.unreadable == 0
     }
@@ -108,6 +109,12 @@ impl Summary {
         row("乱序", "out of order", closing.order_faults.to_string());
         row("被改动", "changed", closing.changed.to_string());
         row("被拒消息", "messages refused", closing.refused.to_string());
+        row(
+            "报警步骤",
+            "steps of alarms / occurrences",
+            format!("{} / {}", closing.alarms.records, closing.alarms.occurrences),
+        );
+        row("报警缺步", "alarms that do not add up", closing.alarms.faults.len().to_string());
         row("轮询", "polls due", self.totals.polls_due.to_string());
         row("跳过轮询", "polls skipped", self.totals.polls_skipped.to_string());
         row("最大轮询延迟", "worst poll lateness", millis(self.totals.worst_late));

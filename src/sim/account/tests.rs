@@ -270,3 +270,23 @@ fn a_new_epoch_is_another_account() {
     assert_eq!(account.count(Stream::Telemetry), 1);
     assert!(account.close(next(2)).closes());
 }
+
+#[test]
+fn a_step_of_an_alarm_that_never_got_a_number_is_found_by_the_numbers_of_its_occurrence() {
+    let step = |seq: u64, n: u32, cause: &str| {
+        let alarm = format!(r#"{{"alarm":"AT701.gas","occ":"1-1","n":{n},"cause":"{cause}"}}"#);
+        format!(r#"{{"seq":{seq},"t":"2026-11-23T08:00:00.120Z","alarm":{alarm}}}"#)
+    };
+    let told = |steps: &[(u64, u32, &str)]| {
+        let records: Vec<String> = steps.iter().map(|(seq, n, cause)| step(*seq, *n, cause)).collect();
+        let mut account = Account::strict();
+        let topic = "parkgate/v1/demo-park/gw-east/alarm";
+        account.take(topic, &wrap("alarm", "live", 1, &records), at(0)).unwrap();
+        account.close([steps.len() as u64 + 1, 1, 1, 1, 1, 1])
+    };
+    let whole = told(&[(1, 1, "active"), (2, 2, "ack"), (3, 3, "clear")]);
+    assert!(whole.closes() && (whole.alarms.records, whole.alarms.occurrences) == (3, 1), "{whole:?}");
+    let lacking = told(&[(1, 1, "active"), (2, 3, "clear")]);
+    assert_eq!(lacking.alarms.faults, ["AT701.gas 1-1: step 2 is missing"]);
+    assert!(!lacking.closes());
+}
