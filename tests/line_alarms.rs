@@ -60,7 +60,7 @@ impl City {
             for event in connection.iter() {
                 match event {
                     Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                        for stream in ["alarm", "passage", "event"] {
+                        for stream in ["alarm", "passage", "event", "registry", "telemetry"] {
                             client.try_subscribe(format!("parkgate/v1/p/g/{stream}"), QoS::AtLeastOnce).unwrap();
                         }
                     }
@@ -97,6 +97,16 @@ impl City {
         until(SOON, &format!("{alarm} is {state} by {cause}"), || {
             self.of(alarm).into_iter().rev().find(|record| record["to"] == state && record["cause"] == cause)
         })
+    }
+
+    /// What happened to an alarm in an outage came as history, with its own time.
+    fn came_afterwards(&self, alarm: &str) {
+        let records = self.records.lock().unwrap();
+        let mut of =
+            records.iter().filter(|(stream, _, record)| stream == "alarm" && record["alarm"]["alarm"] == alarm);
+        let (_, lane, record) = of.next().unwrap();
+        assert_eq!(lane, "history", "{record}");
+        assert_eq!(record["t"], record["alarm"]["t"]);
     }
 
     fn documents(&self, stream: &str, member: &str) -> Vec<Value> {
@@ -192,6 +202,7 @@ fn an_alarm_lives_through_a_kill_and_an_outage_and_every_step_has_its_name_and_n
     broker.resume();
     city.hears("AT701.gas", "latched_unacked", "clear");
     city.hears("PT701.high", "unacked", "active");
+    city.came_afterwards("PT701.high");
     said(dir.path(), &["ack", "AT701.gas"], &[]);
     said(dir.path(), &["reset", "AT701.gas"], &[]);
     city.hears("AT701.gas", "normal", "reset");
@@ -233,4 +244,86 @@ fn every_action_is_in_the_chain(city: &City) {
     for pair in entries.windows(2) {
         assert_eq!(pair[0]["hash"], pair[1]["prev_hash"], "{pair:?}");
     }
+}
+
+#[test]
+fn a_point_is_stopped_and_brought_back_while_the_gateway_runs_and_over_a_kill() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let (field, city) = (Field::start(), City::listens(broker.port()));
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let web = free_port();
+    folder(dir.path(), field.server.addr().port(), broker.port(), web);
+    let gateway = Gateway::start_ready(dir.path(), web);
+    let point = || {
+        let registries = city.documents("registry", "registry");
+        let newest = registries.into_iter().max_by_key(|registry| registry["rev"].as_u64())?;
+        Some((newest["rev"].as_u64()?, newest["devices"][0]["points"][0].clone()))
+    };
+    let commissioned = |word: &str| {
+        until(SOON, &format!("the registry says {word}"), || {
+            point().filter(|(_, point)| point["commissioning"] == word)
+        })
+    };
+    let (first, told) = commissioned("in_service");
+    assert_eq!((&told["gas"], &told["limits"]["gas"]), (&"可燃".into(), &serde_json::json!([25.0, 50.0])), "{told}");
+
+    let nobody = run(dir.path(), &["service"], &["point", "XX9", "stopped", "--reason", "换探头"]);
+    assert!(!nobody.status.success());
+    said(dir.path(), &["service"], &["point", "AT701", "stopped", "--reason", "换探头"]);
+    assert!(commissioned("stopped").0 > first, "what changed has a revision of its own");
+    let stopped = || {
+        let records = city.records.lock().unwrap();
+        records.iter().any(|(stream, _, record)| stream == "telemetry" && record["quality"]["AT701"] == "stopped")
+    };
+    eventually(SOON, "its values are told as stopped", stopped);
+    // Gas there and pressure: the second is an alarm, the first is none, also in the next start.
+    field.show(60, 850);
+    city.hears("PT701.high", "unacked", "active");
+    gateway.kill9();
+    let gateway = Gateway::start_ready(dir.path(), web);
+    let listed = said(dir.path(), &["service"], &[]);
+    assert!(listed.contains("AT701") && listed.contains("停用 stopped") && listed.contains("换探头"), "{listed}");
+    field.show(60, 950);
+    city.hears("PT701.high", "unacked", "level_up");
+    assert_eq!(city.of("AT701.gas"), Vec::<Value>::new(), "a stopped point makes no alarm");
+    said(dir.path(), &["service"], &["point", "AT701", "in_service", "--reason", "LT-7"]);
+    let raised = city.hears("AT701.gas", "unacked", "active");
+    assert_eq!((raised["level"].as_u64(), raised["mode"].as_str()), (Some(2), Some("real")), "{raised}");
+    let (rev, _) = commissioned("in_service");
+    assert_eq!(raised["limits_rev"].as_u64(), Some(rev), "its limits are those of the registry that names it");
+    assert_eq!(gateway.sigterm(), Some(0));
+}
+
+#[test]
+fn an_alarm_is_told_although_the_store_does_not_write_and_says_so() {
+    let (Some(broker), Some(prlimit)) = (Mosquitto::start(), support::require_cmd("prlimit")) else { return };
+    if !support::require_root("the limit of another process is raised again") {
+        return;
+    }
+    let (field, city) = (Field::start(), City::listens(broker.port()));
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let web = free_port();
+    folder(dir.path(), field.server.addr().port(), broker.port(), web);
+    let gateway = Gateway::start_to_fill(dir.path(), web);
+    let may_write = |bytes: &str| {
+        let limit = format!("--fsize={bytes}:unlimited");
+        let pid = gateway.pid().to_string();
+        let set = std::process::Command::new(&prlimit).args(["--pid", &pid, &limit]).status().unwrap();
+        assert!(set.success());
+    };
+    field.show(10, 850);
+    city.hears("PT701.high", "unacked", "active");
+    may_write("0");
+    city.hears("gateway.store", "unacked", "active");
+    field.show(60, 850);
+    city.hears("AT701.gas", "unacked", "active");
+    let unstored = || {
+        let records = city.records.lock().unwrap();
+        let mut of = records.iter().filter(|(stream, ..)| stream == "alarm");
+        of.any(|(_, _, record)| record["alarm"]["alarm"] == "AT701.gas" && record["unstored"] == true)
+    };
+    assert!(unstored(), "it is marked as not stored");
+    may_write("unlimited");
+    city.hears("gateway.store", "returned_unacked", "clear");
+    assert_eq!(gateway.sigterm(), Some(0));
 }

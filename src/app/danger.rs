@@ -5,13 +5,16 @@ use std::sync::Arc;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
+use super::links::Links;
 use crate::config::Config;
 use crate::config::alarms::{Channel, Via};
 use crate::domain::alarm::spec::AlarmBook;
 use crate::domain::danger::channels::{Channels, Way};
 use crate::domain::danger::{Days, Rules};
 use crate::domain::daybook::{Calendar, Date, FixedOffset, Minute};
+use crate::domain::engine::Plan;
 use crate::domain::time::Timestamp;
+use crate::state::registry::Revision;
 
 /// Returns the rules of a configuration under a registry revision, which is told with every alarm.
 pub(super) fn rules_of(config: &Config, rev: u32) -> Rules {
@@ -22,6 +25,12 @@ pub(super) fn rules_of(config: &Config, rev: u32) -> Rules {
         calendar: days_of(&config.gateway.timezone),
         channels: Channels::new(config.alarms.channels.iter().map(channel)),
     }
+}
+
+/// Returns the plan of a configuration under a registry revision.
+pub(super) fn plan_of(links: &mut Links, config: &Config, revision: Revision) -> Plan {
+    let danger = rules_of(config, revision.registry.rev);
+    Plan { danger, ..links.plan(&config.devices, &config.specs, revision) }
 }
 
 fn channel(channel: &Channel) -> (String, Way) {

@@ -1,7 +1,7 @@
 //! The gateway's own clockwork, once a second: trust in the wall clock, the systemd watchdog, changed configuration
 //! files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::config::watch::{ChangeStamp, stamp};
 use crate::supervise::Pulse;
 
@@ -62,6 +63,12 @@ pub(super) struct Folder {
 }
 
 impl Folder {
+    /// Returns by what the files of a configuration are told, and the folder that notices that they change.
+    pub(super) fn of(config: &Config, dir: &Path) -> (watch::Sender<Vec<PathBuf>>, Self) {
+        let (files, also) = watch::channel(config.files.clone());
+        (files, Self::new(dir.to_owned(), also))
+    }
+
     /// Returns the folder as it is now: as it was loaded, if this comes right after.
     pub(super) fn new(dir: PathBuf, mut also: watch::Receiver<Vec<PathBuf>>) -> Self {
         let now = stamp(&dir, &also.borrow_and_update());

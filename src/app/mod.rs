@@ -63,7 +63,7 @@ use self::service::InService;
 use crate::buffer;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::engine::{Engine, Plan};
+use crate::domain::engine::Engine;
 use crate::domain::field_event::FieldEvent;
 use crate::domain::record::Boot;
 use crate::domain::registry::Registry;
@@ -227,12 +227,12 @@ impl Gateway {
     pub async fn start(config: Config, config_dir: PathBuf) -> Result<Self, StartError> {
         let clock = Clock::system();
         let (config, service, service_tx) = InService::before(config, &config_dir);
-        let (files, folder) = watched(&config, &config_dir);
+        let (files, folder) = housekeeping::Folder::of(&config, &config_dir);
         let Foundation { state, book, revision, listener, opened } = lay_foundation(&config, &clock).await?;
         let web_addr = listener.local_addr().unwrap_or(config.web.listen);
 
         let mut links = Links::new();
-        let plan = plan_of(&mut links, &config, revision);
+        let plan = danger::plan_of(&mut links, &config, revision);
         let registry = plan.registry.clone();
         let mut engine = Engine::new(opened.start.boot, boot_body(&opened.start, &clock), plan, clock.now());
         let memory = memory::Memory::new(state, &opened).brought_back(&mut engine, &clock).await;
@@ -527,17 +527,6 @@ impl Keepers {
         let refresh = refresh::run(self.clock, self.status, self.requests, stops.engine.clone());
         supervisor.core("refresh", stops.engine.clone(), refresh);
     }
-}
-
-fn plan_of(links: &mut Links, config: &Config, revision: Revision) -> Plan {
-    let danger = danger::rules_of(config, revision.registry.rev);
-    Plan { danger, ..links.plan(&config.devices, &config.specs, revision) }
-}
-
-/// The files of the configuration, and what notices that they change.
-fn watched(config: &Config, dir: &std::path::Path) -> (watch::Sender<Vec<PathBuf>>, housekeeping::Folder) {
-    let (files, also) = watch::channel(config.files.clone());
-    (files, housekeeping::Folder::new(dir.to_owned(), also))
 }
 
 /// What everything stands on.

@@ -124,12 +124,25 @@ impl Gateway {
 
     /// Starts it with variables in its environment.
     pub fn start_with<'a>(dir: &Path, web_port: u16, env: impl IntoIterator<Item = (&'a str, &'a Path)>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parkgate"));
+        command.arg("run").arg("--config").arg(dir).envs(env);
+        Self::start_by(command, dir, web_port)
+    }
+
+    /// The same, so that a file that may grow no more is an error of the write, as a full disk is, and ends nothing.
+    pub fn start_to_fill(dir: &Path, web_port: u16) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" run --config \"$1\"", env!("CARGO_BIN_EXE_parkgate")]).arg(dir);
+        let mut gateway = Self::start_by(command, dir, web_port);
+        gateway.wait_ready();
+        gateway
+    }
+
+    fn start_by(mut command: Command, dir: &Path, web_port: u16) -> Self {
         let log = log_of(dir);
         fs::create_dir_all(log.parent().unwrap()).unwrap();
         let file = File::options().create(true).append(true).open(&log).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_parkgate"));
-        command.arg("run").arg("--config").arg(dir);
-        command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file).envs(env);
+        command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
         Self { guard: Guard::start("parkgate", &mut command), log, web_port }
     }
 

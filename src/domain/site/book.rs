@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use super::service::ServiceState;
+use super::service::{ServiceState, ServiceSubject};
 use super::state::State;
 use crate::domain::actor::Role;
 use crate::domain::id::PointUid;
@@ -73,6 +73,22 @@ impl Default for SiteBook {
 }
 
 impl SiteBook {
+    /// Returns the subject by its identity: a point may be named by its tag, as people call it.
+    pub fn named(&self, subject: ServiceSubject) -> ServiceSubject {
+        let ServiceSubject::Point(name) = &subject else { return subject };
+        if self.points.contains_key(&PointUid::new(name.as_str())) {
+            return subject;
+        }
+        let by_tag = self.points.iter().find(|(_, point)| point.tag == *name).map(|(uid, _)| uid.as_str().to_owned());
+        by_tag.map_or(subject, ServiceSubject::Point)
+    }
+
+    /// Returns whether the site itself lives by the point: contacts, keys, the wind.
+    pub fn is_wired(&self, subject: &ServiceSubject) -> bool {
+        let ServiceSubject::Point(uid) = subject else { return false };
+        self.watched().contains(&PointUid::new(uid.as_str()))
+    }
+
     /// Returns the index of the zone with this id.
     pub fn zone(&self, id: &str) -> Option<usize> {
         self.zones.iter().position(|zone| zone.id == id)

@@ -363,8 +363,8 @@ impl Service {
     ) -> Result<Done, Refused> {
         said(&reason)?;
         let unknown = || Refused::new("没有此测点或车道", "there is no such point or lane");
-        let subject = named(book, subject);
-        if is_wired(book, &subject) && to != ServiceState::InService {
+        let subject = book.named(subject);
+        if book.is_wired(&subject) && to != ServiceState::InService {
             return Err(Refused::new(
                 "消防联动、应急按钮和风向的测点须一直投用；请先在 site.toml 改接线",
                 "points of the fire linkage, of keys and of the wind stay in service: change the wiring in site.toml first",
@@ -563,22 +563,6 @@ pub(super) fn by_file(book: &SiteBook, subject: &ServiceSubject) -> Option<(Stri
             Some((lane.name.clone(), lane.service))
         }
     }
-}
-
-/// A point may be named by its tag, as people call it.
-fn named(book: &SiteBook, subject: ServiceSubject) -> ServiceSubject {
-    let ServiceSubject::Point(name) = &subject else { return subject };
-    if by_file(book, &subject).is_some() {
-        return subject;
-    }
-    let by_tag = book.points.iter().find(|(_, point)| point.tag == *name).map(|(uid, _)| uid.as_str().to_owned());
-    by_tag.map_or(subject, ServiceSubject::Point)
-}
-
-/// Whether the site itself lives by the point.
-fn is_wired(book: &SiteBook, subject: &ServiceSubject) -> bool {
-    let ServiceSubject::Point(uid) = subject else { return false };
-    book.watched().contains(&crate::domain::id::PointUid::new(uid.as_str()))
 }
 
 fn subjects(book: &SiteBook) -> impl Iterator<Item = (ServiceSubject, (String, ServiceState))> + '_ {
