@@ -143,7 +143,7 @@ async fn read_since(store: &Store, stream: Stream, known: u64, book: &RegistryBo
     let most = match stream {
         Stream::Telemetry if known == 0 => return,
         Stream::Telemetry => TELEMETRY_AT_MOST,
-        _ => READ_AT_MOST,
+        Stream::Alarm | Stream::Passage | Stream::Event | Stream::Registry | Stream::Report => READ_AT_MOST,
     };
     let mut next = (*span.start()).max(known + 1).max(end.saturating_sub(most));
     let mut registry: Option<Arc<Registry>> = None;

@@ -276,16 +276,14 @@ impl Gateway {
             kept: inlets.kept,
         };
         keepers.start(&mut supervisor, &stops);
+        let identity = identity_of(&opened.start, rev_rx);
+        let uplink = UplinkParts::new((&config, &stops), identity, (inlets.next, status_tx, commands_tx));
         let mut gateway = Self {
             config_status,
             service,
             jobs: Some(inlets.orders),
             allowed: watch::Sender::new(Arc::new(config.outputs.clone())),
-            uplink: UplinkParts::new(
-                (&config, &stops),
-                identity_of(&opened.start, rev_rx),
-                (inlets.next, status_tx, commands_tx),
-            ),
+            uplink,
             clock,
             config,
             config_dir,

@@ -149,7 +149,7 @@ impl Rig {
     pub(super) fn of<T: for<'de> Deserialize<'de>>(&self, kind: DocumentKind) -> Vec<T> {
         let of_kind = |told: &Recorded| match &told.word {
             Word::Document { kind: its, json, .. } if *its == kind => Some(serde_json::from_str(json).unwrap()),
-            _ => None,
+            Word::Document { .. } | Word::Fact(_) => None,
         };
         self.told.iter().filter_map(of_kind).collect()
     }
