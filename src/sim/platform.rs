@@ -285,7 +285,7 @@ mod tests {
             &client,
             &mut events,
             &envelope("01K", 1..=3),
-            r#"{"epoch":"01K","stored":[[1,3]],"stream":"telemetry"}"#,
+            r#"{"epoch":"01K","stream":"telemetry","stored":[[1,3]]}"#,
         )
         .await;
         assert_eq!(platform.totals().records, 3);
@@ -306,7 +306,7 @@ mod tests {
             &client,
             &mut events,
             &envelope("01K", 4..=5),
-            r#"{"epoch":"01K","stored":[[1,5]],"stream":"telemetry"}"#,
+            r#"{"epoch":"01K","stream":"telemetry","stored":[[1,5]]}"#,
         )
         .await;
         assert!(platform.close([1, 1, 1, 1, 1, 6]).await.unwrap().closing.closes());

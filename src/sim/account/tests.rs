@@ -213,7 +213,7 @@ fn an_ack_names_the_ranges_held_and_stays_small() {
     take(&mut account, &envelope("live", 1, &[1, 2, 3, 7]));
     assert_eq!(
         account.ack_message("01K", Stream::Telemetry).unwrap(),
-        r#"{"epoch":"01K","stored":[[1,3],[7,7]],"stream":"telemetry"}"#
+        r#"{"epoch":"01K","stream":"telemetry","stored":[[1,3],[7,7]]}"#
     );
     assert_eq!(account.ack_message("01K", Stream::Alarm), None);
     assert_eq!(account.ack_message("other", Stream::Telemetry), None);
