@@ -16,6 +16,7 @@ mod day_tests;
 pub mod decide;
 pub mod desk;
 pub mod facts;
+pub mod gates;
 pub mod hardware;
 pub mod hazmat;
 pub mod identity;

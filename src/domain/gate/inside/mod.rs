@@ -265,6 +265,11 @@ impl Inside {
         self.passages.values()
     }
 
+    /// Returns a passage that is under way, or just ended.
+    pub fn passage(&self, id: &PassageId) -> Option<&Passage> {
+        self.passages.get(id)
+    }
+
     /// Returns the numbers of a zone.
     pub fn stocks(&self, zone: &ZoneId) -> Stocks {
         let vehicles = super::word::VehicleClass::ALL.iter().map(|class| {

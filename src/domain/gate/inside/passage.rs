@@ -261,6 +261,26 @@ pub enum Step {
         /// Nobody can say who is in the vehicle.
         occupants_unknown: bool,
     },
+    /// Which way it goes, where the lane knew better than at its first detection.
+    Goes {
+        /// Which way.
+        direction: Direction,
+        /// Borders that it crosses.
+        crossing: Crossing,
+    },
+    /// What a camera read of it; of several reads the last one stands.
+    Seen {
+        /// What was read.
+        read: Option<PlateRead>,
+        /// The camera's number of it.
+        camera: Option<CameraEvent>,
+        /// The camera's time.
+        device_time: Option<Timestamp>,
+    },
+    /// The way is open for everybody: by fire, by the state of the site, by hand at the barrier. Recorded, not controlled.
+    Released,
+    /// It followed another passage through, as far as is known which.
+    Followed(Option<PassageId>),
     /// It was decided.
     Decided(Decided),
     /// A person answered.

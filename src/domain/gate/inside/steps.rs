@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::event::{Body, Crossed, Loose, Subject, Violation, ViolationKind};
-use super::passage::{MAX_PICTURES, Passage};
+use super::passage::{MAX_PICTURES, Passage, direction_code};
 use super::{Begin, Inside, LINGER, MAX_PASSAGES, MAX_READS, Outcome, Output, Phase, Step, Who};
 use crate::domain::document::{Document, DocumentKind};
 use crate::domain::gate::hardware::CameraEvent;
@@ -110,6 +110,19 @@ impl Inside {
                 passage.link(decided.links);
                 passage.decided_at = Some(at);
             }
+            Step::Goes { direction, crossing } => {
+                passage.direction = direction;
+                passage.direction_code = direction_code(direction);
+                passage.crossing = crossing;
+            }
+            Step::Seen { read, camera, device_time } => {
+                self.remember_read(camera.clone(), &passage.passage);
+                passage.read = read.or(passage.read.take());
+                passage.camera = camera.or(passage.camera.take());
+                passage.device_time = device_time.or(passage.device_time.take());
+            }
+            Step::Released => passage.released = true,
+            Step::Followed(followed) => passage.links.followed = followed,
             Step::Answered(answer) => passage.answer = Some(answer),
             Step::Passing => return Err(NotTaken::Over),
             Step::Ended(outcome) => {

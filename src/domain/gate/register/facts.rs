@@ -141,6 +141,11 @@ impl Register {
         }
     }
 
+    /// Returns the class that a vehicle is registered in.
+    pub fn class_of(&self, plate: &Plate) -> Option<VehicleClass> {
+        self.only_vehicle(plate).map(|vehicle| vehicle.class)
+    }
+
     /// Returns what the lists say of a holder. Of several entries that block, the one with the smallest id gives the reason.
     pub fn listed(&self, holder: &Holder, now: &Now) -> Listed {
         let in_force = |listing: &Listing| {

@@ -1,0 +1,380 @@
+//! The gates as one machine: lanes, register, policies, the account of who is inside, dangerous goods, joined. Each keeps to
+//! itself; what one has to tell another passes here.
+//!
+//! ```text
+//!  hardware ─LaneEvent─▶ lane ─Ask─▶ facts (lane, register, inside, hazmat, surroundings) ─▶ decide ─Ruling─▶ lane
+//!                         │ └─Audit, Command──▶ out, in this order                 └─Decision──▶ out, to be recorded
+//!                         └─Step─▶ inside (passage, counts) ─ crossed ─▶ register (uses), hazmat (visit, waybill)
+//! ```
+//!
+//! What it promises beside what its parts promise:
+//! - A decision is recorded before anything that follows from it, and is made of what was known at that moment.
+//! - Only a passage that crossed uses up a permit or a waybill.
+//! - What is ordered at once comes out of [`Gates::poll_output`] before anything that is to be recorded of it.
+//!
+//! Sans-I/O like its parts: hand in one input, then drain [`Gates::poll_output`]; call [`Gates::handle_timeout`] when
+//! [`Gates::poll_timeout`] has come.
+
+mod follow;
+mod gather;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use self::follow::About;
+use super::decide::{Asked, Policies, decide};
+use super::hardware::{LaneCommand, LaneEvent};
+use super::hazmat::record::Output as HazmatOutput;
+use super::hazmat::{self, Hazmat};
+use super::inside::{self, Event, Inside, InsideFact};
+use super::lane::{Ask, Audit, AuditReceipt, Call, Hand, Lane, LaneFact, LaneSpec, Ruling};
+use super::register::change::Prepared;
+use super::register::{self, Register};
+use super::word::{DecisionId, GatewayId, LaneId, PassageId, ZoneId};
+use crate::domain::actor::{Actor, Refused};
+use crate::domain::document::{Document, DocumentKind};
+use crate::domain::order::{LaneRule, Receipt};
+use crate::domain::record::Mode;
+use crate::domain::site::State;
+use crate::domain::time::{ClockTrust, Mono, Now};
+
+/// Rounds in which lanes answer rulings and rulings answer lanes. A lane asks again at most once for a better read or a weight;
+/// more than this in one input is a fault of ours, and the rest waits for the next input.
+const ROUNDS: usize = 8;
+/// What is remembered of passages under way, as many as the account of the passages keeps.
+const MAX_ABOUT: usize = inside::MAX_PASSAGES;
+
+/// What the configuration says of the gates.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Logical name of this gateway.
+    pub gateway: GatewayId,
+    /// The lanes.
+    pub lanes: Vec<Arc<LaneSpec>>,
+    /// Of the register.
+    pub register: register::rules::Rules,
+    /// Of who may be inside.
+    pub inside: inside::Rules,
+    /// Of dangerous goods.
+    pub hazmat: Arc<hazmat::rules::Rules>,
+}
+
+/// What others of the gateway know, and a decision wants to know.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// State of the site at each lane, and what it orders; absent: normal.
+    pub site: BTreeMap<LaneId, (State, LaneRule)>,
+    /// Highest level of a gas alarm by zone; absent: none.
+    pub gas: BTreeMap<ZoneId, u8>,
+    /// City warnings in force.
+    pub warnings: BTreeMap<String, u8>,
+    /// The store does not take what is written.
+    pub store_failed: bool,
+    /// Episode of the site's emergency, while there is one.
+    pub episode: Option<String>,
+}
+
+/// What comes out, in the order in which it is to be done.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "drained one by one")]
+pub enum Output {
+    /// To be entered into the audit; what became of it comes back by [`Gates::handle_audit`].
+    Audit {
+        /// The lane that waits for it.
+        lane: LaneId,
+        /// The entry.
+        audit: Audit,
+    },
+    /// To be done by the hardware.
+    Command(LaneCommand),
+    /// To be recorded.
+    Document(Document),
+    /// To be stored, and then sent to the other gateways of the park.
+    Share(Arc<Event>),
+    /// A change of the register that this machine made, to be stored; it holds already.
+    Register(Box<Prepared>),
+    /// For the alarm machine: something of a lane.
+    LaneFact(LaneFact),
+    /// For the alarm machine: something of who is inside.
+    InsideFact(InsideFact),
+    /// For the alarm machine and who counts: a rule about dangerous goods was violated.
+    Violation(hazmat::record::Violation),
+    /// A person is needed.
+    Call(Call),
+    /// What became of an order of the site.
+    Receipt {
+        /// Key of the order.
+        key: String,
+        /// What became of it.
+        receipt: Receipt,
+    },
+    /// Ask the platform for the whole list of waybills.
+    AskWaybills {
+        /// The version that is here.
+        have: u64,
+    },
+    /// A vehicle may come to, or is to go to, this bay: for boards and messages.
+    Bay(HazmatOutput),
+    /// Something that a person has to look at, and no machine can settle: a permit that could not be counted.
+    Unsettled {
+        /// The passage.
+        passage: PassageId,
+        /// Chinese.
+        zh: String,
+        /// English.
+        en: String,
+    },
+}
+
+/// See the module.
+pub struct Gates {
+    settings: Arc<Settings>,
+    boot: u32,
+    policies: Arc<dyn Policies + Send + Sync>,
+    lanes: BTreeMap<LaneId, Lane>,
+    register: Register,
+    inside: Inside,
+    hazmat: Hazmat,
+    around: Surroundings,
+    about: BTreeMap<PassageId, About>,
+    /// What crossed at each lane last.
+    last: BTreeMap<LaneId, PassageId>,
+    next_decision: u64,
+    outputs: VecDeque<Output>,
+}
+
+impl Gates {
+    /// Starts with nobody inside that is known of; `boot` counts the starts of the gateway and makes ids unique.
+    pub fn new(
+        settings: Arc<Settings>,
+        policies: Arc<dyn Policies + Send + Sync>,
+        register: Register,
+        boot: u32,
+        now: Now,
+    ) -> Self {
+        let lanes = settings.lanes.iter().map(|spec| (spec.id.clone(), Lane::new(spec.clone(), boot, now))).collect();
+        let mut gates = Self {
+            inside: Inside::new(settings.gateway.clone(), boot, settings.inside.clone(), now),
+            hazmat: Hazmat::new(settings.hazmat.clone()),
+            boot,
+            policies,
+            lanes,
+            register,
+            around: Surroundings::default(),
+            about: BTreeMap::new(),
+            last: BTreeMap::new(),
+            next_decision: 0,
+            outputs: VecDeque::new(),
+            settings,
+        };
+        gates.pump(now);
+        gates
+    }
+
+    /// Takes something that the hardware of a lane said. Of a lane that is not known, nothing follows.
+    pub fn handle_event(&mut self, event: &LaneEvent, now: Now) {
+        if let Some(lane) = self.lanes.get_mut(&event.lane) {
+            lane.handle_event(event, now);
+        }
+        self.pump(now);
+    }
+
+    /// Takes what became of an entry of the audit.
+    pub fn handle_audit(&mut self, lane: &LaneId, key: &str, receipt: AuditReceipt, now: Now) {
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.handle_audit(key, receipt, now);
+        }
+        self.pump(now);
+    }
+
+    /// Takes what the hardware made of a command.
+    pub fn handle_receipt(&mut self, receipt: &super::hardware::LaneReceipt, now: Now) {
+        if let Some(lane) = self.lanes.get_mut(&receipt.lane) {
+            lane.handle_receipt(receipt, now);
+        }
+        self.pump(now);
+    }
+
+    /// Takes an order of the site for a lane, under its key.
+    pub fn handle_rule(&mut self, lane: &LaneId, key: &str, rule: LaneRule, state: State, drill: bool, now: Now) {
+        self.around.site.insert(lane.clone(), (state, rule));
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.handle_rule(key, rule, drill, now);
+        }
+        self.pump(now);
+    }
+
+    /// Takes what else others know.
+    pub fn handle_surroundings(&mut self, change: impl FnOnce(&mut Surroundings)) {
+        change(&mut self.around);
+    }
+
+    /// Takes what a person does at a lane.
+    ///
+    /// # Errors
+    /// Words for who asked, when it is refused.
+    pub fn handle_hand(&mut self, lane: &LaneId, hand: &Hand, actor: &Actor, why: &str, now: Now) -> Result<(), Refused> {
+        let Some(at) = self.lanes.get_mut(lane) else {
+            return Err(Refused::new(format!("没有车道 {lane}"), format!("there is no lane {lane}")));
+        };
+        let done = at.handle_hand(hand, actor, why, now);
+        self.pump(now);
+        done
+    }
+
+    /// Takes over other policies; what they say holds from the next decision on.
+    pub fn handle_policies(&mut self, policies: Arc<dyn Policies + Send + Sync>) {
+        self.policies = policies;
+    }
+
+    /// Lets people do something with the account of who is inside.
+    ///
+    /// # Errors
+    /// Words for who asked, when it is refused.
+    pub fn handle_inside(&mut self, action: inside::InsideAction, actor: &Actor, now: Now) -> Result<(), Refused> {
+        let done = self.inside.act(action, actor, now).map(drop);
+        self.pump(now);
+        done
+    }
+
+    /// Takes over a change of the register that was prepared against it and is stored. Returns whether it was taken.
+    #[must_use]
+    pub fn handle_register(&mut self, prepared: &Prepared) -> bool {
+        self.register.commit(prepared)
+    }
+
+    /// Lets something be done with the dangerous goods, and takes what comes of it.
+    pub fn handle_hazmat<T>(&mut self, act: impl FnOnce(&mut Hazmat) -> T, now: Now) -> T {
+        let done = act(&mut self.hazmat);
+        self.pump(now);
+        done
+    }
+
+    /// Takes events of the park's other gateways.
+    pub fn handle_shared(&mut self, events: impl IntoIterator<Item = Event>, now: Now) {
+        self.inside.merge(events, now);
+        self.pump(now);
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now: Now) {
+        for lane in self.lanes.values_mut() {
+            lane.handle_timeout(now);
+        }
+        self.inside.handle_timeout(now);
+        self.hazmat.handle_timeout(now);
+        self.pump(now);
+    }
+
+    /// Returns when [`Gates::handle_timeout`] is due.
+    pub fn poll_timeout(&self, now: Now) -> Option<Mono> {
+        let lanes = self.lanes.values().filter_map(Lane::poll_timeout);
+        lanes.chain(self.inside.poll_timeout(now)).chain(self.hazmat.poll_timeout()).min()
+    }
+
+    /// Returns the next thing to be done.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Returns the lanes.
+    pub fn lanes(&self) -> impl Iterator<Item = &Lane> {
+        self.lanes.values()
+    }
+
+    /// Returns the account of who is inside.
+    pub fn inside(&self) -> &Inside {
+        &self.inside
+    }
+
+    /// Returns the dangerous goods.
+    pub fn hazmat(&self) -> &Hazmat {
+        &self.hazmat
+    }
+
+    /// Returns the register.
+    pub fn register(&self) -> &Register {
+        &self.register
+    }
+
+    /// Takes what comes out of the parts, until nothing more follows.
+    fn pump(&mut self, now: Now) {
+        for _ in 0..ROUNDS {
+            let outputs: Vec<(LaneId, super::lane::Output)> = self.drain_lanes();
+            if outputs.is_empty() {
+                break;
+            }
+            for (lane, output) in outputs {
+                self.take(lane, output, now);
+            }
+        }
+        self.drain_inside();
+        self.drain_hazmat();
+    }
+
+    fn drain_lanes(&mut self) -> Vec<(LaneId, super::lane::Output)> {
+        let mut outputs = Vec::new();
+        for (id, lane) in &mut self.lanes {
+            outputs.extend(std::iter::from_fn(|| lane.poll_output()).map(|output| (id.clone(), output)));
+        }
+        outputs
+    }
+
+    fn take(&mut self, lane: LaneId, output: super::lane::Output, now: Now) {
+        use super::lane::Output as Of;
+        let output = match output {
+            Of::Step(step) => return self.follow(step, now),
+            Of::Decide(ask) => return self.answer(&lane, &ask, now),
+            Of::Audit(audit) => Output::Audit { lane, audit },
+            Of::Command(command) => Output::Command(command),
+            Of::Fact(fact) => Output::LaneFact(fact),
+            Of::Call(call) => Output::Call(call),
+            Of::Receipt { key, receipt } => Output::Receipt { key, receipt },
+        };
+        self.outputs.push_back(output);
+    }
+
+    /// Decides, and tells the lane.
+    fn answer(&mut self, lane: &LaneId, ask: &Ask, now: Now) {
+        let Some((facts, about)) = self.gather(lane, ask, now) else { return };
+        self.next_decision += 1;
+        let id = DecisionId::new(format!("{}.{}.d{}", self.settings.gateway, self.boot, self.next_decision));
+        let passage = ask.presented.passage.clone();
+        let asked = Asked { id, passage: passage.clone(), at: now.wall, register_rev: self.register.rev() };
+        let decision = decide(asked, facts, &*self.policies);
+        self.remember(passage, about.decided(&decision), now);
+        let document = Document::of(DocumentKind::Decision, Mode::Real, now.mono, &decision);
+        self.outputs.push_back(Output::Document(document));
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.handle_ruling(&Ruling::of(ask.ask, &decision), now);
+        }
+    }
+
+    fn drain_inside(&mut self) {
+        while let Some(output) = self.inside.poll_output() {
+            self.outputs.push_back(match output {
+                inside::Output::Document(document) => Output::Document(document),
+                inside::Output::Event(event) => Output::Share(event),
+                inside::Output::Fact(fact) => Output::InsideFact(fact),
+            });
+        }
+    }
+
+    fn drain_hazmat(&mut self) {
+        while let Some(output) = self.hazmat.poll_output() {
+            self.outputs.push_back(match output {
+                HazmatOutput::Document(document) => Output::Document(document),
+                HazmatOutput::Violation(violation) => Output::Violation(violation),
+                HazmatOutput::AskWhole { have } => Output::AskWaybills { have },
+                other => Output::Bay(other),
+            });
+        }
+    }
+
+    /// Minute of the park's day, where the clock can be trusted.
+    fn minute(&self, now: Now) -> Option<u16> {
+        let local = now.wall.0.saturating_add(i64::from(self.settings.register.utc_offset_s) * 1000);
+        let minute = u16::try_from(local.rem_euclid(86_400_000) / 60_000).ok();
+        minute.filter(|_| now.trust != ClockTrust::Unsynced)
+    }
+}
