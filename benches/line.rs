@@ -17,6 +17,8 @@
 //! on the page's event stream; then a flood of 1,000 alarms. An alarm that the broker has without `unstored` was committed
 //! before.
 //!
+//! With `--gates`, what a vehicle waits for: from the push of its plate to the relay on the wire (`line/gates.rs`).
+//!
 //! `cargo bench --bench line -- --runs 5` prints median and worst; `--backlog` measures a start on a large backlog.
 //! It ends by itself.
 #![expect(clippy::unwrap_used, reason = "a benchmark may")]
@@ -24,6 +26,8 @@
 
 #[path = "line/alarms.rs"]
 mod alarms;
+#[path = "line/gates.rs"]
+mod gates;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -68,6 +72,12 @@ struct Args {
     /// Measures alarms instead.
     #[arg(long)]
     alarms: bool,
+    /// Measures the gates instead: plate to relay.
+    #[arg(long)]
+    gates: bool,
+    /// Vehicles that come to each of the 20 lanes there.
+    #[arg(long, default_value_t = 20)]
+    rounds: usize,
     /// What cargo adds.
     #[arg(long, hide = true)]
     bench: bool,
@@ -84,6 +94,9 @@ fn main() {
     }
     if args.alarms {
         return alarms::measure(args.interval_ms);
+    }
+    if args.gates {
+        return gates::measure(args.rounds);
     }
     println!("window {} s, {} run(s), interval {} ms", args.secs, args.runs, args.interval_ms);
     for (devices, registers) in SCENARIOS {

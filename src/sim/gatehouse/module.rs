@@ -55,6 +55,8 @@ pub struct Plant {
     pub both: bool,
     /// Times that each of open, close, stop was pulsed.
     pub pulses: [u32; 3],
+    /// When open was pulsed last, until a test forgets it.
+    pub opened_at: Option<Mono>,
     coils: [bool; 4],
     flash_until: Option<Mono>,
     travel: Duration,
@@ -75,6 +77,7 @@ impl Plant {
             hit: false,
             both: false,
             pulses: [0; 3],
+            opened_at: None,
             coils: [false; 4],
             flash_until: None,
             travel,
@@ -87,6 +90,16 @@ impl Plant {
     /// Returns whether a contact is on.
     pub fn coil(&self, coil: usize) -> bool {
         self.coils.get(coil).copied().unwrap_or(false)
+    }
+
+    /// Returns whether the arm is all the way up.
+    pub fn is_up(&self) -> bool {
+        self.place == 1000
+    }
+
+    /// Returns whether the arm is all the way down.
+    pub fn is_down(&self) -> bool {
+        self.place == 0
     }
 
     fn advance(&mut self, now: Mono) {
@@ -117,6 +130,9 @@ impl Plant {
         *place = on;
         if rises && let Some(pulses) = self.pulses.get_mut(coil) {
             *pulses += 1;
+            if coil == 0 {
+                self.opened_at = Some(self.at);
+            }
             self.drives = match coil {
                 0 => Some(true),
                 1 => Some(false),
@@ -127,8 +143,7 @@ impl Plant {
     }
 
     fn inputs(&self) -> [bool; 8] {
-        let (up, down) = (self.place == 1000, self.place == 0);
-        [self.vehicle, self.vehicle, !self.fire, up, down, false, false, self.button]
+        [self.vehicle, self.vehicle, !self.fire, self.is_up(), self.is_down(), false, false, self.button]
     }
 
     /// Answers a PDU; nothing where it does not answer.

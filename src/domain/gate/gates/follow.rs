@@ -165,21 +165,12 @@ impl Gates {
                 let reason = "见审计 / see the audit".to_owned();
                 inside::Step::Answered(Answered { actor, verdict: Verdict::Allow, reason })
             }
-            Authority::Leaving | Authority::Fire | Authority::Site(_) | Authority::ByHand => {
-                inside::Step::Released
-            }
+            Authority::Leaving | Authority::Fire | Authority::Site(_) | Authority::ByHand => inside::Step::Released,
         };
         self.step(passage, step, now);
     }
 
-    fn completed(
-        &mut self,
-        passage: &PassageId,
-        lane: &LaneId,
-        outcome: Outcome,
-        authority: Authority,
-        now: Now,
-    ) {
+    fn completed(&mut self, passage: &PassageId, lane: &LaneId, outcome: Outcome, authority: Authority, now: Now) {
         match outcome {
             Outcome::NotEntered => return self.over(passage, inside::Outcome::NotEntered, now),
             Outcome::TurnedBack => return self.over(passage, inside::Outcome::TurnedBack, now),

@@ -49,9 +49,10 @@ impl Gates {
     fn person(&self, lane: &Lane, presented: &Presented, now: Now) -> (Subject, About) {
         let mut facts = self.register.person_facts(self.here(lane, presented, &now), &presented.credentials);
         let zone = &lane.spec().zone;
-        facts.inside = facts.person.as_ref().and_then(|person| {
-            self.inside.inside_of(&inside::Subject::Person(person.clone()), zone, now.mono)
-        });
+        facts.inside = facts
+            .person
+            .as_ref()
+            .and_then(|person| self.inside.inside_of(&inside::Subject::Person(person.clone()), zone, now.mono));
         let about = About {
             persons: facts.person.iter().cloned().collect(),
             permit: facts.permit.permit.clone(),
@@ -246,5 +247,10 @@ const SURE: u8 = 80;
 /// What a vehicle of unknown class is counted as: what the lane is for, the most dangerous first.
 pub(super) fn usual_class(lane: &Lane) -> VehicleClass {
     let classes = &lane.spec().classes;
-    classes.iter().copied().find(|class| class.is_hazmat()).or_else(|| classes.first().copied()).unwrap_or(VehicleClass::Small)
+    classes
+        .iter()
+        .copied()
+        .find(|class| class.is_hazmat())
+        .or_else(|| classes.first().copied())
+        .unwrap_or(VehicleClass::Small)
 }

@@ -76,7 +76,6 @@ pub struct Surroundings {
 
 /// What comes out, in the order in which it is to be done.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "drained one by one")]
 pub enum Output {
     /// To be entered into the audit; what became of it comes back by [`Gates::handle_audit`].
     Audit {
@@ -213,7 +212,14 @@ impl Gates {
     ///
     /// # Errors
     /// Words for who asked, when it is refused.
-    pub fn handle_hand(&mut self, lane: &LaneId, hand: &Hand, actor: &Actor, why: &str, now: Now) -> Result<(), Refused> {
+    pub fn handle_hand(
+        &mut self,
+        lane: &LaneId,
+        hand: &Hand,
+        actor: &Actor,
+        why: &str,
+        now: Now,
+    ) -> Result<(), Refused> {
         let Some(at) = self.lanes.get_mut(lane) else {
             return Err(Refused::new(format!("没有车道 {lane}"), format!("there is no lane {lane}")));
         };
@@ -366,7 +372,9 @@ impl Gates {
                 HazmatOutput::Document(document) => Output::Document(document),
                 HazmatOutput::Violation(violation) => Output::Violation(violation),
                 HazmatOutput::AskWhole { have } => Output::AskWaybills { have },
-                other => Output::Bay(other),
+                other @ (HazmatOutput::Call { .. } | HazmatOutput::Guide { .. } | HazmatOutput::Moved(_)) => {
+                    Output::Bay(other)
+                }
             });
         }
     }
