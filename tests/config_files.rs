@@ -12,6 +12,7 @@ use parkgate::domain::alarm::severity::{Class, Shelving};
 use parkgate::domain::alarm::spec::AlarmSpec;
 use parkgate::domain::record::Mode;
 use parkgate::domain::registry::{Commissioning, Deadband};
+use parkgate::domain::time::Timestamp;
 use parkgate::field::settings::{Encoding, Source, Table, planned_buses};
 use parkgate::output::settings::{Feedback, Idle, Place};
 use parkgate::policy;
@@ -226,6 +227,23 @@ fn a_device_behind_an_opc_ua_server_has_nodes_and_everything_else_as_the_others(
     assert_eq!((unit.points[1].scale, unit.points[1].decimals, unit.points[1].class), (0.001, Some(6), 0));
     assert_eq!(spec.points[1].deadband, Deadband::Absolute(0.008));
     assert_eq!(unit.server.queue_for(unit.classes[0].interval), 10);
+}
+
+#[test]
+fn the_shipped_gates_and_zones_say_what_holds_without_them() {
+    use parkgate::domain::gate::inside::ZoneRule;
+    use parkgate::domain::gate::word::{ZoneClass, ZoneId};
+    use parkgate::domain::gate::{desk, inside, register};
+    let config = loaded(&repo("config"));
+    assert_eq!(config.gates.desk, desk::Rules::default());
+    assert_eq!(config.gates.inside, inside::Rules::default());
+    assert_eq!(config.gates.register, register::rules::Rules::default());
+    let settings = config.gates_settings(Timestamp(0));
+    assert_eq!(settings.register.utc_offset_s, 8 * 3600);
+    assert_eq!(settings.inside.zones[&ZoneId::new("park")], ZoneRule::of(ZoneClass::General));
+    let tanks = &settings.inside.zones[&ZoneId::new("tank-farm")];
+    assert_eq!((tanks.class, tanks.parent.clone()), (ZoneClass::Core, Some(ZoneId::new("park"))));
+    assert!(tanks.training_needed);
 }
 
 #[test]

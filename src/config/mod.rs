@@ -79,6 +79,7 @@ mod text;
 mod uplink_file;
 mod value;
 pub mod watch;
+pub mod zones;
 
 pub use disk::{DiskNeed, disk_need};
 pub use problem::{Problem, Problems, Severity, report};
@@ -129,6 +130,8 @@ pub struct Config {
     pub outputs: Vec<Arc<Output>>,
     /// The state of the site: zones, lanes, fire linkage; one zone, the park, without the file.
     pub site: SiteBook,
+    /// Its zones as the account of who is inside has them; the park alone without the file.
+    pub zones: zones::Zones,
     /// Gates, what each lane is made of, and the hardware at it; empty without the file.
     pub gates: gates::Gates,
     /// What is alarmed, who is told and how, and what should be rationalised.
@@ -275,9 +278,9 @@ fn read(dir: &Path, service: &Service, out: &mut Findings) -> Option<Whole> {
     }
     let listed = outputs.as_deref().unwrap_or_default();
     let around = site::Around { specs: &specs, outputs: listed, whole: out.errors() == 0 };
-    let (site, zones) = site_file(dir.join(SITE), &around, &mut files, out);
-    let hazmat = hazmat_file(dir.join(HAZMAT), zones.as_ref(), &mut files, out);
-    let gates = gates_file(dir, &site, &mut files, out);
+    let (site, named_zones, zones) = site_file(dir.join(SITE), &around, &mut files, out);
+    let hazmat = hazmat_file(dir.join(HAZMAT), named_zones.as_ref(), &mut files, out);
+    let gates = gates_file(dir, gateway.gateway.as_ref(), &site, &mut files, out);
     let specs = in_service(specs, service);
     let oel = oel_file(&dir.join(OEL), &mut files, out);
     let alarms_path = dir.join(ALARMS);
@@ -286,8 +289,9 @@ fn read(dir: &Path, service: &Service, out: &mut Findings) -> Option<Whole> {
     });
     files.extend(alarms.is_some().then_some(alarms_path));
     files.push(dir.join(alarms::templates_folder()));
-    let (zones, folder) = (zones.as_ref(), folder_files(dir));
-    let sources = alarms::Sources { dir, specs: &specs, cells: &limits, oel, zones, files: &folder };
+    let folder = folder_files(dir);
+    let sources =
+        alarms::Sources { dir, specs: &specs, cells: &limits, oel, zones: named_zones.as_ref(), files: &folder };
     let (alarms, templates) = alarms::build(alarms, sources, out);
     files.extend(templates);
     let specs = alarms::told(specs, &alarms.book, &limits);
@@ -311,6 +315,7 @@ fn read(dir: &Path, service: &Service, out: &mut Findings) -> Option<Whole> {
         profiles,
         outputs: outputs.unwrap_or_default(),
         site,
+        zones,
         gates,
         alarms,
         duty: Arc::new(duty),
@@ -321,24 +326,33 @@ fn read(dir: &Path, service: &Service, out: &mut Findings) -> Option<Whole> {
     Some(Whole { config, quota_spot: gateway.quota_spot })
 }
 
-/// The site, and the zones that its file names; `None` without a file, or with one that cannot be read.
+/// The site, and the zones that its file names (`None` without a file, or with one that cannot be read), and those of the
+/// account.
 fn site_file(
     path: PathBuf,
     around: &site::Around<'_>,
     files: &mut Vec<PathBuf>,
     out: &mut Findings,
-) -> (SiteBook, Option<BTreeSet<String>>) {
-    let Some(site) = toml_file(&path, false, out, |page, table, out| site::read(page, table, around, out)) else {
-        return (around.bare(), None);
+) -> (SiteBook, Option<BTreeSet<String>>, zones::Zones) {
+    let read = toml_file(&path, false, out, |page, table, out| site::read(page, table, around, out));
+    let Some((site, account)) = read else {
+        return (around.bare(), None, zones::bare());
     };
     files.push(path);
     let zones = site.zones.iter().map(|zone| zone.id.clone()).collect();
-    (site, Some(zones))
+    (site, Some(zones), account)
 }
 
-fn gates_file(dir: &Path, site: &SiteBook, files: &mut Vec<PathBuf>, out: &mut Findings) -> gates::Gates {
+fn gates_file(
+    dir: &Path,
+    gateway: Option<&Gateway>,
+    site: &SiteBook,
+    files: &mut Vec<PathBuf>,
+    out: &mut Findings,
+) -> gates::Gates {
     let path = dir.join(GATES);
-    let gates = toml_file(&path, false, out, |page, table, out| gates::read(page, table, dir, site, out));
+    let around = gates::Around { dir, gateway, site };
+    let gates = toml_file(&path, false, out, |page, table, out| gates::read(page, table, &around, out));
     files.extend(gates.is_some().then_some(path));
     let gates = gates.unwrap_or_default();
     files.extend(gates.files.iter().cloned());

@@ -15,6 +15,7 @@ use super::section::{Got, Page, Section};
 use super::site_inputs;
 use super::text::suggest;
 use super::value::{Choice, Code, Kind, Label, Ratio, Slug, Span, Yes, code};
+use super::zones::{self, Zones};
 use crate::domain::id::PointUid;
 use crate::domain::registry::{Commissioning, DeviceSpec, PointSpec};
 use crate::domain::site::book::{
@@ -102,12 +103,18 @@ pub(super) fn missing<'a>(
     out.error(got.spot.clone(), Wrong::new(what, instead));
 }
 
-/// Reads the file.
-pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, around: &Around<'_>, out: &mut Findings) -> SiteBook {
+/// Reads the file: the site, and its zones as the account of who is inside has them.
+pub(super) fn read(
+    page: &Page<'_>,
+    table: &Spanned<DeTable<'_>>,
+    around: &Around<'_>,
+    out: &mut Findings,
+) -> (SiteBook, Zones) {
     let mut root = Section::root(page, table);
     let mut book = around.bare();
     book.musters = musters(&mut root, out);
-    book.zones = zones(&mut root, &book.musters, out);
+    let account;
+    (book.zones, account) = zones(&mut root, &book.musters, out);
     book.lanes = lanes(&mut root, &book, out);
     book.signals = signals(&mut root, &book, around, out);
     if let Some(channels) = channels(&mut root, out) {
@@ -122,7 +129,7 @@ pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, around: &Aroun
     section.finish(&[], out);
     site_inputs::read(&mut root, &mut book, around, out);
     root.finish(&[], out);
-    book
+    (book, account)
 }
 
 /// A list of names.
@@ -196,9 +203,10 @@ fn musters(root: &mut Section<'_>, out: &mut Findings) -> Vec<Muster> {
 struct ZoneRow {
     zone: Zone,
     parent: Option<Got<String>>,
+    account: zones::Row,
 }
 
-fn zones(root: &mut Section<'_>, musters: &[Muster], out: &mut Findings) -> Vec<Zone> {
+fn zones(root: &mut Section<'_>, musters: &[Muster], out: &mut Findings) -> (Vec<Zone>, Zones) {
     let mut park = root.section("park", out);
     let mut zones = vec![Zone::park()];
     if let Some(zone) = zones.first_mut() {
@@ -210,6 +218,7 @@ fn zones(root: &mut Section<'_>, musters: &[Muster], out: &mut Findings) -> Vec<
         }
         zone.muster = muster(&mut park, musters, out);
     }
+    let mut account = vec![zones::read(&mut park, out)];
     park.finish(&[], out);
     let mut seen = BTreeMap::new();
     let sections = root.each("zone", out);
@@ -225,6 +234,7 @@ fn zones(root: &mut Section<'_>, musters: &[Muster], out: &mut Findings) -> Vec<
         let Some((at, parent)) = rows.iter().enumerate().find_map(|(at, row)| Some((at, place(row)?))) else { break };
         let row = rows.remove(at);
         zones.push(Zone { parent: Some(parent), ..row.zone });
+        account.push(row.account);
     }
     let left: Vec<String> = rows.iter().map(|row| row.zone.id.clone()).collect();
     for got in rows.into_iter().filter_map(|row| row.parent) {
@@ -238,7 +248,8 @@ fn zones(root: &mut Section<'_>, musters: &[Muster], out: &mut Findings) -> Vec<
             missing("区域", "zone", &got, zones.iter().map(|zone| zone.id.as_str()), out);
         }
     }
-    zones
+    let account = zones::joined(&zones, account, out);
+    (zones, account)
 }
 
 fn zone_row(
@@ -252,6 +263,7 @@ fn zone_row(
     let name_en = section.read("name_en", &Label(64), out);
     let parent = section.read("parent", &Code(32), out);
     let muster = muster(&mut section, musters, out);
+    let account = zones::read(&mut section, out);
     section.finish(&[], out);
     once(("区域", "zone"), id.as_ref(), seen, out);
     let id = id?;
@@ -263,7 +275,7 @@ fn zone_row(
     }
     let name = name.map_or_else(|| id.value.clone(), |got| got.value);
     let name_en = name_en.map_or_else(|| id.value.clone(), |got| got.value);
-    Some(ZoneRow { zone: Zone { id: id.value, name, name_en, parent: None, muster }, parent })
+    Some(ZoneRow { zone: Zone { id: id.value, name, name_en, parent: None, muster }, parent, account })
 }
 
 fn muster(section: &mut Section<'_>, musters: &[Muster], out: &mut Findings) -> Vec<(usize, f64)> {

@@ -8,7 +8,6 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use jiff::tz::TimeZone;
 use nix::fcntl::Flock;
 use nix::unistd::geteuid;
 
@@ -18,9 +17,7 @@ use crate::config::roster::{self, Fitted, Roster};
 use crate::config::{Config, report};
 use crate::domain::actor::{Actor, Via};
 use crate::domain::gate::register::row::Table;
-use crate::domain::gate::register::rules::Rules;
 use crate::domain::gate::word::PersonRef;
-use crate::domain::time::Now;
 use crate::state::register::RegisterStore;
 use crate::sys::{disk, users};
 
@@ -76,7 +73,7 @@ pub fn template(table: Table) {
 /// In words: rows were refused, the gateway runs, the disk refuses.
 pub fn import(config: &Config, args: &ImportArgs) -> Result<(), String> {
     let now = Clock::system().now();
-    let rules = Rules { utc_offset_s: offset_of(&config.gateway.timezone, &now), ..Rules::default() };
+    let rules = config.register_rules(now.wall);
     let mut read = roster::read_files(&args.files, args.table, &rules);
     owned_by_caller(&config.state_dir)?;
     let _stays = no_gateway(&config.store.dir)?;
@@ -132,12 +129,6 @@ fn tell(read: &Roster, fitted: &Fitted) {
     let (rows, taken) = (read.n_rows, fitted.n_taken);
     let refused = rows.saturating_sub(taken);
     say(&format!("共 {rows} 行：可导入 {taken}，拒绝 {refused} / {rows} rows: {taken} good, {refused} refused"));
-}
-
-/// What the park's clock is ahead of UTC, seconds.
-fn offset_of(zone: &str, now: &Now) -> i32 {
-    let at = jiff::Timestamp::from_millisecond(now.wall.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    TimeZone::get(zone).map_or(Rules::default().utc_offset_s, |zone| zone.to_offset(at).seconds())
 }
 
 /// Takes the lock of the store, as a gateway would; where there is no store yet, no gateway has run.

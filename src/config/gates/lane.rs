@@ -11,8 +11,10 @@ use super::super::problem::{Findings, Spot, Words, Wrong, say};
 use super::super::section::{Got, Section};
 use super::super::site::{Codes, at_most, missing, once};
 use super::super::value::{Choice, Code, Kind, Span, Yes, clip, show_duration};
+use super::people::Back;
 use super::wiring::{Contact, Given, Wire, Wiring, named};
 use super::{CameraMake, Classes, Devices, Gate, Gates, Word};
+use crate::domain::gate::desk::LaneRule;
 use crate::domain::gate::hardware::Input;
 use crate::domain::gate::lane::spec::{
     Closes, Conduct, Fail, Flow, GUARDS, LaneSpec, Position, Service, Timing, Trouble, Window,
@@ -34,7 +36,8 @@ pub(super) fn read(root: &mut Section<'_>, site: &SiteBook, gates: &mut Gates, o
     let mut named = BTreeSet::new();
     for section in sections {
         named.extend(section.text_of("id"));
-        if let Some((spec, wiring)) = lane(section, site, gates, &mut seen, &mut given, out) {
+        if let Some((spec, wiring, desk)) = lane(section, site, gates, &mut seen, &mut given, out) {
+            gates.desk.lanes.insert(spec.id.clone(), desk);
             gates.lanes.push(Arc::new(spec));
             gates.wiring.push(wiring);
         }
@@ -77,7 +80,7 @@ fn lane(
     seen: &mut BTreeMap<String, Spot>,
     given: &mut Given,
     out: &mut Findings,
-) -> Option<(LaneSpec, Wiring)> {
+) -> Option<(LaneSpec, Wiring, LaneRule)> {
     let id = section.need("id", &Code(64), "\"gate-1-in\"", out);
     let gate = section.need("gate", &Code(32), "\"gate-1\"", out);
     once(("车道", "lane"), id.as_ref(), seen, out);
@@ -94,6 +97,7 @@ fn lane(
     let button_confirms = section.or("button_confirms", &Yes, false, out);
     let timing = timing(section.section("timing", out), out);
     let conduct = conduct(section.section("trouble", out), out);
+    let back = Back::read(&mut section, out);
     let spot = id.as_ref().map_or_else(|| section.spot(), |id| id.spot.clone());
     let mut wiring = devices(&mut section, &gates.devices, out)?;
     section.finish(&[], out);
@@ -128,7 +132,8 @@ fn lane(
     };
     check(&row, &spec, &wiring, &gates.devices, out);
     spec_in_windows(&row, &spec, out);
-    Some((spec, wiring))
+    let desk = back.rule(&spec, row.spot, out);
+    Some((spec, wiring, desk))
 }
 
 fn declared<'a>(id: &Got<String>, site: &'a SiteBook, out: &mut Findings) -> Option<&'a book::Lane> {

@@ -18,10 +18,13 @@ use super::site::{at_most, missing, once};
 use super::value::{Code, Kind, Label, Slug, Yes, choice_wanted, clip};
 use crate::domain::gate::lane::spec::LaneSpec;
 use crate::domain::gate::word::{GateClass, GateId, VehicleClass, ZoneId};
+use crate::domain::gate::{desk, inside, register};
 use crate::domain::site::SiteBook;
 
 mod hardware;
 mod lane;
+mod people;
+mod settings;
 mod wiring;
 
 pub use hardware::{
@@ -44,6 +47,13 @@ pub struct Gates {
     pub wiring: Vec<Wiring>,
     /// Devices.
     pub devices: Devices,
+    /// Who is asked at each lane, and for how long.
+    pub desk: desk::Rules,
+    /// Who may be inside, but for the zones, which `site.toml` has ([`super::Config::zones`]), and for what follows from the
+    /// lanes: [`super::Config::gates_settings`] joins them.
+    pub inside: inside::Rules,
+    /// Approvals, papers, how long what is kept; the park's clock is joined by [`super::Config::gates_settings`].
+    pub register: register::rules::Rules,
     /// Files of secrets, to be watched for changes.
     pub files: Vec<PathBuf>,
 }
@@ -67,18 +77,25 @@ pub struct Gate {
     pub classes: BTreeSet<VehicleClass>,
 }
 
+/// What the file refers to.
+pub(super) struct Around<'a> {
+    /// The folder.
+    pub(super) dir: &'a Path,
+    /// This gateway; `None` where its file is wrong.
+    pub(super) gateway: Option<&'a super::Gateway>,
+    /// The site, whose lanes they are.
+    pub(super) site: &'a SiteBook,
+}
+
 /// Reads the file.
-pub(super) fn read(
-    page: &Page<'_>,
-    table: &Spanned<DeTable<'_>>,
-    dir: &Path,
-    site: &SiteBook,
-    out: &mut Findings,
-) -> Gates {
+pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, around: &Around<'_>, out: &mut Findings) -> Gates {
     let mut root = Section::root(page, table);
-    let mut gates = Gates { gates: gates(&mut root, site, out), ..Gates::default() };
-    gates.devices = hardware::read(&mut root, dir, &mut gates.files, out);
-    lane::read(&mut root, site, &mut gates, out);
+    let mut gates = Gates { gates: gates(&mut root, around.site, out), ..Gates::default() };
+    gates.devices = hardware::read(&mut root, around.dir, &mut gates.files, out);
+    gates.desk.patience = people::patience(root.section("desk", out), out);
+    lane::read(&mut root, around.site, &mut gates, out);
+    gates.inside = people::account(root.section("account", out), around.gateway, out);
+    gates.register = people::register(root.section("register", out), out);
     root.finish(&[], out);
     gates
 }

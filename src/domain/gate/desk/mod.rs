@@ -68,6 +68,13 @@ pub struct LaneRule {
     pub room: Option<u16>,
 }
 
+impl LaneRule {
+    /// Returns the way back of a lane that names none, Chinese and English.
+    pub fn default_turn_back() -> (String, String) {
+        (TURN_BACK.0.to_owned(), TURN_BACK.1.to_owned())
+    }
+}
+
 /// The way back of a lane that names none.
 const TURN_BACK: (&str, &str) =
     ("请勿下车，等待值班室指引倒车驶离", "stay in the vehicle; the duty room will guide you back");
