@@ -407,6 +407,9 @@ fn runtime() -> Result<Runtime, String> {
 fn start_logging(default: &str) {
     let filter = EnvFilter::try_from_env("PARKGATE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
+    // A line that cannot be written is lost. Said on standard error, which is what failed, it would end the thread that logs:
+    // `eprintln!` panics, and on a full disk the first to log is the store.
+    let log = log.log_internal_errors(false);
     drop(log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init());
 }
 

@@ -53,7 +53,7 @@ impl City {
     fn listens(port: u16) -> Self {
         let records = Arc::new(Mutex::new(Vec::new()));
         let to = Arc::clone(&records);
-        let mut options = MqttOptions::new(format!("city-{}", std::process::id()), "127.0.0.1", port);
+        let mut options = MqttOptions::new(format!("city-{}-{port}", std::process::id()), "127.0.0.1", port);
         options.set_keep_alive(Duration::from_secs(30)).set_max_packet_size(1 << 20, 1 << 20);
         let (client, mut connection) = Client::new(options, 64);
         let thread = std::thread::spawn(move || {
@@ -109,12 +109,22 @@ impl City {
         assert_eq!(record["t"], record["alarm"]["t"]);
     }
 
+    /// Whether a record of an alarm came before the store had it, and said so.
+    fn heard_unstored(&self, alarm: &str) -> bool {
+        let records = self.records.lock().unwrap();
+        let mut of = records.iter().filter(|(stream, ..)| stream == "alarm");
+        of.any(|(_, _, record)| record["alarm"]["alarm"] == alarm && record["unstored"] == true)
+    }
+
     fn documents(&self, stream: &str, member: &str) -> Vec<Value> {
         let records = self.records.lock().unwrap();
         let of = records.iter().filter(|(of, _, record)| of == stream && record.get(member).is_some());
         of.map(|(_, _, record)| record[member].clone()).collect()
     }
 }
+
+/// What an alarm may take that waits for a store which does not answer: its poll, and 200 ms, on a machine with other work.
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
 
 fn folder(dir: &Path, field: u16, broker: u16, web: u16) {
     let write = |name: &str, text: String| fs::write(dir.join(name), text).unwrap();
@@ -137,7 +147,12 @@ fn folder(dir: &Path, field: u16, broker: u16, web: u16) {
          u2,PT701,泵区压力,gas-1,holding,1,u16,1,kPa,0,1000,off,fast,,800,900,,,\n"
             .to_owned(),
     );
-    write("uplink.toml", format!("[mqtt]\nhost = \"127.0.0.1\"\nport = {broker}\nack = \"broker\"\n"));
+    uplink(dir, broker);
+}
+
+fn uplink(dir: &Path, broker: u16) {
+    let text = format!("[mqtt]\nhost = \"127.0.0.1\"\nport = {broker}\nack = \"broker\"\n");
+    fs::write(dir.join("uplink.toml"), text).unwrap();
 }
 
 fn said(dir: &Path, command: &[&str], more: &[&str]) -> String {
@@ -295,9 +310,9 @@ fn a_point_is_stopped_and_brought_back_while_the_gateway_runs_and_over_a_kill() 
 }
 
 #[test]
-#[ignore = "open: seen to fail in one run of one; `gateway.store` was not told within 60 s of a store that cannot write"]
 fn an_alarm_is_told_although_the_store_does_not_write_and_says_so() {
-    let (Some(broker), Some(prlimit)) = (Mosquitto::start(), support::require_cmd("prlimit")) else { return };
+    let (Some(mut broker), Some(other)) = (Mosquitto::start(), Mosquitto::start()) else { return };
+    let Some(prlimit) = support::require_cmd("prlimit") else { return };
     if !support::require_root("the limit of another process is raised again") {
         return;
     }
@@ -316,14 +331,25 @@ fn an_alarm_is_told_although_the_store_does_not_write_and_says_so() {
     city.hears("PT701.high", "unacked", "active");
     may_write("0");
     city.hears("gateway.store", "unacked", "active");
+    let changed = support::wait::now();
     field.show(60, 850);
     city.hears("AT701.gas", "unacked", "active");
-    let unstored = || {
-        let records = city.records.lock().unwrap();
-        let mut of = records.iter().filter(|(stream, ..)| stream == "alarm");
-        of.any(|(_, _, record)| record["alarm"]["alarm"] == "AT701.gas" && record["unstored"] == true)
-    };
-    assert!(unstored(), "it is marked as not stored");
+    let took = changed.elapsed();
+    println!("from the register to the city, told unstored: {took:?}, with a poll of 200 ms and 200 ms for the store");
+    assert!(took < TOLD_WITHIN, "{took:?}");
+    assert!(city.heard_unstored("AT701.gas"), "it is marked as not stored");
+
+    // The broker goes as well, and the uplink begins anew with another one: what only memory has is not forgotten.
+    broker.stop();
+    field.show(60, 950);
+    eventually(SOON, "it is known on the machine", || {
+        let listed = said(dir.path(), &["alarms"], &["--csv"]);
+        listed.lines().any(|line| line.contains("PT701.high") && line.contains("950"))
+    });
+    let city = City::listens(other.port());
+    uplink(dir.path(), other.port());
+    city.hears("PT701.high", "unacked", "level_up");
+    assert!(city.heard_unstored("PT701.high"));
     may_write("unlimited");
     city.hears("gateway.store", "returned_unacked", "clear");
     assert_eq!(gateway.sigterm(), Some(0));

@@ -30,6 +30,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::domain::time::Mono;
 use crate::supervise::Pulse;
 use crate::uplink::Live;
+use crate::uplink::source::CONSUMER;
 
 /// Field events taken in one turn, so that ticks and requests are served between them under any load.
 const N_EVENTS_PER_TURN: usize = 256;
@@ -175,7 +176,7 @@ impl EngineTask {
                 self.record_outputs();
                 done.send(()).ok();
             }
-            Request::Live(live) => self.live = live,
+            Request::Live(live) => self.tell_live(live),
             Request::Refresh => self.engine.handle_refresh(now),
             Request::Answer(json) => self.engine.handle_answer(json, now),
             Request::Write(write) => self.engine.handle_write(write, now),
@@ -201,6 +202,17 @@ impl EngineTask {
             }
             Request::Report(day, answer) => drop(answer.send(self.engine.report(day, now))),
             Request::ActiveSet => self.engine.handle_active_set(now),
+        }
+    }
+
+    /// From now on live records go there; first those that the store does not have: whoever was told of them before has
+    /// forgotten them with his end.
+    fn tell_live(&mut self, live: Option<mpsc::Sender<Live>>) {
+        self.live = live;
+        let Some(live) = &self.live else { return };
+        for (stream, entry) in self.appender.unstored(CONSUMER) {
+            // There is room for all of them; closed is the uplink's end once more.
+            drop(live.try_send(Live { stream, entry }));
         }
     }
 

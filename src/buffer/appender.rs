@@ -7,9 +7,11 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use bytes::Bytes;
 
 use super::batch::MAX_BODY;
+use super::files::lock;
 use super::keeper::min_block;
 use super::marks::N;
 use super::shared::Shared;
+use super::unstored::Unstored;
 use super::writer::{Job, is_urgent};
 use crate::domain::record::{Entry, GapReason, Stamp, Stream};
 
@@ -20,6 +22,8 @@ pub struct Appender {
     next: [u64; N],
     /// Records that came while no number could be given; they get theirs, as a gap, when numbers are there again.
     refused: [u64; N],
+    /// By rank; of urgent streams only.
+    unstored: [Unstored; N],
     urgent: SyncSender<Job>,
     bulk: SyncSender<Job>,
 }
@@ -27,7 +31,7 @@ pub struct Appender {
 impl Appender {
     pub(super) fn new(shared: Arc<Shared>, urgent: SyncSender<Job>, bulk: SyncSender<Job>) -> Self {
         let next = std::array::from_fn(|r| shared.next.get(r).map_or(1, |n| n.load(Ordering::Acquire)));
-        Self { shared, next, refused: [0; N], urgent, bulk }
+        Self { shared, next, refused: [0; N], unstored: Default::default(), urgent, bulk }
     }
 
     /// Queues a record and returns its number. What cannot be queued becomes a gap of the stream: `store_failed` when
@@ -46,6 +50,7 @@ impl Appender {
             self.lose(stream, seq, stamp, GapReason::Unreadable);
         } else if self.shared.refuse.get(rank).is_some_and(|r| r.load(Ordering::Acquire)) {
             self.lose(stream, seq, stamp, GapReason::Full);
+            self.keep(stream, Entry { seq, stamp, body }, false);
         } else {
             self.queue(stream, Entry { seq, stamp, body });
         }
@@ -65,15 +70,38 @@ impl Appender {
         self.next
     }
 
-    fn queue(&self, stream: Stream, entry: Entry) {
-        let (seq, stamp) = (entry.seq, entry.stamp);
-        let queue = if is_urgent(stream) { &self.urgent } else { &self.bulk };
-        match queue.try_send(Job::Record(stream, entry)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.lose(stream, seq, stamp, GapReason::StoreFailed);
+    /// Returns the alarm and passage records of this run that neither the store nor `consumer` has, as far as memory goes
+    /// ([`super::unstored`]): for whoever begins anew to tell them.
+    pub fn unstored(&mut self, consumer: &str) -> Vec<(Stream, Entry)> {
+        let mut all = Vec::new();
+        for stream in Stream::ALL.into_iter().filter(|stream| is_urgent(*stream)) {
+            let stored = self.stored(stream);
+            let delivered = lock(&self.shared.delivered).of(stream, consumer);
+            if let Some(unstored) = self.unstored.get_mut(stream.rank()) {
+                all.extend(unstored.entries(stored, &delivered).into_iter().map(|entry| (stream, entry)));
             }
         }
+        all
+    }
+
+    fn queue(&mut self, stream: Stream, entry: Entry) {
+        let queue = if is_urgent(stream) { &self.urgent } else { &self.bulk };
+        let queued = queue.try_send(Job::Record(stream, entry.clone()));
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = queued {
+            self.lose(stream, entry.seq, entry.stamp, GapReason::StoreFailed);
+        }
+        self.keep(stream, entry, queued.is_ok());
+    }
+
+    /// Remembers an urgent record until the store has it, or somebody else.
+    fn keep(&mut self, stream: Stream, entry: Entry, queued: bool) {
+        let stored = self.stored(stream);
+        let Some(unstored) = self.unstored.get_mut(stream.rank()).filter(|_| is_urgent(stream)) else { return };
+        if queued { unstored.wait(entry, stored) } else { unstored.refuse(entry) }
+    }
+
+    fn stored(&self, stream: Stream) -> u64 {
+        self.shared.committed.borrow().get(stream.rank()).copied().unwrap_or(0)
     }
 
     fn lose(&self, stream: Stream, seq: u64, stamp: Stamp, why: GapReason) {

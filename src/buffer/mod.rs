@@ -77,6 +77,7 @@ pub mod settings;
 mod shared;
 mod shelf;
 mod store;
+mod unstored;
 mod writer;
 
 pub use appender::Appender;

@@ -19,7 +19,8 @@
 //! - **What the store does not have, memory keeps** for the feeds that ask for it (`hold`: alarm and passage): a record made,
 //!   sent or not, stays here until it is delivered, or read from the store. After a lost session or a missing ack it is
 //!   queued live again; where the store turns out to have a gap in its place it goes as history. Bounded, see
-//!   [`super::held`].
+//!   [`super::held`]. After a restart of the task they come live once more, from who made them
+//!   (`buffer/unstored.rs`).
 //! - **Invariants** (held by a model test): only sent numbers become delivered; within a session each lane ascends
 //!   except for what is sent again after a missing ack or by command; a number that is not delivered is sent again.
 
@@ -190,6 +191,14 @@ impl<T: Clone> Delivery<T> {
         self.seen = self.seen.max(seq);
         self.next = self.next.max(seq.saturating_add(1));
         let late = self.live.back().is_some_and(|last| last.seq >= seq);
+        if let Some(held) = self.held.as_mut().filter(|_| !late && self.gone.contains(seq)) {
+            // Told by whoever made it, and missing in the store: it is only here, like one that was here before.
+            held.note_only_here(seq);
+            self.gone.remove(seq..=seq);
+            if !self.acked.contains(seq) {
+                self.taken.remove(seq..=seq);
+            }
+        }
         if late || self.taken.contains(seq) || !(self.up || self.held.is_some()) {
             return;
         }

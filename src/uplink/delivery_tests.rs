@@ -252,6 +252,22 @@ fn an_alarm_that_the_store_refused_is_told_from_memory_between_those_it_took() {
 }
 
 #[test]
+fn after_a_restart_what_only_memory_has_is_told_again_although_the_store_has_a_gap_in_its_place() {
+    let delivered: RangeSet = [1..=2].into_iter().collect();
+    let mut delivery = Delivery::new(AckMode::Platform, TIMEOUT, true, delivered, 4, 7);
+    delivery.on_gap(2..=3);
+    // Whoever made them hands them over: 2 is delivered, 3 was refused by the store, 5 and 6 wait for its disk.
+    [2, 3, 5, 6].into_iter().for_each(|seq| delivery.on_live(seq, (), 1, at(0)));
+    delivery.on_up();
+    assert!(!delivery.is_stored(3) && delivery.is_stored(4));
+    assert_eq!(send(&mut delivery, Lane::Live, 9), [3, 5, 6]);
+    read_all(&mut delivery, at(1));
+    assert_eq!(send(&mut delivery, Lane::History, 9), [4]);
+    assert_eq!(delivery.on_ack(&[3..=6]).new, 4);
+    assert_eq!(delivery.status().waiting, 0);
+}
+
+#[test]
 fn memory_has_an_end_and_what_nobody_has_beyond_it_is_counted() {
     let mut delivery = holding(AckMode::Platform);
     let held = HELD_RECORDS as u64;

@@ -5,6 +5,9 @@
 //!                                └──beyond HELD_RECORDS or HELD_BYTES: the lowest──▶ let go (counted if nobody has it)
 //! ```
 //!
+//! It ends with the uplink's task; the next one is handed what nobody else has by the store's appender, which lives longer
+//! (`buffer/unstored.rs`).
+//!
 //! A number of which the store said that it has a gap in its place, while the record is here, is *only here*: it counts as
 //! not stored, however far the store has come since.
 
