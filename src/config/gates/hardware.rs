@@ -304,7 +304,8 @@ impl Reader<'_> {
         }
         if let Some(file) = key {
             let spot = file.spot.clone();
-            let key = secret(&file, self.files, out)?;
+            // Where the file cannot be read that is said already; that nothing proves the device would not be true.
+            let Some(key) = secret(&file, self.files, out) else { return Some(Proof::Hmac { key: Vec::new() }) };
             let len = key.len();
             if len < MIN_KEY {
                 let what = say!("密钥只有 {len} 字节，少于 {MIN_KEY}", "the key has {len} bytes, fewer than {MIN_KEY}");
@@ -314,7 +315,6 @@ impl Reader<'_> {
         }
         let file = password?;
         let password = secret(&file, self.files, out);
-        // Where the file cannot be read that is said already; that nothing proves the device would not be true.
         Some(Proof::Digest {
             user: user.map_or_else(|| "admin".to_owned(), |got| got.value),
             password: password.unwrap_or_default(),
