@@ -170,13 +170,17 @@ fn the_examples_of_the_gates_can_be_used_and_show_the_defaults() {
                 [[lane]]\nid = \"planned\"\ndirection = \"in\"\ncarries = \"vehicles\"\ncommissioning = \"planned\"\n";
     fs::write(dir.path().join("site.toml"), site).unwrap();
     fs::write(dir.path().join("gates.toml"), examples("config/gates.toml", &[])).unwrap();
-    let secret = dir.path().join("cam-1.password");
-    fs::write(&secret, "x7Kp-221b\n").unwrap();
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    for file in ["cam-1.password", "codes.key", "codes-next.key"] {
+        let secret = dir.path().join(file);
+        fs::write(&secret, format!("x7Kp-221b of {file}\n")).unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    }
     let loaded = load(dir.path()).unwrap_or_else(|problems| panic!("{problems}"));
     assert!(loaded.warnings.is_empty(), "{}", report(&loaded.warnings));
     let gates = loaded.config.gates;
-    assert_eq!((gates.gates.len(), gates.lanes.len(), gates.devices.cameras.len(), gates.files.len()), (1, 1, 1, 1));
+    assert_eq!((gates.gates.len(), gates.lanes.len(), gates.devices.cameras.len(), gates.files.len()), (1, 1, 1, 3));
+    let listening = &gates.listening;
+    assert_eq!((listening.cameras.unwrap().port(), listening.known.len(), listening.codes.0.len()), (8090, 1, 2));
     assert!(loaded.config.files.iter().any(|file| file.ends_with("gates.toml")));
     let lane: &LaneSpec = &gates.lanes[0];
     assert_eq!((lane.name.as_str(), lane.fail, lane.timing), ("一号门出口", Fail::Safe, Timing::default()));

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use parkgate::domain::gate::hardware::{Datum, Seen};
+use parkgate::domain::gate::register::digest::LookUpKey;
 use parkgate::domain::gate::word::{Direction, LaneId, TerminalId};
 use parkgate::domain::time::{ClockTrust, Mono, Now, Timestamp};
 use parkgate::lane::camera::auth::Auth;
@@ -35,7 +36,7 @@ fn camera(make: Make) -> Camera {
         lane: LaneId::new("east-in"),
         make,
         serial: "abc-1".to_owned(),
-        looks: Direction::In,
+        looks: Some(Direction::In),
         min_confidence: 80,
         answer_within: Duration::from_secs(1),
         max_age: None,
@@ -100,7 +101,7 @@ fn terminal(bytes: &[u8]) -> bool {
         datum: Datum::Wgs84,
         silent_after: Duration::from_secs(180),
     };
-    let mut desk = Terminals::new(vec![one], Key::new(b"codes"), Key::new(b"digests"));
+    let mut desk = Terminals::new(vec![one], Key::new(b"codes"), LookUpKey::new(&[7; 32]));
     desk.handle_open(1, now());
     desk.handle_bytes(1, bytes, now());
     while let Some(told) = desk.poll_output() {

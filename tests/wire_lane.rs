@@ -31,7 +31,7 @@ use parkgate::lane::jtt808::message::{HEARTBEAT, LOCATION};
 use parkgate::lane::jtt808::session as jtt808;
 use parkgate::lane::modbus::request::Framing;
 use parkgate::lane::modbus::session::Address;
-use parkgate::lane::reader::token::{Judge, signed};
+use parkgate::lane::reader::token::signed;
 use parkgate::lane::reader::{self, Converter, Reader};
 use parkgate::lane::relay::{self, Block, Contact, Module, Wire};
 use parkgate::lane::scale::{self, Rule, Scale};
@@ -145,7 +145,7 @@ fn vzenith() -> Camera {
         lane: lane(),
         make: Make::Vzenith,
         serial: "abc-1".to_owned(),
-        looks: Direction::In,
+        looks: Some(Direction::In),
         min_confidence: 80,
         answer_within: SOON,
         max_age: None,
@@ -659,11 +659,12 @@ fn reader(converter: Converter) -> Reader {
 }
 
 fn reading(reader: Reader) -> Rig {
-    let judge = Judge::new(vec![Key::new(b"of the park")]);
     Rig::start(|ends| async move {
         let Ends { events, clock, stop, commands, receipts } = ends;
-        reader::session::run(reader, judge, events, clock, stop).await;
-        drop((commands, receipts));
+        let keys = watch::Sender::new(vec![Key::new(b"of the park")]);
+        let (codes, judging) = reader::session::judge_codes(keys.subscribe(), clock.clone());
+        tokio::join!(reader::session::run(reader, codes, events, clock, stop), judging);
+        drop((commands, receipts, keys));
     })
 }
 
@@ -771,7 +772,7 @@ impl Fleet {
         let addr = listener.local_addr().unwrap();
         let terminal =
             Terminal { id: TerminalId::new("t-1"), phone: PHONE.to_owned(), datum: Datum::Wgs84, silent_after: SOON };
-        let desk = Terminals::new(vec![terminal], Key::new(b"codes"), Key::new(b"digests"));
+        let desk = Terminals::new(vec![terminal], Key::new(b"codes"), LookUpKey::new(&[7; 32]));
         let (events_in, events) = mpsc::channel(100);
         let (counts_in, counts) = watch::channel(jtt808::Counts::default());
         let settings = jtt808::Settings { listen: addr, max_connections: 4 };

@@ -3,7 +3,7 @@
 //! ```text
 //!  Open that answers a read ──camera has the relay──▶ camera ──gone, too late, hung up──▶ relay, else barrier
 //!                           └─it has none──▶ relay, else barrier; and the camera is told to stop sending
-//!  Open, Close, Stop        ──▶ relay, else barrier         HoldOpen, EndHold ──▶ relay
+//!  Open, Close, Stop        ──▶ relay with that contact, else barrier         HoldOpen, EndHold ──▶ relay
 //!  Dismiss                  ──▶ camera                      Show ──▶ board
 //! ```
 //!
@@ -40,12 +40,25 @@ pub struct Equipment {
     pub camera: bool,
     /// Its answer fires its relay, which is wired to the barrier.
     pub camera_opens: bool,
-    /// A module whose contacts are wired to the barrier.
-    pub relay: bool,
+    /// The contacts of its module.
+    pub relay: Contacts,
     /// A barrier with a controller of its own.
     pub barrier: bool,
     /// A board.
     pub board: bool,
+}
+
+/// Which contacts a module has for the lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contacts {
+    /// One that opens.
+    pub open: bool,
+    /// One that closes.
+    pub close: bool,
+    /// One that stops.
+    pub stop: bool,
+    /// One that holds open.
+    pub hold: bool,
 }
 
 /// What comes of a receipt.
@@ -74,12 +87,13 @@ impl Router {
         Self { has, open: BTreeMap::new(), count: 0 }
     }
 
-    fn mover(&self) -> Option<To> {
-        match self.has {
-            Equipment { relay: true, .. } => Some(To::Relay),
-            Equipment { barrier: true, .. } => Some(To::Barrier),
-            _ => None,
-        }
+    /// Returns what it was made with.
+    pub fn has(&self) -> Equipment {
+        self.has
+    }
+
+    fn mover(&self, contact: bool) -> Option<To> {
+        if contact { Some(To::Relay) } else { self.has.barrier.then_some(To::Barrier) }
     }
 
     /// Returns whom a command is for, and what goes out beside it.
@@ -89,8 +103,10 @@ impl Router {
     pub fn handle_command(&mut self, command: LaneCommand, now: Mono) -> Result<Vec<(To, LaneCommand)>, LaneReceipt> {
         let to = match &command.act {
             Act::Open { answers: Some(_) } if self.has.camera_opens => Some(To::Camera),
-            Act::Open { .. } | Act::Close | Act::Stop => self.mover(),
-            Act::HoldOpen | Act::EndHold => self.has.relay.then_some(To::Relay),
+            Act::Open { .. } => self.mover(self.has.relay.open),
+            Act::Close => self.mover(self.has.relay.close),
+            Act::Stop => self.mover(self.has.relay.stop),
+            Act::HoldOpen | Act::EndHold => self.has.relay.hold.then_some(To::Relay),
             Act::Dismiss { .. } => self.has.camera.then_some(To::Camera),
             Act::Show(_) => self.has.board.then_some(To::Board),
         };
@@ -131,7 +147,7 @@ impl Router {
             Carried::Expired | Carried::Failed(_) | Carried::Refused(_) => true,
             Carried::Sent | Carried::Unanswered(_) => false,
         };
-        match self.mover().filter(|_| nothing_went_out && now <= command.not_after) {
+        match self.mover(self.has.relay.open).filter(|_| nothing_went_out && now <= command.not_after) {
             Some(to) => Next::Again(to, command),
             None => Next::Receipt(receipt),
         }
@@ -164,7 +180,9 @@ mod tests {
         command(Act::Open { answers: Some(event()) })
     }
 
-    const ALL: Equipment = Equipment { camera: true, camera_opens: true, relay: true, barrier: true, board: true };
+    const ALL: Equipment = Equipment { camera: true, camera_opens: true, relay: WIRED, barrier: true, board: true };
+    const WIRED: Contacts = Contacts { open: true, close: true, stop: true, hold: true };
+    const BARE: Contacts = Contacts { open: false, close: false, stop: false, hold: false };
 
     #[test]
     fn the_camera_opens_and_the_relay_only_where_nothing_went_out() {
@@ -199,10 +217,13 @@ mod tests {
         let to =
             |has, act| Router::new(has).handle_command(command(act), at(0)).map(|out| out[0].0).map_err(|one| one.key);
         assert_eq!(to(ALL, Act::Close), Ok(To::Relay));
-        assert_eq!(to(Equipment { relay: false, ..ALL }, Act::Stop), Ok(To::Barrier));
+        assert_eq!(to(Equipment { relay: BARE, ..ALL }, Act::Stop), Ok(To::Barrier));
         assert_eq!(to(ALL, Act::Open { answers: None }), Ok(To::Relay));
+        let holds = Equipment { relay: Contacts { hold: true, ..BARE }, ..ALL };
+        assert_eq!(to(holds, Act::Open { answers: None }), Ok(To::Barrier), "a contact that only holds opens nothing");
+        assert_eq!(to(holds, Act::HoldOpen), Ok(To::Relay));
         assert_eq!(to(ALL, Act::HoldOpen), Ok(To::Relay));
-        assert_eq!(to(Equipment { relay: false, ..ALL }, Act::HoldOpen), Err("k1".to_owned()));
+        assert_eq!(to(Equipment { relay: BARE, ..ALL }, Act::HoldOpen), Err("k1".to_owned()));
         assert_eq!(to(ALL, Act::Dismiss { answers: event() }), Ok(To::Camera));
         assert_eq!(to(ALL, Act::Show(Sign::default())), Ok(To::Board));
         assert_eq!(to(Equipment::default(), Act::Open { answers: None }), Err("k1".to_owned()));

@@ -14,6 +14,7 @@
 pub mod persons;
 pub mod register;
 pub mod registry;
+pub mod seen;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

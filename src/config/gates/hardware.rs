@@ -65,6 +65,8 @@ pub struct CameraDevice {
     pub answer_within: Duration,
     /// Not heard of for so long, it is down, 6 s..=5 min.
     pub silent_after: Duration,
+    /// A read that is older by the camera's clock moves nothing, 2 s..=1 min; absent: its clock is not looked at.
+    pub max_age: Option<Duration>,
     /// Its own list is off, as a person has seen.
     pub own_list_off: bool,
 }
@@ -119,8 +121,14 @@ pub struct ModuleDevice {
     pub inputs: u16,
     /// How many relays it has, 0..=32; the first is coil 0.
     pub relays: u16,
-    /// Register of the first relay's flash-on (闪开), two words each, where the module itself ends a pulse.
+    /// Register of the first relay's flash-on (闪开), two words, where the module itself ends a pulse.
     pub flash: Option<u16>,
+    /// Registers from one relay's flash-on to the next one's, 2..=16.
+    pub flash_step: u16,
+    /// Length of a pulse, 100 ms..=5 s.
+    pub pulse: Duration,
+    /// Time for a connection and for an answer, 200 ms..=3 s.
+    pub timeout: Duration,
 }
 
 /// A barrier with a controller that is spoken to (ISAPI).
@@ -250,6 +258,7 @@ impl Reader<'_> {
         let millis = Duration::from_millis;
         let answer_within = section.or("answer_within", &Span(millis(200), millis(1900)), millis(1500), out);
         let silent_after = section.or("silent_after", &Span(millis(6000), millis(300_000)), millis(15_000), out);
+        let max_age = section.read("max_age", &Span(millis(2000), millis(60_000)), out);
         let own_list_off = section.or("own_list_off", &Yes, false, out);
         let proof = self.proof(&mut section, out);
         let spot = section.spot();
@@ -288,6 +297,7 @@ impl Reader<'_> {
             min_confidence: small(min_confidence, 80),
             answer_within,
             silent_after,
+            max_age: max_age.map(|got| got.value),
             own_list_off,
         })
     }
@@ -329,6 +339,10 @@ impl Reader<'_> {
         let inputs = section.or("inputs", &Whole(0, 64), 8, out);
         let relays = section.or("relays", &Whole(0, 32), 8, out);
         let flash = section.read("flash", &Whole(0, 65_535), out);
+        let flash_step = section.or("flash_step", &Whole(2, 16), 5, out);
+        let millis = Duration::from_millis;
+        let pulse = section.or("pulse", &Span(millis(100), millis(5000)), millis(500), out);
+        let timeout = section.or("timeout", &Span(millis(200), millis(3000)), millis(1000), out);
         section.finish(&[], out);
         Some(ModuleDevice {
             id: id?,
@@ -338,6 +352,9 @@ impl Reader<'_> {
             inputs: small(inputs, 8),
             relays: small(relays, 8),
             flash: flash.map(|got| small(got.value, 0)),
+            flash_step: small(flash_step, 5),
+            pulse,
+            timeout,
         })
     }
 

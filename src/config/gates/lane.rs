@@ -13,7 +13,7 @@ use super::super::site::{Codes, at_most, missing, once};
 use super::super::value::{Choice, Code, Kind, Span, Yes, clip, show_duration};
 use super::people::Back;
 use super::wiring::{Contact, Given, Wire, Wiring, named};
-use super::{CameraMake, Classes, Devices, Gate, Gates, Word};
+use super::{CameraMake, Classes, Devices, Gate, Gates, Word, shared};
 use crate::domain::gate::desk::LaneRule;
 use crate::domain::gate::hardware::Input;
 use crate::domain::gate::lane::spec::{
@@ -33,15 +33,18 @@ pub(super) fn read(root: &mut Section<'_>, site: &SiteBook, gates: &mut Gates, o
     let spot = root.spot();
     let sections = root.each("lane", out);
     at_most(sections.len(), MAX_LANES, "lane", &spot, out);
-    let mut named = BTreeSet::new();
+    let (mut named, mut spots) = (BTreeSet::new(), Vec::new());
     for section in sections {
         named.extend(section.text_of("id"));
+        let at = section.spot_of("id");
         if let Some((spec, wiring, desk)) = lane(section, site, gates, &mut seen, &mut given, out) {
             gates.desk.lanes.insert(spec.id.clone(), desk);
             gates.lanes.push(Arc::new(spec));
             gates.wiring.push(wiring);
+            spots.push(at);
         }
     }
+    shared::check(gates, &spots, out);
     for lane in site.lanes.iter().filter(|lane| lane.service.exists() && !named.contains(&lane.id)) {
         let id = &lane.id;
         let what = say!("site.toml 的车道 `{id}` 在此没有 [[lane]]", "lane `{id}` of site.toml has no [[lane]] here");

@@ -23,14 +23,17 @@ use crate::domain::site::SiteBook;
 
 mod hardware;
 mod lane;
+mod listen;
 mod people;
 mod settings;
+mod shared;
 mod wiring;
 
 pub use hardware::{
     BarrierDevice, BoardDevice, CameraDevice, CameraMake, Converter, Devices, ModuleDevice, Proof, ReaderDevice,
     ScaleDevice, Tcp,
 };
+pub use listen::{CodeKeys, Listening, TerminalDevice};
 pub use wiring::{Contact, OutputWire, Wire, Wired, Wiring};
 
 /// Gates of a park.
@@ -47,6 +50,8 @@ pub struct Gates {
     pub wiring: Vec<Wiring>,
     /// Devices.
     pub devices: Devices,
+    /// Where devices call the gateway, and what proves their codes.
+    pub listening: Listening,
     /// Who is asked at each lane, and for how long.
     pub desk: desk::Rules,
     /// Who may be inside, but for the zones, which `site.toml` has ([`super::Config::zones`]), and for what follows from the
@@ -92,6 +97,7 @@ pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, around: &Aroun
     let mut root = Section::root(page, table);
     let mut gates = Gates { gates: gates(&mut root, around.site, out), ..Gates::default() };
     gates.devices = hardware::read(&mut root, around.dir, &mut gates.files, out);
+    gates.listening = listen::read(&mut root, around.dir, &gates.devices, &mut gates.files, out);
     gates.desk.patience = people::patience(root.section("desk", out), out);
     lane::read(&mut root, around.site, &mut gates, out);
     gates.inside = people::account(root.section("account", out), around.gateway, out);

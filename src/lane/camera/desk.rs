@@ -359,7 +359,7 @@ fn judged(camera: &Camera, plate: &PlatePush, event: CameraEvent, timed: bool, n
         device: camera.device.clone(),
         event,
         read: plate.read.clone(),
-        direction: Some(camera.looks),
+        direction: camera.looks,
         device_time,
         live,
         offline: plate.offline,

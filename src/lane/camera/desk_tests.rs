@@ -29,7 +29,7 @@ fn camera() -> Camera {
         lane: LaneId::new("east-in"),
         make: Make::Vzenith,
         serial: "abc-1".to_owned(),
-        looks: Direction::In,
+        looks: Some(Direction::In),
         min_confidence: 80,
         answer_within: Duration::from_millis(1500),
         max_age: Some(Duration::from_secs(10)),

@@ -105,8 +105,8 @@ pub struct Camera {
     pub make: Make,
     /// Its serial number: a push with another one is refused.
     pub serial: String,
-    /// Which way the vehicles go that it reads.
-    pub looks: Direction,
+    /// Which way the vehicles go that it reads; `None`: as its lane is turned.
+    pub looks: Option<Direction>,
     /// A read that is less sure is flagged, 0 to 100.
     pub min_confidence: u8,
     /// How long an answer waits for the decision; then the one that moves nothing is given. 臻识 cameras send again after

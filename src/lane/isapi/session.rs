@@ -28,7 +28,7 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LOST_AFTER: u32 = 3;
 
 /// A barrier.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Barrier {
     /// Its id in the configuration.
     pub device: String,

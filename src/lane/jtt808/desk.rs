@@ -21,6 +21,7 @@ use super::super::coding::{Key, same};
 use super::frame::{BadFrame, Frame, Splitter, encode};
 use super::message::{AUTHENTICATE, Card, Located, Message, REGISTER, Taken, answer, parse, registered};
 use crate::domain::gate::hardware::{Datum, DriverCard, Position, Said, TerminalEvent};
+use crate::domain::gate::register::digest::LookUpKey;
 use crate::domain::gate::word::TerminalId;
 use crate::domain::time::{Mono, Now};
 
@@ -87,7 +88,7 @@ pub struct Counts {
 pub struct Desk {
     terminals: BTreeMap<String, Terminal>,
     codes: Key,
-    digests: Key,
+    digests: LookUpKey,
     talks: BTreeMap<u64, Talk>,
     out: VecDeque<Output>,
     counts: Counts,
@@ -114,7 +115,7 @@ struct Join {
 
 impl Desk {
     /// Begins. `codes` makes the codes of the terminals, `digests` the digests of drivers' numbers.
-    pub fn new(terminals: Vec<Terminal>, codes: Key, digests: Key) -> Self {
+    pub fn new(terminals: Vec<Terminal>, codes: Key, digests: LookUpKey) -> Self {
         let terminals = terminals.into_iter().map(|one| (one.phone.clone(), one)).collect();
         let (talks, out) = (BTreeMap::new(), VecDeque::new());
         Self { terminals, codes, digests, talks, out, counts: Counts::default() }
@@ -345,7 +346,7 @@ impl Desk {
     }
 
     fn card(&self, card: Card) -> DriverCard {
-        let digest = card.number.map(|number| self.digests.digest("qualification", &number));
+        let digest = card.number.map(|number| self.digests.qualification(&number));
         DriverCard { inserted: card.inserted, time: card.time, read: card.read, digest, valid_to: card.valid_to }
     }
 }
@@ -400,7 +401,7 @@ mod tests {
                 silent_after: Duration::from_secs(180),
             };
             let terminals = vec![terminal("t-1", PHONE), terminal("t-2", "123456789012")];
-            let mut scene = Self { desk: Desk::new(terminals, Key::new(b"codes"), Key::new(b"digests")) };
+            let mut scene = Self { desk: Desk::new(terminals, Key::new(b"codes"), LookUpKey::new(&[7; 32])) };
             scene.desk.handle_open(1, at(0));
             scene
         }
@@ -531,7 +532,7 @@ mod tests {
         let mut scene = Scene::new();
         scene.enter(1);
         let (_, said, _) = scene.say(1, &frame(DRIVER, 3, &vector(VECTORS[3]).body), 1);
-        let expected = Key::new(b"digests").digest("qualification", "416756199006054349");
+        let expected = LookUpKey::new(&[7; 32]).qualification("416756199006054349");
         assert!(matches!(&said[0], Said::Driver(card) if card.inserted && card.digest.as_ref() == Some(&expected)));
         assert!(!format!("{said:?}").contains("4167561990"));
     }

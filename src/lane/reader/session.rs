@@ -8,10 +8,11 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::super::coding::Key;
 use super::super::modbus::request::{Reply, Request};
 use super::super::modbus::session::{Address, Link};
 use super::converter::{Lines, REGISTERS, Shown, line, registers};
@@ -32,9 +33,43 @@ const CONNECT: Duration = Duration::from_secs(3);
 const PROBE_AFTER: Duration = Duration::from_secs(5);
 const PROBE_EVERY: Duration = Duration::from_secs(2);
 
+/// Codes that wait to be judged: one for each reader, and judging takes microseconds.
+const CODES: usize = 64;
+
+/// Where all readers have their codes judged: a code is good once, at whichever of them. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Codes {
+    asks: mpsc::Sender<(String, oneshot::Sender<Result<String, Unreadable>>)>,
+}
+
+impl Codes {
+    /// Returns what a code names. Where nobody judges any more it is worth nothing.
+    async fn judge(&self, text: String) -> Result<String, Unreadable> {
+        let (reply, judged) = oneshot::channel();
+        self.asks.send((text, reply)).await.map_err(|_| Unreadable::Garbled)?;
+        judged.await.unwrap_or(Err(Unreadable::Garbled))
+    }
+}
+
+/// Begins to judge, with keys that may change. The task ends when the last reader has.
+pub fn judge_codes(mut keys: watch::Receiver<Vec<Key>>, clock: Clock) -> (Codes, impl Future<Output = ()> + Send) {
+    let (asks, mut asked) = mpsc::channel::<(String, oneshot::Sender<Result<String, Unreadable>>)>(CODES);
+    let task = async move {
+        let mut judge = Judge::new(keys.borrow_and_update().clone());
+        while let Some((text, reply)) = asked.recv().await {
+            if keys.has_changed().unwrap_or(false) {
+                judge.take_keys(keys.borrow_and_update().clone());
+            }
+            // The reader may have gone.
+            let _gone = reply.send(judge.judge(&text, clock.now()));
+        }
+    };
+    (Codes { asks }, task)
+}
+
 /// Runs a reader until `stop`, or until nobody listens any more.
-pub async fn run(reader: Reader, judge: Judge, events: mpsc::Sender<LaneEvent>, clock: Clock, stop: CancellationToken) {
-    let mut desk = Desk { reader, judge, events, clock: clock.clone(), up: None };
+pub async fn run(reader: Reader, codes: Codes, events: mpsc::Sender<LaneEvent>, clock: Clock, stop: CancellationToken) {
+    let mut desk = Desk { reader, codes, events, clock: clock.clone(), up: None };
     let runs = async {
         loop {
             let why = match desk.reader.converter.clone() {
@@ -59,7 +94,7 @@ struct Unheard;
 
 struct Desk {
     reader: Reader,
-    judge: Judge,
+    codes: Codes,
     events: mpsc::Sender<LaneEvent>,
     clock: Clock,
     up: Option<bool>,
@@ -86,9 +121,7 @@ impl Desk {
                 Ok(card) => Ok(self.reader.key.card(card)),
                 Err(_) => Err(Unreadable::Garbled),
             },
-            Some(Shown::Code(text)) => {
-                self.judge.judge(&text, self.clock.now()).map(|subject| Credential::Token { subject })
-            }
+            Some(Shown::Code(text)) => self.codes.judge(text).await.map(|subject| Credential::Token { subject }),
             None => Err(Unreadable::Garbled),
         };
         let (reader, direction) = (self.reader.device.clone(), self.reader.direction);

@@ -53,6 +53,11 @@ impl Judge {
         Self { keys, seen: BTreeMap::new() }
     }
 
+    /// Takes other keys; what was shown before stays shown.
+    pub fn take_keys(&mut self, keys: Vec<Key>) {
+        self.keys = keys;
+    }
+
     /// Returns what a code names.
     ///
     /// # Errors

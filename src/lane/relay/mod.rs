@@ -16,7 +16,7 @@ use crate::domain::gate::word::LaneId;
 pub const SCAN: Duration = Duration::from_millis(100);
 
 /// A module of one lane.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Module {
     /// Its id in the configuration.
     pub device: String,

@@ -14,7 +14,7 @@ use crate::domain::gate::word::LaneId;
 use crate::domain::time::Mono;
 
 /// A weighbridge.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scale {
     /// Its id in the configuration.
     pub device: String,

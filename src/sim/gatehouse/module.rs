@@ -3,7 +3,8 @@
 //!
 //! ```text
 //!  coils      0 open, 1 close, 2 stop, 3 hold          (flash-on: registers 3 and 4 = 4, tenths of a second; switches coil 0)
-//!  inputs     0 under_arm, 1 beam, 2 fire (closed at rest), 3 open limit, 4 close limit, 5 exit, 6 approach, 7 button
+//!  inputs     0 under_arm, 1 beam, 2 fire (closed at rest), 3 open limit, 4 close limit, 5 exit, 6 approach, 7 button,
+//!             8 to 15 what a test puts there: a door
 //!  registers  what a test puts there: a scale, a reader
 //! ```
 
@@ -45,8 +46,16 @@ pub struct Plant {
     pub vehicle: bool,
     /// The fire linkage has released, or its wire is cut.
     pub fire: bool,
+    /// A vehicle is before the arm.
+    pub approach: bool,
+    /// A vehicle is behind the arm.
+    pub exit: bool,
     /// Somebody presses the button.
     pub button: bool,
+    /// Inputs 8 to 15.
+    pub more: [bool; 8],
+    /// Times that its inputs were read.
+    pub reads: u64,
     /// Holding registers.
     pub registers: Vec<u16>,
     /// The arm came down on a vehicle.
@@ -72,7 +81,11 @@ impl Plant {
             manner: Manner::Honest,
             vehicle: false,
             fire: false,
+            approach: false,
+            exit: false,
             button: false,
+            more: [false; 8],
+            reads: 0,
             registers: vec![0; 32],
             hit: false,
             both: false,
@@ -142,8 +155,22 @@ impl Plant {
         self.both |= self.coil(0) && self.coil(1);
     }
 
-    fn inputs(&self) -> [bool; 8] {
-        [self.vehicle, self.vehicle, !self.fire, self.is_up(), self.is_down(), false, false, self.button]
+    fn inputs(&self) -> [bool; 16] {
+        let Self { vehicle, fire, exit, approach, button, .. } = *self;
+        let arm = [vehicle, vehicle, !fire, self.is_up(), self.is_down(), exit, approach, button];
+        let mut inputs = [false; 16];
+        inputs.iter_mut().zip(arm.into_iter().chain(self.more)).for_each(|(input, on)| *input = on);
+        inputs
+    }
+
+    /// Somebody lowers the arm by hand.
+    pub fn lower(&mut self) {
+        self.drives = Some(false);
+    }
+
+    /// Something else than this module opens the barrier: the relay of a camera, a remote control.
+    pub fn raise(&mut self) {
+        self.drives = Some(true);
     }
 
     /// Answers a PDU; nothing where it does not answer.
@@ -164,7 +191,10 @@ impl Plant {
         let answer = match function {
             1 => self.coils.get(start..start + count).map(bits),
             2 if self.manner == Manner::Blind => None,
-            2 => self.inputs().get(start..start + count).map(bits),
+            2 => {
+                self.reads += 1;
+                self.inputs().get(start..start + count).map(bits)
+            }
             3 => self.registers.get(start..start + count).map(|words| {
                 let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
                 [&[function, u8::try_from(bytes.len()).unwrap_or(0)], bytes.as_slice()].concat()

@@ -65,6 +65,23 @@ pub enum VaultError {
     Cipher,
 }
 
+/// Returns the key of the digests by which persons are found, of the store in `dir`, for who only reads cards: the key file is
+/// made where there is neither key nor data.
+///
+/// # Errors
+/// [`VaultError`]; a key file that is missing where there is data is one.
+pub fn look_up_key(dir: &Path) -> Result<LookUpKey, VaultError> {
+    let keys = KeyFile::open(&dir.join(KEY_FILE), prepared(dir)?)?;
+    Ok(LookUpKey::new(&keys.look_up))
+}
+
+/// Makes the folder where it is missing, and returns whether there is data in it.
+fn prepared(dir: &Path) -> Result<bool, VaultError> {
+    super::State::open(dir)
+        .map_err(|error| VaultError::Io { path: dir.to_owned(), source: io::Error::other(error) })?;
+    Ok((0..N_FILES).map(name_of).chain([PENDING.to_owned()]).any(|name| dir.join(name).exists()))
+}
+
 /// The store.
 #[derive(Debug)]
 pub struct Vault {
@@ -82,11 +99,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError`]; a key file that is missing where there is data is one.
     pub fn open(dir: &Path, rev: u64) -> Result<Self, VaultError> {
-        super::State::open(dir)
-            .map_err(|error| VaultError::Io { path: dir.to_owned(), source: io::Error::other(error) })?;
-        let names: Vec<String> = (0..N_FILES).map(name_of).chain([PENDING.to_owned()]).collect();
-        let has_data = names.iter().any(|name| dir.join(name).exists());
-        let keys = KeyFile::open(&dir.join(KEY_FILE), has_data)?;
+        let keys = KeyFile::open(&dir.join(KEY_FILE), prepared(dir)?)?;
         let mut vault = Self { dir: dir.to_owned(), keys, people: BTreeMap::new(), pending: None, lost: 0 };
         for n in 0..N_FILES {
             vault.load(n)?;

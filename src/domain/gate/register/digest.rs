@@ -31,6 +31,11 @@ impl LookUpKey {
         Credential::IdCard { digest: self.digest(id.kind().as_str(), id.number()) }
     }
 
+    /// Returns the digest of a driver's qualification, as his card at a terminal gives its number.
+    pub fn qualification(&self, number: &str) -> String {
+        self.digest("qualification", number)
+    }
+
     fn digest(&self, kind: &str, text: &str) -> String {
         let tag = hmac::sign(&self.0, format!("{kind}\0{text}").as_bytes());
         tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
