@@ -9,9 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::gates::{self, GateInput, Keeper};
 use super::memory::Kept;
 use super::orders::{self, Job};
-use crate::buffer::Appender;
+use crate::buffer::{Appender, Store};
 use crate::clock::Clock;
 use crate::config::Service;
 use crate::domain::actor::{Actor, Refused};
@@ -21,17 +22,23 @@ use crate::domain::danger::{Action, Done};
 use crate::domain::daybook::{DailyReport, Date, StoreAccount};
 use crate::domain::engine::{Engine, Plan};
 use crate::domain::field_event::FieldEvent;
+use crate::domain::gate::gates::Output as FromGates;
 use crate::domain::order::{Order, Receipt, Urgency};
 use crate::domain::output::{LoopTest, OutputWrite};
 use crate::domain::ranges::RangeSet;
-use crate::domain::record::{Body, Entry, Record};
+use crate::domain::record::{Body, Entry, Record, Stream};
 use crate::domain::site::CityCommand;
 use crate::domain::snapshot::Snapshot;
-use crate::domain::time::Mono;
+use crate::domain::time::{Mono, Now};
 use crate::supervise::Pulse;
 use crate::uplink::Live;
 use crate::uplink::source::CONSUMER;
 
+/// Field events on their way to the engine. At 800 requests/s this is about a second of a stalled engine; beyond it the
+/// readers wait, and their polls are counted as skipped.
+const N_QUEUED_FIELD_EVENTS: usize = 1024;
+/// Requests to the engine: page, commands and reloads are few.
+const N_QUEUED_REQUESTS: usize = 64;
 /// Field events taken in one turn, so that ticks and requests are served between them under any load.
 const N_EVENTS_PER_TURN: usize = 256;
 
@@ -40,8 +47,11 @@ const KEEP_EVERY: Duration = Duration::from_secs(1);
 /// How often it is handed on while nothing is told: the day's account grows with every poll.
 const KEEP_ANYWAY: Duration = Duration::from_secs(30);
 
+/// How often what the gates made may lead to more of it in one turn: a command that is refused leads to an alarm, a call, a text
+/// on a board. More would be a fault of ours, and the rest waits for the next turn.
+const ROUNDS: usize = 16;
+
 /// What others ask of the engine.
-#[derive(Debug)]
 pub(super) enum Request {
     /// What stands.
     Snapshot(oneshot::Sender<Arc<Snapshot>>),
@@ -75,11 +85,57 @@ pub(super) enum Request {
     Report(Option<Date>, oneshot::Sender<Option<DailyReport>>),
     /// The whole active set is to be recorded.
     ActiveSet,
+    /// Something of the gates; nobody answers where there are none.
+    #[expect(dead_code, reason = "asked by the control socket and app/registry: whoever asks first takes this away")]
+    Gates(gates::Ask),
+}
+
+/// What comes in.
+pub(super) struct Inputs {
+    /// Of the field. When it closes, the task ends.
+    pub(super) events: mpsc::Receiver<FieldEvent>,
+    /// Of everybody else.
+    pub(super) requests: mpsc::Receiver<Request>,
+    /// Of the hardware of the lanes; closed where there is none.
+    pub(super) gates: mpsc::Receiver<GateInput>,
+    /// The last numbers that survive a power cut, and those of them that are in the store itself.
+    pub(super) durable: watch::Receiver<[u64; 6]>,
+    /// See `durable`.
+    pub(super) committed: watch::Receiver<[u64; 6]>,
+}
+
+/// The other ends of [`Inputs`].
+pub(super) struct Senders {
+    pub(super) events: mpsc::Sender<FieldEvent>,
+    pub(super) requests: mpsc::Sender<Request>,
+    pub(super) gates: mpsc::Sender<GateInput>,
+}
+
+impl Inputs {
+    /// Makes the channels; the store says by itself how far it is.
+    pub(super) fn open(store: &Store) -> (Senders, Self) {
+        let (events_tx, events) = mpsc::channel(N_QUEUED_FIELD_EVENTS);
+        let (requests_tx, requests) = mpsc::channel(N_QUEUED_REQUESTS);
+        let (gates_tx, gates) = mpsc::channel(gates::N_QUEUED_GATE_INPUTS);
+        let senders = Senders { events: events_tx, requests: requests_tx, gates: gates_tx };
+        (senders, Self { events, requests, gates, durable: store.durable(), committed: store.committed() })
+    }
+}
+
+/// What woke the task.
+enum Woken {
+    Field(usize),
+    Asked(Request),
+    Gate(Option<GateInput>),
+    Stored(bool),
+    Due,
 }
 
 /// The task.
 pub(super) struct EngineTask {
     engine: Engine,
+    /// Where the configuration has lanes.
+    gates: Option<Keeper>,
     appender: Appender,
     live: Option<mpsc::Sender<Live>>,
     outlets: Outlets,
@@ -124,38 +180,122 @@ pub(super) fn outlets(numbers: [u64; 6], service: watch::Sender<Arc<Service>>) -
 }
 
 impl EngineTask {
-    pub(super) fn new(engine: Engine, appender: Appender, outlets: Outlets, clock: Clock, pulse: Pulse) -> Self {
-        Self { engine, appender, live: None, outlets, kept: ((0, 0), Mono::default()), looked: None, clock, pulse }
+    pub(super) fn new(
+        (engine, gates): (Engine, Option<Keeper>),
+        appender: Appender,
+        outlets: Outlets,
+        clock: Clock,
+        pulse: Pulse,
+    ) -> Self {
+        let kept = ((0, 0), Mono::default());
+        Self { engine, gates, appender, live: None, outlets, kept, looked: None, clock, pulse }
     }
 
-    /// Runs until `events` closes, then does what was asked of it, records what is due and ends; the store can be closed
+    /// Runs until the events close, then does what was asked of it, records what is due and ends; the store can be closed
     /// after it.
-    pub(super) async fn run(
-        mut self,
-        mut events: mpsc::Receiver<FieldEvent>,
-        mut requests: mpsc::Receiver<Request>,
-    ) -> Result<(), String> {
+    pub(super) async fn run(mut self, mut inputs: Inputs) -> Result<(), String> {
         let mut batch = Vec::with_capacity(N_EVENTS_PER_TURN);
-        self.record_outputs();
+        let (mut gates_live, mut store_lives) = (true, true);
+        self.turn(&inputs);
         loop {
-            tokio::select! {
-                n = events.recv_many(&mut batch, N_EVENTS_PER_TURN) => match n {
-                    0 => break,
-                    _ => self.on_events(&mut batch),
-                },
-                Some(request) = requests.recv() => self.on_request(request, &mut events),
-                () = self.clock.sleep_until(self.engine.poll_timeout()) => {}
+            let due = self.due();
+            let waits = store_lives && self.gates.as_ref().is_some_and(Keeper::waits);
+            let woken = tokio::select! {
+                n = inputs.events.recv_many(&mut batch, N_EVENTS_PER_TURN) => Woken::Field(n),
+                Some(request) = inputs.requests.recv() => Woken::Asked(request),
+                input = inputs.gates.recv(), if gates_live => Woken::Gate(input),
+                changed = inputs.durable.changed(), if waits => Woken::Stored(changed.is_ok()),
+                () = self.clock.sleep_until(due) => Woken::Due,
+            };
+            // Whatever woke the task: the gates are served first.
+            self.serve_gates(&mut inputs);
+            match woken {
+                Woken::Field(0) => break,
+                Woken::Field(_) => self.on_events(&mut batch),
+                Woken::Asked(request) => self.on_request(request, &mut inputs.events),
+                Woken::Gate(Some(input)) => self.on_gate_input(input),
+                Woken::Gate(None) => gates_live = false,
+                Woken::Stored(lives) => store_lives = lives,
+                Woken::Due => {}
             }
-            self.turn();
+            self.turn(&inputs);
         }
-        requests.close();
-        while let Ok(request) = requests.try_recv() {
-            self.on_request(request, &mut events);
+        inputs.requests.close();
+        while let Ok(request) = inputs.requests.try_recv() {
+            self.on_request(request, &mut inputs.events);
         }
+        self.serve_gates(&mut inputs);
         self.engine.handle_stop(self.clock.now());
         self.record_outputs();
         self.hand_on_kept();
         Ok(())
+    }
+
+    fn due(&self) -> Mono {
+        let due = self.engine.poll_timeout();
+        self.gates.as_ref().and_then(|gates| gates.due(self.clock.now())).map_or(due, |gates| gates.min(due))
+    }
+
+    /// Takes what the hardware of the lanes has said, a bounded part of it, and does what comes of it before anything else.
+    fn serve_gates(&mut self, inputs: &mut Inputs) {
+        let n = inputs.gates.len().min(gates::N_INPUTS_PER_TURN);
+        for input in (0..n).map_while(|_| inputs.gates.try_recv().ok()) {
+            self.on_gate_input(input);
+        }
+        if n > 0 {
+            self.carry_out();
+        }
+    }
+
+    fn on_gate_input(&mut self, input: GateInput) {
+        let now = self.clock.now();
+        if let Some(gates) = &mut self.gates {
+            gates.take(input, now);
+        }
+    }
+
+    /// Does what the gates want done, until nothing follows from it.
+    fn carry_out(&mut self) {
+        for _ in 0..ROUNDS {
+            let now = self.clock.now();
+            let outputs = self.gates.as_mut().map(|gates| gates.outputs(now)).unwrap_or_default();
+            if outputs.is_empty() {
+                return;
+            }
+            for output in outputs {
+                self.on_gates_output(output, now);
+            }
+            self.record_outputs();
+        }
+    }
+
+    fn on_gates_output(&mut self, output: FromGates, now: Now) {
+        match output {
+            FromGates::Document(document) => self.engine.handle_document(document, now),
+            FromGates::Audit { lane, audit } => {
+                self.engine.handle_deed(audit.deed, now);
+                let seq = self.record_outputs();
+                if let Some(gates) = self.gates.as_mut().filter(|_| audit.urgency == Urgency::AfterCommit) {
+                    gates.wait_for(lane, audit.key, seq, now.mono);
+                }
+            }
+            FromGates::Receipt { key, receipt } => self.engine.handle_receipt(&key, &receipt, now),
+            FromGates::Register(change) => {
+                if let Some(gates) = &self.gates {
+                    gates.store(*change);
+                }
+            }
+            // It has left already.
+            FromGates::Command(_) => {}
+            FromGates::Share(_)
+            | FromGates::LaneFact(_)
+            | FromGates::InsideFact(_)
+            | FromGates::Violation(_)
+            | FromGates::Call(_)
+            | FromGates::AskWaybills { .. }
+            | FromGates::Bay(_)
+            | FromGates::Unsettled { .. } => {}
+        }
     }
 
     fn on_events(&mut self, batch: &mut Vec<FieldEvent>) {
@@ -202,6 +342,11 @@ impl EngineTask {
             }
             Request::Report(day, answer) => drop(answer.send(self.engine.report(day, now))),
             Request::ActiveSet => self.engine.handle_active_set(now),
+            Request::Gates(ask) => {
+                if let Some(gates) = &mut self.gates {
+                    gates.answer(ask, now);
+                }
+            }
         }
     }
 
@@ -224,8 +369,13 @@ impl EngineTask {
     }
 
     /// Lets time pass and drains; once per turn, whatever woke the task.
-    fn turn(&mut self) {
+    fn turn(&mut self, inputs: &Inputs) {
         let now = self.clock.now();
+        if let Some(gates) = &mut self.gates {
+            gates.tell_entries(&inputs.durable.borrow(), &inputs.committed.borrow(), now);
+            gates.tick(now);
+        }
+        self.carry_out();
         self.engine.handle_timeout(now);
         self.record_outputs();
         self.keep(now.mono);
@@ -233,8 +383,10 @@ impl EngineTask {
         self.pulse.beat(now.mono);
     }
 
-    fn record_outputs(&mut self) {
-        let mut waiting = Vec::new();
+    /// Records what the engine made, and hands on its orders. Returns the number of the last document of the passage stream; 0
+    /// where there was none, or it is given up.
+    fn record_outputs(&mut self) -> u64 {
+        let (mut waiting, mut passage) = (Vec::new(), 0);
         while let Some(order) = self.engine.poll_order() {
             match order.urgency {
                 Urgency::AtOnce => self.order(order, [0; 6]),
@@ -245,8 +397,11 @@ impl EngineTask {
         let mut any = false;
         while let Some(record) = self.engine.poll_output() {
             let is_document = matches!(record.body, Body::Document { .. });
-            let rank = record.stream.rank();
+            let (stream, rank) = (record.stream, record.stream.rank());
             let seq = self.record(record);
+            if is_document && stream == Stream::Passage {
+                passage = if self.appender.took() { seq } else { 0 };
+            }
             if let Some(delivery) = self.engine.poll_delivery().filter(|_| seq > 0) {
                 self.engine.handle_recorded(&delivery, seq);
             }
@@ -264,6 +419,7 @@ impl EngineTask {
         if any {
             self.outlets.next.send_replace(self.appender.next());
         }
+        passage
     }
 
     fn order(&mut self, order: Order, after: [u64; 6]) {
@@ -369,7 +525,7 @@ mod tests {
         let engine = Engine::new(1, boot, plan(1, 1), clock.now());
         let (outlets, _) = outlets(opened.appender.next(), watch::Sender::default());
         let pulse = Pulse::new("engine", clock.mono());
-        let mut task = EngineTask::new(engine, opened.appender, outlets, clock.clone(), pulse);
+        let mut task = EngineTask::new((engine, None), opened.appender, outlets, clock.clone(), pulse);
         let (live_tx, live) = mpsc::channel(64);
         task.record_outputs();
         task.live = Some(live_tx);
@@ -408,14 +564,13 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_waits_when_the_last_reader_ends_is_still_recorded() {
         let clock = Clock::system();
-        let (_store, task, mut live) = task(&clock);
-        let (events_tx, events) = mpsc::channel(4);
-        let (requests_tx, requests) = mpsc::channel(4);
-        drop(events_tx);
-        requests_tx.try_send(Request::Answer("{}".into())).unwrap();
-        task.run(events, requests).await.unwrap();
+        let ((_dir, store), task, mut live) = task(&clock);
+        let (Senders { events, requests, .. }, inputs) = Inputs::open(&store);
+        drop(events);
+        requests.try_send(Request::Answer("{}".into())).unwrap();
+        task.run(inputs).await.unwrap();
         assert_eq!(told(&mut live, Stream::Event).len(), 1);
-        assert!(requests_tx.try_send(Request::Refresh).is_err(), "nobody may wait for an engine that has ended");
+        assert!(requests.try_send(Request::Refresh).is_err(), "nobody may wait for an engine that has ended");
     }
 
     #[tokio::test]

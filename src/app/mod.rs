@@ -33,6 +33,8 @@ mod danger;
 pub mod demo;
 mod engine;
 mod feed;
+mod foundation;
+mod gates;
 mod housekeeping;
 mod links;
 mod memory;
@@ -57,7 +59,8 @@ use tokio_util::sync::CancellationToken;
 pub use self::outputs::OnBuses;
 pub use self::views::Views;
 
-use self::engine::{EngineTask, Request};
+use self::engine::{EngineTask, Inputs, Request};
+use self::foundation::{Foundation, bind, boot_body, lay_foundation};
 use self::links::{Ground, Links, OpcUa};
 use self::service::InService;
 use crate::buffer;
@@ -65,14 +68,13 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::engine::Engine;
 use crate::domain::field_event::FieldEvent;
-use crate::domain::record::Boot;
 use crate::domain::registry::Registry;
 use crate::domain::snapshot::{ConfigStatus, UplinkStatus};
 use crate::output::settings::Output;
-use crate::state::registry::{RegistryBook, Revision};
-use crate::state::{State, StateError};
+use crate::state::StateError;
+use crate::state::registry::RegistryBook;
 use crate::supervise::{CoreFailed, Pulse, Supervisor};
-use crate::{sys, uplink, web};
+use crate::{uplink, web};
 
 /// Software version, as told in boot records and on the page.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -87,11 +89,6 @@ const UPLINK_GRACE: Duration = Duration::from_millis(8_700);
 /// The store gets this long to close in any case: what is queued is worth more than a second of a stop.
 const CLOSE_AT_LEAST: Duration = Duration::from_secs(3);
 
-/// Field events on their way to the engine. At 800 requests/s this is about a second of a stalled engine; beyond it the
-/// readers wait, and their polls are counted as skipped.
-const N_QUEUED_FIELD_EVENTS: usize = 1024;
-/// Requests to the engine: page, commands and reloads are few.
-const N_QUEUED_REQUESTS: usize = 64;
 /// Live records on their way to the uplink: about a second at full load; beyond it they are history.
 const N_QUEUED_LIVE: usize = 2048;
 /// Commands on their way from the uplink.
@@ -159,6 +156,9 @@ pub struct Gateway {
     service: InService,
     /// What the state machines order, until the task that carries it out is started.
     jobs: Option<mpsc::Receiver<orders::Job>>,
+    /// The ends of the gates, until the tasks of the lanes and of the register are started; `None` without lanes.
+    #[expect(dead_code, reason = "taken by app/lanes and app/registry: whoever takes the first takes this away")]
+    gates: Option<gates::start::Ends>,
     /// The allow-list of the outputs' driver.
     allowed: watch::Sender<Arc<Vec<Arc<Output>>>>,
     reloads: mpsc::Receiver<()>,
@@ -229,15 +229,12 @@ impl Gateway {
         let (config, service, service_tx) = InService::before(config, &config_dir);
         let (files, folder) = housekeeping::Folder::of(&config, &config_dir);
         let Foundation { state, book, revision, listener, opened } = lay_foundation(&config, &clock).await?;
-        let web_addr = listener.local_addr().unwrap_or(config.web.listen);
-
-        let mut links = Links::new();
+        let (web_addr, mut links) = (listener.local_addr().unwrap_or(config.web.listen), Links::new());
         let plan = danger::plan_of(&mut links, &config, revision);
-        let registry = plan.registry.clone();
-        let mut engine = Engine::new(opened.start.boot, boot_body(&opened.start, &clock), plan, clock.now());
+        let (registry, boot) = (plan.registry.clone(), opened.start.boot);
+        let mut engine = Engine::new(boot, boot_body(&opened.start, &clock), plan, clock.now());
         let memory = memory::Memory::new(state, &opened).brought_back(&mut engine, &clock).await;
-        let (events_tx, events_rx) = mpsc::channel(N_QUEUED_FIELD_EVENTS);
-        let (requests_tx, requests_rx) = mpsc::channel(N_QUEUED_REQUESTS);
+        let (engine::Senders { events, requests, gates }, inputs) = Inputs::open(&opened.store);
         let (reloads_tx, reloads_rx) = mpsc::channel(1);
         let (commands_tx, commands_rx) = mpsc::channel(N_QUEUED_COMMANDS);
         let (rev_tx, rev_rx) = watch::channel(registry.rev);
@@ -246,8 +243,9 @@ impl Gateway {
         let (stops, [engine_pulse, _]) = (Stops::default(), pulses.clone());
         let mut supervisor = Supervisor::new(clock.clone());
         let (outlets, inlets) = engine::outlets(opened.appender.next(), service_tx);
-        let task = EngineTask::new(engine, opened.appender, outlets, clock.clone(), engine_pulse);
-        supervisor.core("engine", stops.engine.clone(), task.run(events_rx, requests_rx));
+        let (keeper, gates) = gates::start::begin(&config, boot, gates, &clock).unzip();
+        let task = EngineTask::new((engine, keeper), opened.appender, outlets, clock.clone(), engine_pulse).run(inputs);
+        supervisor.core("engine", stops.engine.clone(), task);
         let opcua = links.opcua(config.pki_dir(), &mut supervisor, &stops.field, &opened.store, &book);
         let views = Views::new(views::Parts {
             status_of_config: config_status.subscribe(),
@@ -259,11 +257,11 @@ impl Gateway {
             uplink: status_tx.subscribe(),
             news: inlets.news,
             buses: links.buses(),
-            requests: requests_tx.clone(),
+            requests: requests.clone(),
             book: book.clone(),
             pulses: pulses.to_vec(),
         });
-        let keepers = Keepers {
+        Keepers {
             clock: clock.clone(),
             folder,
             reloads: reloads_tx,
@@ -271,17 +269,18 @@ impl Gateway {
             book: book.clone(),
             commands: commands_rx,
             status: status_tx.subscribe(),
-            requests: requests_tx.clone(),
+            requests: requests.clone(),
             memory,
             kept: inlets.kept,
-        };
-        keepers.start(&mut supervisor, &stops);
+        }
+        .start(&mut supervisor, &stops);
         let identity = identity_of(&opened.start, rev_rx);
         let uplink = UplinkParts::new((&config, &stops), identity, (inlets.next, status_tx, commands_tx));
         let mut gateway = Self {
             config_status,
             service,
             jobs: Some(inlets.orders),
+            gates,
             allowed: watch::Sender::new(Arc::new(config.outputs.clone())),
             uplink,
             clock,
@@ -293,8 +292,8 @@ impl Gateway {
             opcua,
             book,
             store: opened.store,
-            requests: requests_tx,
-            events: Some(events_tx),
+            requests,
+            events: Some(events),
             registry_rev: rev_tx,
             registry: watch::Sender::new(registry),
             files,
@@ -527,33 +526,6 @@ impl Keepers {
     }
 }
 
-/// What everything stands on.
-struct Foundation {
-    state: State,
-    book: RegistryBook,
-    revision: Revision,
-    listener: TcpListener,
-    opened: buffer::Opened,
-}
-
-/// Does everything that may fail at a start; the store last, so that what fails before leaves no trace in it.
-async fn lay_foundation(config: &Config, clock: &Clock) -> Result<Foundation, StartError> {
-    let state = State::open(&config.state_dir).map_err(StartError::State)?;
-    let book = RegistryBook::new(state.clone());
-    let revision = book.revision_of(&config.specs).map_err(StartError::State)?;
-    let listener = bind(config.web.listen).await?;
-    let opened = open_store(config, clock).await?;
-    Ok(Foundation { state, book, revision, listener, opened })
-}
-
-async fn open_store(config: &Config, clock: &Clock) -> Result<buffer::Opened, StartError> {
-    let (settings, now) = (config.store.clone(), clock.now());
-    tokio::task::spawn_blocking(move || buffer::open(settings, now))
-        .await
-        .map_err(|e| StartError::Interrupted(e.to_string()))?
-        .map_err(StartError::Store)
-}
-
 /// Returns `None` when the store does not close in time: its disk hangs.
 async fn close(
     store: &buffer::Store,
@@ -570,24 +542,4 @@ fn cancelled() -> CancellationToken {
     let token = CancellationToken::new();
     token.cancel();
     token
-}
-
-async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
-}
-
-/// Says how long the gateway was off: exactly by the monotonic clock when the machine stayed up, else not at all here;
-/// the platform can judge by the two wall times and their trust.
-fn boot_body(start: &buffer::Start, clock: &Clock) -> Boot {
-    let off = start
-        .last_seen
-        .as_ref()
-        .filter(|seen| !seen.machine_boot_id.is_empty() && seen.machine_boot_id == sys::clock::machine_boot_id())
-        .map(|seen| clock.mono().since(seen.mono));
-    Boot {
-        software: VERSION.to_owned(),
-        last_seen: start.last_seen.as_ref().map(|seen| seen.wall),
-        off_ms: off.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
-        clean: start.clean,
-    }
 }

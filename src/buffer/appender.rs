@@ -24,6 +24,8 @@ pub struct Appender {
     refused: [u64; N],
     /// By rank; of urgent streams only.
     unstored: [Unstored; N],
+    /// Whether the record that came last is on its way to the disk.
+    took: bool,
     urgent: SyncSender<Job>,
     bulk: SyncSender<Job>,
 }
@@ -31,7 +33,7 @@ pub struct Appender {
 impl Appender {
     pub(super) fn new(shared: Arc<Shared>, urgent: SyncSender<Job>, bulk: SyncSender<Job>) -> Self {
         let next = std::array::from_fn(|r| shared.next.get(r).map_or(1, |n| n.load(Ordering::Acquire)));
-        Self { shared, next, refused: [0; N], unstored: Default::default(), urgent, bulk }
+        Self { shared, next, refused: [0; N], unstored: Default::default(), took: false, urgent, bulk }
     }
 
     /// Queues a record and returns its number. What cannot be queued becomes a gap of the stream: `store_failed` when
@@ -42,6 +44,7 @@ impl Appender {
     /// as numbers are there again; nobody else will hear of them.
     pub fn append(&mut self, stream: Stream, stamp: Stamp, body: Bytes) -> u64 {
         let rank = stream.rank();
+        self.took = false;
         let Some(seq) = self.number(rank, stream) else {
             self.shared.nudge();
             return 0;
@@ -55,6 +58,12 @@ impl Appender {
             self.queue(stream, Entry { seq, stamp, body });
         }
         seq
+    }
+
+    /// Returns whether the record that was appended last is on its way to the disk. One that is not is a gap, also where it has
+    /// a number, and whoever waits for that number would be told of it as stored.
+    pub fn took(&self) -> bool {
+        self.took
     }
 
     /// Returns the next number of each stream, by rank.
@@ -90,7 +99,8 @@ impl Appender {
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = queued {
             self.lose(stream, entry.seq, entry.stamp, GapReason::StoreFailed);
         }
-        self.keep(stream, entry, queued.is_ok());
+        self.took = queued.is_ok();
+        self.keep(stream, entry, self.took);
     }
 
     /// Remembers an urgent record until the store has it, or somebody else.

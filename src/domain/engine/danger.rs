@@ -57,6 +57,13 @@ impl Engine {
         self.danger.handle_deed(deed, now);
     }
 
+    /// Records a document that another machine made.
+    pub fn handle_document(&mut self, document: Document, now: Now) {
+        self.look_at_clock(now);
+        let Document { kind, mode, at, json } = document;
+        self.push_at(kind.stream(), at, self.last_look, Body::Document { kind, mode, json });
+    }
+
     /// Takes what became of an order.
     pub fn handle_receipt(&mut self, key: &str, receipt: &Receipt, now: Now) {
         self.look_at_clock(now);

@@ -1,0 +1,100 @@
+//! The gates as they begin: what the configuration says of them, the policies, the register.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::{GateInput, Keeper, N_QUEUED_CHANGES, N_QUEUED_COMMANDS, Ways};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::gate::decide::{Judged, Policies};
+use crate::domain::gate::facts::Facts;
+use crate::domain::gate::gates::Gates;
+use crate::domain::gate::hardware::LaneCommand;
+use crate::domain::gate::register::Register;
+use crate::domain::gate::register::change::Prepared;
+use crate::domain::gate::verdict::{Reason, Verdict};
+use crate::policy::InForce;
+use crate::state::register::RegisterStore;
+
+/// Folder of the register within the state folder.
+const REGISTER: &str = "register";
+
+/// The other ends of what reaches the gates and of what they leave.
+#[expect(dead_code, reason = "taken by app/lanes and app/registry: whoever takes the last of them takes this away")]
+pub(in crate::app) struct Ends {
+    /// What the hardware says.
+    pub(in crate::app) inputs: mpsc::Sender<GateInput>,
+    /// What the hardware is to do.
+    pub(in crate::app) commands: mpsc::Receiver<LaneCommand>,
+    /// What the gates changed in the register.
+    pub(in crate::app) changes: mpsc::Receiver<Prepared>,
+    /// The store of the register, where it could be opened.
+    pub(in crate::app) store: Option<RegisterStore>,
+}
+
+/// Makes the gates of a configuration; without lanes there are none. What cannot be opened is said in the log: the gates decide
+/// all the same, and what is not known is never good. `inputs` is by which the hardware speaks to them. Blocking: it opens the
+/// register.
+pub(in crate::app) fn begin(
+    config: &Config,
+    boot: u32,
+    inputs: mpsc::Sender<GateInput>,
+    clock: &Clock,
+) -> Option<(Keeper, Ends)> {
+    if config.gates.lanes.is_empty() {
+        return None;
+    }
+    let store = open(config.state_dir.join(REGISTER));
+    let register = store.as_ref().map_or_else(Register::default, |store| store.register().clone());
+    let now = clock.now();
+    let settings = Arc::new(config.gates_settings(now.wall));
+    let gates = Gates::new(settings, policies(config), register, boot, now);
+    let (commands_tx, commands) = mpsc::channel(N_QUEUED_COMMANDS);
+    let (changes_tx, changes) = mpsc::channel(N_QUEUED_CHANGES);
+    let ways = Ways { commands: commands_tx, changes: changes_tx };
+    Some((Keeper::new(gates, ways), Ends { inputs, commands, changes, store }))
+}
+
+fn open(dir: PathBuf) -> Option<RegisterStore> {
+    let opened = RegisterStore::open(&dir);
+    let told = |error| {
+        let error = crate::cli::chain(error);
+        tracing::error!(%error, "The register of the gates cannot be opened: nobody is known, and a person decides.");
+    };
+    opened.map_err(told).ok()
+}
+
+/// The policies of a configuration. `check` has refused a set with a flaw; one that slipped through all the same lets nobody
+/// in by itself: a person decides.
+pub(in crate::app) fn policies(config: &Config) -> Arc<dyn Policies + Send + Sync> {
+    match InForce::new(&config.policies) {
+        Ok(set) => set.book(),
+        Err(flaws) => {
+            tracing::error!(%flaws, "The policies of the gates cannot be put in force: a person decides.");
+            Arc::new(Nobody)
+        }
+    }
+}
+
+/// No policies: everything is referred to a person.
+struct Nobody;
+
+impl Policies for Nobody {
+    fn judge(&self, _: &Facts) -> Judged {
+        let reason = |verdict| Reason {
+            code: "NO_POLICIES".to_owned(),
+            verdict,
+            policy: None,
+            zh: "策略集未生效，须人工判定".to_owned(),
+            en: "no policies are in force: a person must decide".to_owned(),
+        };
+        // With nothing that permits, it would be refused by default.
+        Judged { permits: vec![reason(Verdict::Allow)], forbids: vec![reason(Verdict::Refer)], notes: Vec::new() }
+    }
+
+    fn revision(&self) -> &str {
+        "none"
+    }
+}
