@@ -45,6 +45,7 @@ impl Config {
             register: self.register_rules(at),
             inside,
             hazmat: Arc::clone(&self.hazmat),
+            desk: self.gates.desk.clone(),
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct Presented {
     pub captured: Mono,
     /// What was read of the plate; `None` at a lane for persons.
     pub plate: Option<PlateRead>,
+    /// The camera was less sure of the plate than the site asks of it.
+    pub unsure: bool,
     /// What was shown by persons, in order.
     pub credentials: Vec<Credential>,
     /// Gross weight in kilograms, where the lane has a weighbridge and it stood still.

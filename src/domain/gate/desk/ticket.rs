@@ -228,6 +228,11 @@ impl Ticket {
         self.turn + 1 >= self.turns.len()
     }
 
+    /// Returns how long who is asked now still has.
+    pub fn left(&self, now: Mono) -> Duration {
+        self.deadline.since(now)
+    }
+
     pub(super) fn within(&self) -> Duration {
         Duration::from_secs(self.turns.get(self.turn).map_or(60, |turn| turn.within_s))
     }

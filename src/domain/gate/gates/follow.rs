@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::gather::usual_class;
 use super::{Gates, MAX_ABOUT, Output};
 use crate::domain::actor::{Actor, Via};
@@ -13,7 +15,8 @@ use crate::domain::gate::inside::{self, Begin, Decided, Passage, Who};
 use crate::domain::gate::lane::told::{Outcome, PassageStep};
 use crate::domain::gate::lane::{Authority, Lane, Step};
 use crate::domain::gate::presented::PlateRead;
-use crate::domain::gate::verdict::{Decision, Verdict};
+use crate::domain::gate::register::facts::Here;
+use crate::domain::gate::verdict::{Decision, Reason, Verdict};
 use crate::domain::gate::word::{
     CompanyId, DecisionId, Direction, LaneId, LaneKind, ManifestNo, PassageId, PermitId, PersonRef, VehicleClass,
     WaybillNo, ZoneId,
@@ -21,7 +24,7 @@ use crate::domain::gate::word::{
 use crate::domain::time::{Now, Timestamp};
 
 /// What is remembered of a passage from its decision to its end.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct About {
     pub(super) vehicle: Option<VehicleSeen>,
     pub(super) persons: Vec<PersonRef>,
@@ -31,13 +34,13 @@ pub(super) struct About {
     pub(super) manifest: Option<ManifestNo>,
     pub(super) gross_kg: Option<u32>,
     pub(super) decision: Option<DecisionId>,
-    pub(super) reasons: Vec<String>,
+    pub(super) reasons: Vec<Reason>,
 }
 
 impl About {
     pub(super) fn decided(mut self, decision: &Decision) -> Self {
         self.decision = Some(decision.id.clone());
-        self.reasons = decision.reasons.iter().map(|reason| reason.code.clone()).collect();
+        self.reasons.clone_from(&decision.reasons);
         self
     }
 
@@ -71,6 +74,7 @@ impl Gates {
         }
         let who = about.who();
         self.about.insert(passage.clone(), about);
+        self.revision += 1;
         let occupants_unknown = who.persons.is_empty();
         self.step(&passage, inside::Step::Identified { who, occupants_unknown }, now);
     }
@@ -89,12 +93,21 @@ impl Gates {
                 self.step(&passage, inside::Step::Goes { direction, crossing }, now);
                 self.step(&passage, inside::Step::Seen { read: plate, camera: event, device_time }, now);
             }
-            Step::Decided { verdict, .. } => self.decided(&passage, verdict, now),
-            Step::Opened { authority } => self.authorised(&passage, authority, now),
+            Step::Decided { decision, verdict } => {
+                if let Some(last) = self.decided.get_mut(&lane).filter(|last| last.decision == decision) {
+                    last.at_lane = Some(verdict);
+                }
+                self.decided(&passage, verdict, now);
+            }
+            Step::Opened { authority } => {
+                self.over_at_desk(&passage, now);
+                self.authorised(&passage, authority, now);
+            }
             Step::Entered => self.step(&passage, inside::Step::Passing, now),
             Step::Completed { direction, outcome, authority } => {
                 let crossing = self.crossing(&lane, direction);
                 self.step(&passage, inside::Step::Goes { direction, crossing }, now);
+                self.over_at_desk(&passage, now);
                 self.completed(&passage, &lane, outcome, authority, now);
             }
             Step::Late { direction, plate, event, device_time, .. } => {
@@ -148,7 +161,8 @@ impl Gates {
 
     fn decided(&mut self, passage: &PassageId, verdict: Verdict, now: Now) {
         let about = self.about.get(passage).cloned().unwrap_or_default();
-        let decided = Decided { verdict, reasons: about.reasons.clone(), links: about.links() };
+        let reasons = about.reasons.iter().map(|reason| reason.code.clone()).collect();
+        let decided = Decided { verdict, reasons, links: about.links() };
         self.step(passage, inside::Step::Decided(decided), now);
         if let Some(kg) = about.gross_kg {
             let weighing = about.decision.map(|id| id.as_str().to_owned()).unwrap_or_default();
@@ -189,20 +203,32 @@ impl Gates {
 
     fn over(&mut self, passage: &PassageId, outcome: inside::Outcome, now: Now) {
         self.step(passage, inside::Step::Ended(outcome), now);
-        self.about.remove(passage);
+        let about = self.about.remove(passage).unwrap_or_default();
+        if outcome != inside::Outcome::InDoubt {
+            self.give_up_bay(&about, now);
+        }
     }
 
     fn late(&mut self, passage: PassageId, lane: &LaneId, direction: Direction, seen: Seen, now: Now) {
         let Some(begin) = self.begin(passage.clone(), lane, direction) else { return };
         let class = self.lanes.get(lane).map_or(VehicleClass::Small, usual_class);
         let known = seen.read.plate.as_ref().and_then(|plate| self.register.class_of(plate));
+        let permit = self.permit_of(lane, direction, &seen, now);
         let vehicle = VehicleSeen { plate: seen.read.plate.clone(), class: known.unwrap_or(class) };
         let who = Who { vehicle: Some(vehicle), ..Who::default() };
         let read = Some(seen.read);
         let begin = Begin { who, read, camera: Some(seen.event), device_time: seen.time, ..begin };
         if self.inside.late(begin, now) == inside::Late::Entered {
+            self.about.insert(passage.clone(), About { permit, ..About::default() });
             self.crossed(&passage, now);
         }
+    }
+
+    /// The permit that a vehicle of a late record has used.
+    fn permit_of(&self, lane: &LaneId, direction: Direction, seen: &Seen, now: Now) -> Option<PermitId> {
+        let (spec, plate) = (self.lanes.get(lane)?.spec(), seen.read.plate.as_ref()?);
+        let here = Here { rules: &self.settings.register, gate: &spec.gate, direction, now: &now };
+        self.register.vehicle_part(here, plate, None).permit.permit
     }
 
     /// Something crossed: permits and waybills are used by it.

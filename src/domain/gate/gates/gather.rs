@@ -6,15 +6,15 @@ use std::collections::BTreeSet;
 use super::Gates;
 use super::follow::About;
 use crate::domain::gate::facts::{
-    AntiPassback, Facts, GatewayFacts, HazmatFacts, PaperState, PermitFacts, PersonFacts, SiteFacts, Subject,
-    VehicleFacts, ZoneFacts,
+    AntiPassback, Facts, GatewayFacts, HazmatFacts, Listed, PaperState, PermitFacts, PermitState, PersonFacts,
+    SiteFacts, Subject, VehicleFacts, ZoneFacts,
 };
 use crate::domain::gate::hazmat::{Asked, Escort, Known};
 use crate::domain::gate::inside;
 use crate::domain::gate::inside::event::VehicleSeen;
 use crate::domain::gate::lane::{Ask, Lane};
 use crate::domain::gate::plate::Plate;
-use crate::domain::gate::presented::{PlateRead, Presented};
+use crate::domain::gate::presented::Presented;
 use crate::domain::gate::register::facts::{Here, VehiclePart};
 use crate::domain::gate::register::row::Table;
 use crate::domain::gate::word::{LaneId, LaneKind, PersonKind, PersonRef, Skill, VehicleClass, ZoneClass};
@@ -75,7 +75,7 @@ impl Gates {
             gross_kg: presented.gross_kg,
             ..About::default()
         };
-        let mut facts = unknown_vehicle(read, presented.gross_kg);
+        let mut facts = unknown_vehicle(presented);
         if let (Some(part), Some(plate)) = (part, plate) {
             about.permit.clone_from(&part.permit.permit);
             about.company.clone_from(&part.permit.company);
@@ -215,24 +215,19 @@ impl VehicleFacts {
     }
 }
 
-fn unknown_vehicle(read: Option<&PlateRead>, gross_kg: Option<u32>) -> VehicleFacts {
+fn unknown_vehicle(presented: &Presented) -> VehicleFacts {
+    let read = presented.plate.as_ref();
     let plate = read.and_then(|read| read.plate.clone());
     VehicleFacts {
-        readable: plate.is_some() && read.is_some_and(|read| read.confidence >= SURE),
+        readable: plate.is_some() && !presented.unsure,
         fake: read.is_some_and(|read| read.fake) || plate.as_ref().is_some_and(|plate| !plate.is_possible()),
         exempt: read.is_some_and(|read| read.exempt),
         plate,
         class: None,
-        listed: crate::domain::gate::facts::Listed::default(),
-        permit: PermitFacts {
-            permit: None,
-            state: crate::domain::gate::facts::PermitState::None,
-            gate_ok: None,
-            window_open: None,
-            company: None,
-        },
+        listed: Listed::default(),
+        permit: PermitFacts { permit: None, state: PermitState::None, gate_ok: None, window_open: None, company: None },
         papers: std::collections::BTreeMap::new(),
-        gross_kg,
+        gross_kg: presented.gross_kg,
         gross_max_kg: None,
         inside: None,
         untrained: 0,
@@ -240,9 +235,6 @@ fn unknown_vehicle(read: Option<&PlateRead>, gross_kg: Option<u32>) -> VehicleFa
         hazmat: None,
     }
 }
-
-/// A camera less sure of a plate than this is not believed: the guard confirms it.
-const SURE: u8 = 80;
 
 /// What a vehicle of unknown class is counted as: what the lane is for, the most dangerous first.
 pub(super) fn usual_class(lane: &Lane) -> VehicleClass {

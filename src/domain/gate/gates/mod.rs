@@ -1,10 +1,11 @@
-//! The gates as one machine: lanes, register, policies, the account of who is inside, dangerous goods, joined. Each keeps to
-//! itself; what one has to tell another passes here.
+//! The gates as one machine: lanes, register, policies, the account of who is inside, dangerous goods, the desk, musters,
+//! joined. Each keeps to itself; what one has to tell another passes here.
 //!
 //! ```text
 //!  hardware ─LaneEvent─▶ lane ─Ask─▶ facts (lane, register, inside, hazmat, surroundings) ─▶ decide ─Ruling─▶ lane
 //!                         │ └─Audit, Command──▶ out, in this order                 └─Decision──▶ out, to be recorded
-//!                         └─Step─▶ inside (passage, counts) ─ crossed ─▶ register (uses), hazmat (visit, waybill)
+//!                         ├─Step─▶ inside (passage, counts) ─ crossed ─▶ register (uses), hazmat (visit, waybill)
+//!                         └─Call─▶ desk (ticket, addressee) ─▶ told; answered ─▶ lane      inside ─events─▶ musters
 //! ```
 //!
 //! What it promises beside what its parts promise:
@@ -17,26 +18,39 @@
 
 mod follow;
 mod gather;
+mod goods;
+mod people;
+mod saved;
+pub mod view;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+pub use self::saved::Saved;
+pub use self::view::GatesView;
+
 use self::follow::About;
+use self::view::Decided;
 use super::decide::{Asked, Policies, decide};
+use super::desk::{self, Desk, DeskFact, Told};
 use super::hardware::{LaneCommand, LaneEvent};
 use super::hazmat::record::Output as HazmatOutput;
 use super::hazmat::{self, Hazmat};
 use super::inside::{self, Event, Inside, InsideFact};
-use super::lane::{Ask, Audit, AuditReceipt, Call, Hand, Lane, LaneFact, LaneSpec, Ruling};
+use super::lane::spec::Trouble;
+use super::lane::{Ask, Audit, AuditReceipt, Call, Lane, LaneFact, LaneSpec, Ruling};
+use super::muster::{MusterFact, Musters};
 use super::register::change::Prepared;
 use super::register::{self, Register};
 use super::word::{DecisionId, GatewayId, LaneId, PassageId, ZoneId};
+use serde::{Deserialize, Serialize};
+
 use crate::domain::actor::{Actor, Refused};
 use crate::domain::document::{Document, DocumentKind};
 use crate::domain::order::{LaneRule, Receipt};
 use crate::domain::record::Mode;
 use crate::domain::site::State;
-use crate::domain::time::{ClockTrust, Mono, Now};
+use crate::domain::time::{ClockTrust, Mono, Now, Timestamp};
 
 /// Rounds in which lanes answer rulings and rulings answer lanes. A lane asks again at most once for a better read or a weight;
 /// more than this in one input is a fault of ours, and the rest waits for the next input.
@@ -57,10 +71,12 @@ pub struct Settings {
     pub inside: inside::Rules,
     /// Of dangerous goods.
     pub hazmat: Arc<hazmat::rules::Rules>,
+    /// Of who is asked, and for how long.
+    pub desk: desk::Rules,
 }
 
 /// What others of the gateway know, and a decision wants to know.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Surroundings {
     /// State of the site at each lane, and what it orders; absent: normal.
     pub site: BTreeMap<LaneId, (State, LaneRule)>,
@@ -98,7 +114,13 @@ pub enum Output {
     InsideFact(InsideFact),
     /// For the alarm machine and who counts: a rule about dangerous goods was violated.
     Violation(hazmat::record::Violation),
-    /// A person is needed.
+    /// For the alarm machine: something of the desk.
+    DeskFact(DeskFact),
+    /// For the alarm machine and the channels to people: something of a muster.
+    MusterFact(MusterFact),
+    /// To be told to who is asked, by the channels to people.
+    Told(Told),
+    /// A lane needs a person. The desk has a ticket for it already, unless a person leaves and nobody is asked.
     Call(Call),
     /// What became of an order of the site.
     Receipt {
@@ -134,11 +156,18 @@ pub struct Gates {
     register: Register,
     inside: Inside,
     hazmat: Hazmat,
+    desk: Desk,
+    musters: Musters,
     around: Surroundings,
     about: BTreeMap<PassageId, About>,
     /// What crossed at each lane last.
     last: BTreeMap<LaneId, PassageId>,
+    /// What was decided at each lane last.
+    decided: BTreeMap<LaneId, Decided>,
+    /// Lanes whose queue something beside their own loops counts.
+    counted: BTreeSet<LaneId>,
     next_decision: u64,
+    revision: u64,
     outputs: VecDeque<Output>,
 }
 
@@ -151,29 +180,53 @@ impl Gates {
         boot: u32,
         now: Now,
     ) -> Self {
-        let lanes = settings.lanes.iter().map(|spec| (spec.id.clone(), Lane::new(spec.clone(), boot, now))).collect();
-        let mut gates = Self {
-            inside: Inside::new(settings.gateway.clone(), boot, settings.inside.clone(), now),
-            hazmat: Hazmat::new(settings.hazmat.clone()),
-            boot,
-            policies,
-            lanes,
-            register,
-            around: Surroundings::default(),
-            about: BTreeMap::new(),
-            last: BTreeMap::new(),
-            next_decision: 0,
-            outputs: VecDeque::new(),
-            settings,
-        };
+        let mut gates = Self::empty(settings, policies, register, boot, now);
+        let lanes = gates.settings.lanes.iter();
+        gates.lanes = lanes.map(|spec| (spec.id.clone(), Lane::new(spec.clone(), boot, now))).collect();
         gates.pump(now);
         gates
     }
 
+    fn empty(
+        settings: Arc<Settings>,
+        policies: Arc<dyn Policies + Send + Sync>,
+        register: Register,
+        boot: u32,
+        now: Now,
+    ) -> Self {
+        Self {
+            inside: Inside::new(settings.gateway.clone(), boot, settings.inside.clone(), now),
+            hazmat: Hazmat::new(settings.hazmat.clone()),
+            desk: Desk::new(boot, settings.desk.clone()),
+            musters: Musters::new(boot),
+            boot,
+            policies,
+            lanes: BTreeMap::new(),
+            register,
+            around: Surroundings::default(),
+            about: BTreeMap::new(),
+            last: BTreeMap::new(),
+            decided: BTreeMap::new(),
+            counted: BTreeSet::new(),
+            next_decision: 0,
+            revision: 0,
+            outputs: VecDeque::new(),
+            settings,
+        }
+    }
+
     /// Takes something that the hardware of a lane said. Of a lane that is not known, nothing follows.
     pub fn handle_event(&mut self, event: &LaneEvent, now: Now) {
-        if let Some(lane) = self.lanes.get_mut(&event.lane) {
-            lane.handle_event(event, now);
+        self.handle_events(std::slice::from_ref(event), now);
+    }
+
+    /// Takes what the hardware said at once, in order: a look of a module at all its inputs.
+    pub fn handle_events(&mut self, events: &[LaneEvent], now: Now) {
+        let lanes: BTreeSet<&LaneId> = events.iter().map(|event| &event.lane).collect();
+        for lane in lanes {
+            if let Some(lane) = self.lanes.get_mut(lane) {
+                lane.handle_events(events, now);
+            }
         }
         self.pump(now);
     }
@@ -208,26 +261,6 @@ impl Gates {
         change(&mut self.around);
     }
 
-    /// Takes what a person does at a lane.
-    ///
-    /// # Errors
-    /// Words for who asked, when it is refused.
-    pub fn handle_hand(
-        &mut self,
-        lane: &LaneId,
-        hand: &Hand,
-        actor: &Actor,
-        why: &str,
-        now: Now,
-    ) -> Result<(), Refused> {
-        let Some(at) = self.lanes.get_mut(lane) else {
-            return Err(Refused::new(format!("没有车道 {lane}"), format!("there is no lane {lane}")));
-        };
-        let done = at.handle_hand(hand, actor, why, now);
-        self.pump(now);
-        done
-    }
-
     /// Takes over other policies; what they say holds from the next decision on.
     pub fn handle_policies(&mut self, policies: Arc<dyn Policies + Send + Sync>) {
         self.policies = policies;
@@ -243,6 +276,13 @@ impl Gates {
         done
     }
 
+    /// Closes the account of a stretch of time, the park's day: makes and records it.
+    pub fn handle_reconcile(&mut self, from: Timestamp, to: Timestamp, now: Now) -> inside::reconcile::Reconciliation {
+        let made = self.inside.reconcile(from, to, now);
+        self.pump(now);
+        made
+    }
+
     /// Takes over a change of the register that was prepared against it and is stored. Returns whether it was taken.
     #[must_use]
     pub fn handle_register(&mut self, prepared: &Prepared) -> bool {
@@ -252,6 +292,7 @@ impl Gates {
     /// Lets something be done with the dangerous goods, and takes what comes of it.
     pub fn handle_hazmat<T>(&mut self, act: impl FnOnce(&mut Hazmat) -> T, now: Now) -> T {
         let done = act(&mut self.hazmat);
+        self.revision += 1;
         self.pump(now);
         done
     }
@@ -264,18 +305,22 @@ impl Gates {
 
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Now) {
-        for lane in self.lanes.values_mut() {
-            lane.handle_timeout(now);
-        }
         self.inside.handle_timeout(now);
         self.hazmat.handle_timeout(now);
+        let cut = self.inside.peers_heard(now.mono) == Some(false);
+        for lane in self.lanes.values_mut() {
+            lane.handle_trouble(Trouble::Peers, cut, now);
+        }
+        self.desk.handle_timeout(now);
+        self.musters.handle_timeout(now);
         self.pump(now);
     }
 
     /// Returns when [`Gates::handle_timeout`] is due.
     pub fn poll_timeout(&self, now: Now) -> Option<Mono> {
         let lanes = self.lanes.values().filter_map(Lane::poll_timeout);
-        lanes.chain(self.inside.poll_timeout(now)).chain(self.hazmat.poll_timeout()).min()
+        let others = [self.inside.poll_timeout(now), self.hazmat.poll_timeout(), self.desk.poll_timeout()];
+        lanes.chain(others.into_iter().flatten()).chain(self.musters.poll_timeout()).min()
     }
 
     /// Returns the next thing to be done.
@@ -298,6 +343,16 @@ impl Gates {
         &self.hazmat
     }
 
+    /// Returns the desk.
+    pub fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// Returns the musters.
+    pub fn musters(&self) -> &Musters {
+        &self.musters
+    }
+
     /// Returns the register.
     pub fn register(&self) -> &Register {
         &self.register
@@ -306,6 +361,7 @@ impl Gates {
     /// Takes what comes out of the parts, until nothing more follows.
     fn pump(&mut self, now: Now) {
         for _ in 0..ROUNDS {
+            self.drain_desk(now);
             let outputs: Vec<(LaneId, super::lane::Output)> = self.drain_lanes();
             if outputs.is_empty() {
                 break;
@@ -314,8 +370,9 @@ impl Gates {
                 self.take(lane, output, now);
             }
         }
-        self.drain_inside();
-        self.drain_hazmat();
+        self.drain_hazmat(now);
+        self.drain_inside(now);
+        self.drain_musters();
     }
 
     fn drain_lanes(&mut self) -> Vec<(LaneId, super::lane::Output)> {
@@ -329,12 +386,18 @@ impl Gates {
     fn take(&mut self, lane: LaneId, output: super::lane::Output, now: Now) {
         use super::lane::Output as Of;
         let output = match output {
-            Of::Step(step) => return self.follow(step, now),
+            Of::Step(step) => {
+                self.follow(step, now);
+                return self.look_at_queue(&lane, now);
+            }
             Of::Decide(ask) => return self.answer(&lane, &ask, now),
             Of::Audit(audit) => Output::Audit { lane, audit },
             Of::Command(command) => Output::Command(command),
             Of::Fact(fact) => Output::LaneFact(fact),
-            Of::Call(call) => Output::Call(call),
+            Of::Call(call) => {
+                self.ask_people(&call, now);
+                Output::Call(call)
+            }
             Of::Receipt { key, receipt } => Output::Receipt { key, receipt },
         };
         self.outputs.push_back(output);
@@ -348,7 +411,10 @@ impl Gates {
         let passage = ask.presented.passage.clone();
         let asked = Asked { id, passage: passage.clone(), at: now.wall, register_rev: self.register.rev() };
         let decision = decide(asked, facts, &*self.policies);
-        self.remember(passage, about.decided(&decision), now);
+        let about = about.decided(&decision);
+        self.look_for_bay(&decision, &about, now);
+        self.decided.insert(lane.clone(), Decided::of(&decision, &about));
+        self.remember(passage, about, now);
         let document = Document::of(DocumentKind::Decision, Mode::Real, now.mono, &decision);
         self.outputs.push_back(Output::Document(document));
         if let Some(lane) = self.lanes.get_mut(lane) {
@@ -356,24 +422,28 @@ impl Gates {
         }
     }
 
-    fn drain_inside(&mut self) {
+    fn drain_inside(&mut self, now: Now) {
         while let Some(output) = self.inside.poll_output() {
-            self.outputs.push_back(match output {
-                inside::Output::Document(document) => Output::Document(document),
-                inside::Output::Event(event) => Output::Share(event),
-                inside::Output::Fact(fact) => Output::InsideFact(fact),
-            });
+            match output {
+                inside::Output::Document(document) => self.outputs.push_back(Output::Document(document)),
+                inside::Output::Event(event) => self.share(event, now),
+                inside::Output::Fact(fact) => self.outputs.push_back(Output::InsideFact(fact)),
+            }
         }
     }
 
-    fn drain_hazmat(&mut self) {
+    fn drain_hazmat(&mut self, now: Now) {
         while let Some(output) = self.hazmat.poll_output() {
+            self.revision += 1;
+            if let HazmatOutput::Violation(violation) = &output {
+                self.count_violation(violation, now);
+            }
             self.outputs.push_back(match output {
                 HazmatOutput::Document(document) => Output::Document(document),
                 HazmatOutput::Violation(violation) => Output::Violation(violation),
                 HazmatOutput::AskWhole { have } => Output::AskWaybills { have },
-                other @ (HazmatOutput::Call { .. } | HazmatOutput::Guide { .. } | HazmatOutput::Moved(_)) => {
-                    Output::Bay(other)
+                bay @ (HazmatOutput::Call { .. } | HazmatOutput::Guide { .. } | HazmatOutput::Moved(_)) => {
+                    Output::Bay(bay)
                 }
             });
         }

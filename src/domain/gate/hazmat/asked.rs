@@ -154,8 +154,8 @@ impl Hazmat {
         entry_weight(waybill.purpose, asked.gross_kg, *tare_kg, waybill.kg(), self.rules.tolerance)
     }
 
-    /// Whether its approved route and times allow it here and now. A route that the map does not have cannot be said to be
-    /// kept.
+    /// Whether its approved route and times allow it here and now. A route that the map does not have is one that nobody can
+    /// see it keep to: no.
     fn route_ok(&self, waybill: &Waybill, plate: &Plate, now: Now) -> Option<bool> {
         let timed = waybill.not_before.is_some() || waybill.not_after.is_some();
         if self.is_off_route(plate) {
@@ -168,7 +168,7 @@ impl Hazmat {
             return Some(false);
         }
         match &waybill.route {
-            Some(route) => self.rules.map.route(route).map(|_| true),
+            Some(route) => Some(self.rules.map.route(route).is_some()),
             None => timed.then_some(true),
         }
     }

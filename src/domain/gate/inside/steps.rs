@@ -98,6 +98,13 @@ impl Inside {
                 passage.outcome = None;
                 passage.ended_at = None;
             }
+            // A restart took it for refused; the lane knows that the way was open for it.
+            Step::Ended(Outcome::InDoubt)
+                if passage.phase == Phase::Ended && passage.outcome != Some(Outcome::InDoubt) =>
+            {
+                self.end(passage, Outcome::InDoubt, now);
+                return Ok(());
+            }
             _ if over => return Err(NotTaken::Over),
             Step::Identified { who, occupants_unknown } => {
                 passage.who.assumed |= occupants_unknown;

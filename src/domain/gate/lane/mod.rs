@@ -193,18 +193,35 @@ impl Lane {
 
     /// Takes something that the hardware of this lane said. What another lane's hardware said is not for this one.
     pub fn handle_event(&mut self, event: &LaneEvent, now: Now) {
-        if event.lane != self.spec.id {
-            return;
+        self.handle_events(std::slice::from_ref(event), now);
+    }
+
+    /// Takes what the hardware said at once, in order: one look of a module at all its inputs is one word, so that no input is
+    /// taken for silent because the others of the same look were heard first.
+    pub fn handle_events(&mut self, events: &[LaneEvent], now: Now) {
+        let mut taken = false;
+        let spec = self.spec.clone();
+        for event in events.iter().filter(|event| event.lane == spec.id) {
+            taken = true;
+            if self.take(event, now) {
+                self.advance(now);
+            }
         }
+        if taken {
+            self.advance(now);
+        }
+    }
+
+    /// Takes one of them; returns whether anything but an age has changed by it.
+    fn take(&mut self, event: &LaneEvent, now: Now) -> bool {
         // What the hardware says it heard later than now was heard now.
         let at = event.at.min(now.mono);
         match &event.what {
             Seen::Plate(seen) => self.take_plate(seen, at, now),
             Seen::Moved { how, .. } => self.take_moved(*how, now),
             Seen::Input { input, on } => {
-                if let Some(edge) = self.inputs.take(*input, *on, at) {
-                    self.take_edge(*input, edge, now);
-                }
+                let Some(edge) = self.inputs.take(*input, *on, at) else { return false };
+                self.take_edge(*input, edge, now);
             }
             Seen::Shown { direction, credential, .. } => self.take_shown(*direction, credential.clone(), at, now),
             Seen::NotShown { direction, .. } => self.take_not_shown(*direction, now),
@@ -214,7 +231,7 @@ impl Lane {
                 self.devices.insert(device.clone(), (*kind, *up));
             }
         }
-        self.advance(now);
+        true
     }
 
     /// Takes a trouble that others see: lists too old, other gates not heard of. Those that the lane sees by itself are not

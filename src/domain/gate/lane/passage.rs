@@ -26,6 +26,8 @@ pub(super) struct Passage {
     /// When what is to pass was last known to stand there: the life of an opening counts from here.
     pub(super) looked: Mono,
     pub(super) plate: Option<PlateRead>,
+    /// The camera was not sure of it.
+    pub(super) unsure: bool,
     pub(super) credentials: Vec<Credential>,
     pub(super) event: Option<CameraEvent>,
     pub(super) device_time: Option<Timestamp>,
@@ -53,6 +55,7 @@ impl Passage {
             first: at,
             looked: at,
             plate: None,
+            unsure: false,
             credentials: Vec::new(),
             event: None,
             device_time: None,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::told::{Ask, CallWhy, Outcome, Output, Step};
 use super::{Lane, Phase};
-use crate::domain::gate::hardware::{CameraEvent, PlateSeen, Weight};
+use crate::domain::gate::hardware::{CameraEvent, PlateSeen, ReadFlag, Weight};
 use crate::domain::gate::plate::Plate;
 use crate::domain::gate::presented::Presented;
 use crate::domain::gate::word::Direction;
@@ -130,6 +130,7 @@ impl Lane {
     fn fill(passage: &mut super::Passage, seen: &PlateSeen, at: Mono) {
         passage.looked = at;
         passage.plate = Some(seen.read.clone());
+        passage.unsure = seen.flags.contains(&ReadFlag::LowConfidence);
         passage.answer = Some(seen.event.clone());
         passage.event = Some(seen.event.clone());
         passage.device_time = seen.device_time;
@@ -231,6 +232,7 @@ impl Lane {
             direction: passage.direction,
             captured: passage.looked,
             plate: passage.plate.clone(),
+            unsure: passage.unsure,
             credentials: passage.credentials.clone(),
             gross_kg: self.gross_kg().filter(|_| self.spec.scale),
         };

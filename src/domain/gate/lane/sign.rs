@@ -33,4 +33,10 @@ impl Lane {
         let key = self.name("s");
         self.command(key, Act::Show(Sign { lines, voice }), now.mono + LIFE);
     }
+
+    /// Shows and says something else to who stands there: whom he waits for, which way leads back.
+    pub fn say(&mut self, lines: Vec<String>, voice: String, now: Now) {
+        let key = self.name("s");
+        self.command(key, Act::Show(Sign { lines, voice }), now.mono + LIFE);
+    }
 }

@@ -9,7 +9,7 @@ use super::{ArmAt, Lane, Phase};
 use crate::domain::gate::facts::LaneFacts;
 use crate::domain::gate::hardware::Input;
 use crate::domain::gate::verdict::Verdict;
-use crate::domain::gate::word::{Direction, GateClass, GateId, LaneId, LaneKind, VehicleClass};
+use crate::domain::gate::word::{Direction, GateClass, GateId, LaneId, LaneKind, PassageId, VehicleClass};
 use crate::domain::order::LaneRule;
 use crate::domain::time::Now;
 
@@ -194,6 +194,19 @@ impl Lane {
             window_open: class.map_or(Some(true), window),
             disarmed: self.rights.disarmed,
         }
+    }
+
+    /// Returns the passage that has the lane, and whether anything gave it the right to pass.
+    pub fn passage(&self) -> Option<(&PassageId, bool)> {
+        self.current.as_ref().map(|passage| (&passage.id, passage.may_pass()))
+    }
+
+    /// Returns how many stand before the lane and have no right to pass, as far as its loops see: the one that is being dealt
+    /// with and the one behind it. `None`: the loop before the lane cannot say.
+    pub fn standing(&self, now: Now) -> Option<u16> {
+        self.inputs.on(Input::Approach, now.mono)?;
+        let first = self.current.as_ref().is_some_and(|passage| !passage.may_pass());
+        Some(u16::from(first) + u16::from(self.waiting.is_some()))
     }
 
     /// Returns whether the lane's own fire contact speaks or is broken.
