@@ -294,6 +294,9 @@ impl EngineTask {
             | FromGates::Call(_)
             | FromGates::AskWaybills { .. }
             | FromGates::Bay(_)
+            | FromGates::DeskFact(_)
+            | FromGates::MusterFact(_)
+            | FromGates::Told(_)
             | FromGates::Unsettled { .. } => {}
         }
     }
