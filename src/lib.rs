@@ -7,9 +7,9 @@
 //! 2. [`config`]: the folder that an integrator writes, checked as a whole.
 //! 3. [`field`]: reads the devices. [`output`]: writes to the few that are allowed. [`buffer`]: keeps every record. [`uplink`]: delivers them and keeps account.
 //!    [`web`]: shows how it stands. [`lane`]: the hardware of the gates. [`control`]: how a command on the machine reaches it. [`state`]: what survives a restart beside the records.
-//!    [`policy`]: the policies of the gates, over the facts that [`domain::gate`] computed.
+//!    [`policy`]: the policies of the gates, over the facts that [`domain::gate`] computed. [`peers`]: what gateways of one park share.
 //! 4. [`app`]: joins all of these, and nothing else does. [`cli`]: the commands. [`tools`]: those of commissioning.
-//! 5. [`clock`], [`supervise`], [`sys`]: time, tasks and Linux. `sim`: the simulated park of the demo and the tests.
+//! 5. [`clock`], [`supervise`], [`sys`]: time, tasks and Linux; [`mqtt`]: what is common to those who speak to a broker. `sim`: the simulated park of the demo and the tests.
 //!
 //! `ARCHITECTURE.md` says how they hang together and what must stay true.
 
@@ -22,7 +22,9 @@ pub mod control;
 pub mod domain;
 pub mod field;
 pub mod lane;
+pub mod mqtt;
 pub mod output;
+pub mod peers;
 pub mod policy;
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -32,10 +32,11 @@ const DOORS: &[&str] = &["mod", "source", "tap", "errand"];
 const NOT_IN_A_DOOR: &[&str] = &["tokio::net", "tokio::fs", "tokio::time", "tokio::process", "tokio::select"];
 
 /// Rooms that face the outside. They never import one another.
-const ADAPTERS: &[&str] = &["field", "output", "control", "buffer", "uplink", "web", "lane", "state", "policy"];
+const ADAPTERS: &[&str] =
+    &["field", "output", "control", "buffer", "uplink", "web", "lane", "peers", "state", "policy"];
 
 /// Adapters that are split in a pure half and a waiting one. (The buffer is I/O by nature.)
-const HALVED: &[&str] = &["field", "output", "control", "uplink", "web", "lane", "policy"];
+const HALVED: &[&str] = &["field", "output", "control", "uplink", "web", "lane", "peers", "policy"];
 
 /// Words that mean waiting, sockets, files or a clock.
 const IMPURE: &[&str] = &[
@@ -75,7 +76,7 @@ const MODBUS_WRITES: &[&str] = &[
 /// Foreign crates that have one room (the composition root only joins rooms).
 const CRATE_ROOMS: &[(&str, &[&str])] = &[
     ("sled", &["buffer", "state"]),
-    ("rumqttc", &["uplink", "sim"]),
+    ("rumqttc", &["mqtt", "uplink", "peers", "sim"]),
     ("tokio_serial", &["field", "sim"]),
     ("tokio_modbus", &["field", "output", "sim"]),
     ("warp", &["web"]),
@@ -218,10 +219,12 @@ fn imports_only_what_it_may(source: &Source) -> Vec<Finding> {
         "sys" => (&[], "sys talks to Linux and knows nothing of ours"),
         "clock" => (&["domain", "sys"], "the clock stands below everything but the words of time"),
         "supervise" => (&["domain", "sys", "clock"], "supervision knows no task"),
+        "mqtt" => (&[], "what rooms that speak to a broker share knows nothing of ours"),
         "config" => (&["domain", "sys"], "config makes the rooms' settings and knows nothing else of them"),
-        room if ADAPTERS.contains(&room) => {
-            (&["domain", "sys", "clock", "supervise"], "adapters never import one another; only `app` joins them")
-        }
+        room if ADAPTERS.contains(&room) => (
+            &["domain", "sys", "clock", "supervise", "mqtt"],
+            "adapters never import one another; only `app` joins them",
+        ),
         _ => return Vec::new(), // app, main, sim: they join rooms.
     };
     let foreign = own_paths(&source.code, source.depth()).into_iter().filter(|hit| {

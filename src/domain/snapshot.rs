@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::danger::view::DangerView;
 use super::field_event::LinkState;
+use super::gate::word::GatewayId;
 use super::id::{DeviceId, DeviceSlot};
 use super::instrument::InstrumentState;
 use super::reading::Reading;
@@ -378,4 +379,44 @@ pub struct Certificate {
     pub to: Timestamp,
     /// Whether an engineer trusts it.
     pub trusted: bool,
+}
+
+/// Sharing between the gateways of a park as it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeersStatus {
+    /// Whether there are other gateways to share with.
+    pub configured: bool,
+    /// The park's broker, `host:port`.
+    pub broker: String,
+    /// Whether the session is up.
+    pub up: bool,
+    /// Since when it is as it is.
+    pub since: Option<Mono>,
+    /// Attempts to connect.
+    pub attempts: u64,
+    /// Why it is down, for people.
+    pub trouble: Option<String>,
+    /// The other gateways.
+    pub peers: Vec<PeerStatus>,
+    /// Events given to all as they were stored.
+    pub shared: u64,
+    /// Events given to one that lacked them.
+    pub resent: u64,
+    /// Events of others taken in, those known among them.
+    pub taken: u64,
+    /// Messages that did not go because the line was busy; what was in them is asked for.
+    pub dropped: u64,
+    /// What was refused, by reason.
+    pub refused: Vec<(&'static str, u64)>,
+}
+
+/// One of the park's other gateways.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Which.
+    pub gateway: GatewayId,
+    /// When it surely heard us last, and said so.
+    pub heard: Option<Mono>,
+    /// Whether what it had, when last compared, is here.
+    pub in_step: bool,
 }

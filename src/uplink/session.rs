@@ -22,19 +22,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event as MqttEvent, EventLoop, LastWill, MqttOptions, Outgoing,
-    Packet, Publish, QoS, StateError, SubscribeReasonCode, TlsConfiguration, Transport,
+    AsyncClient, Event as MqttEvent, EventLoop, LastWill, MqttOptions, Outgoing, Packet, Publish, QoS,
+    SubscribeReasonCode,
 };
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::feed::Session;
-use super::settings::{Settings, Tls};
+use super::settings::Settings;
 use super::topic::Topics;
 use crate::clock::Clock;
+use crate::mqtt::trouble::{is_oversized, words_of};
+use crate::mqtt::{jittered, tls};
 
 /// Largest packet that does not end a connection that subscribes.
 pub const MAX_INCOMING: usize = 16 << 20;
@@ -141,11 +141,6 @@ async fn pause(plan: &Plan, clock: &Clock, delay: Duration, back: Notified<'_>) 
         () = clock.sleep_until(began + jittered(delay, max)) => {}
         () = back => clock.sleep_until(began + jittered(first.min(delay), max)).await,
     }
-}
-
-/// Returns `delay` ±20 %, at most `max`.
-fn jittered(delay: Duration, max: Duration) -> Duration {
-    delay.mul_f64(0.8 + 0.4 * fastrand::f64()).min(max)
 }
 
 async fn attempt(
@@ -292,98 +287,15 @@ async fn options(plan: &Plan, muted: bool) -> Result<MqttOptions, String> {
         options.set_last_will(LastWill::new(plan.topics.state.as_str(), plan.will.clone(), QoS::AtLeastOnce, true));
     }
     if let Some(tls) = &settings.tls {
-        options
-            .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(client_config(tls).await?))));
+        options.set_transport(tls::transport(tls).await?);
     }
     Ok(options)
-}
-
-/// Reads the PEM files anew for each connection, so that a renewed certificate is taken without a restart.
-async fn client_config(tls: &Tls) -> Result<rustls::ClientConfig, String> {
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in certificates(&tls.ca_file).await? {
-        roots.add(certificate).map_err(|e| format!("`{}`: {e}", tls.ca_file.display()))?;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?
-        .with_root_certificates(roots);
-    let Some((chain, key)) = &tls.client else { return Ok(builder.with_no_client_auth()) };
-    let chain = certificates(chain).await?;
-    let pem = read(key).await?;
-    let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|e| format!("`{}`: {e}", key.display()))?;
-    builder.with_client_auth_cert(chain, private).map_err(|e| format!("`{}`: {e}", key.display()))
-}
-
-async fn certificates(file: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let pem = read(file).await?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(format!("`{}` holds no certificate", file.display())),
-        Err(error) => Err(format!("`{}`: {error}", file.display())),
-    }
-}
-
-async fn read(file: &std::path::Path) -> Result<Vec<u8>, String> {
-    tokio::fs::read(file).await.map_err(|e| format!("`{}`: {e}", file.display()))
-}
-
-fn is_oversized(error: &ConnectionError) -> bool {
-    matches!(
-        error,
-        ConnectionError::MqttState(StateError::Deserialization(rumqttc::mqttbytes::Error::PayloadSizeLimitExceeded(_)))
-    )
-}
-
-/// Returns why a connection ended, for people.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the rest speaks for itself")]
-fn words_of(error: &ConnectionError) -> String {
-    match error {
-        ConnectionError::ConnectionRefused(
-            ConnectReturnCode::NotAuthorized | ConnectReturnCode::BadUserNamePassword,
-        ) => "the broker refuses the login: check user, password_file and what the broker allows us".to_owned(),
-        ConnectionError::ConnectionRefused(code) => format!("the broker refuses us: {code:?}"),
-        ConnectionError::MqttState(StateError::Io(error)) | ConnectionError::Io(error) => tls_words(&error.to_string()),
-        ConnectionError::MqttState(StateError::AwaitPingResp) => "the broker did not answer a ping".to_owned(),
-        other => tls_words(&other.to_string()),
-    }
-}
-
-/// TLS faults come wrapped several times over, an alert of the broker even as a fault of MQTT; says them once, and what to
-/// look at.
-fn tls_words(text: &str) -> String {
-    const ALERT: &str = "received fatal alert: ";
-    const PEER: &str = "invalid peer certificate: ";
-    if let Some((_, alert)) = text.split_once(ALERT) {
-        return format!("the broker refuses our TLS ({alert}): check cert_file and key_file");
-    }
-    match text.split_once(PEER) {
-        Some((_, why)) => format!("the broker's certificate is not accepted ({why}): check ca_file and host"),
-        None => text.to_owned(),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::uplink::settings::testing;
-
-    #[test]
-    fn faults_of_tls_say_what_to_look_at() {
-        assert_eq!(
-            tls_words("TLS: I/O: invalid peer certificate: UnknownIssuer"),
-            "the broker's certificate is not accepted (UnknownIssuer): check ca_file and host"
-        );
-        let wrapped =
-            "Mqtt state: Mqtt serialization/deserialization error: IO: received fatal alert: CertificateRequired";
-        assert_eq!(
-            tls_words(wrapped),
-            "the broker refuses our TLS (CertificateRequired): check cert_file and key_file"
-        );
-        assert_eq!(tls_words("Connection closed by peer"), "Connection closed by peer");
-    }
 
     fn plan(session: Session, port: u16) -> Plan {
         let settings = testing::settings(port);
@@ -431,15 +343,5 @@ mod tests {
             drop(heard);
         };
         tokio::join!(run(plan, events, clock.clone(), last.clone()), story);
-    }
-
-    #[test]
-    fn delays_are_jittered_and_never_beyond_the_most() {
-        let max = Duration::from_secs(10);
-        for _ in 0..1000 {
-            let delay = jittered(Duration::from_secs(5), max);
-            assert!((4.0..=6.0).contains(&delay.as_secs_f64()));
-            assert!(jittered(max, max) <= max);
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! What the uplink must know; validated by `config`.
 
-use std::path::PathBuf;
 use std::time::Duration;
+
+pub use crate::mqtt::settings::{Login, Tls};
 
 /// Settings of the uplink.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,30 +50,6 @@ pub enum AckMode {
     Platform,
     /// The broker's PUBACK; records stay for the replay window of their stream's retention.
     Broker,
-}
-
-/// TLS towards the broker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// PEM file with the authorities that may sign the broker's certificate.
-    pub ca_file: PathBuf,
-    /// PEM files with the client's certificate chain and key.
-    pub client: Option<(PathBuf, PathBuf)>,
-}
-
-/// User and password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Login {
-    /// User name.
-    pub user: String,
-    /// Password. Never logged, never shown.
-    pub password: String,
-}
-
-impl std::fmt::Debug for Login {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Login").field("user", &self.user).field("password", &"***").finish()
-    }
 }
 
 /// A key that may sign commands (HMAC-SHA256).
