@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may")]
 #![expect(clippy::string_slice, reason = "a test may")]
 
+#[path = "web_page/gates.rs"]
+mod gates;
 mod web_support;
 
 use std::collections::BTreeMap;
@@ -293,6 +295,7 @@ async fn every_page_has_the_shape_of_its_stream() {
         ("/", "/events"),
         ("/uplink", "/events?page=uplink"),
         ("/store", "/events?page=store"),
+        ("/gates", "/events?page=gates"),
         ("/point/TT101", "/events?point=TT101"),
     ];
     for (page, stream) in pages {
@@ -421,7 +424,7 @@ async fn style_and_script_are_kept_by_their_hash_and_asked_again_without_it() {
 #[tokio::test]
 async fn pages_have_no_inline_script_or_style_and_load_nothing_from_elsewhere() {
     let served = Served::new().await;
-    for path in ["/", "/device/met-1", "/point/TT101", "/uplink", "/store"] {
+    for path in ["/", "/device/met-1", "/point/TT101", "/uplink", "/store", "/gates"] {
         let body = served.get(path).await.body;
         assert!(!body.contains("<style") && !body.contains(" style=") && !body.contains(" onload="), "{path}");
         for script in body.split("<script").skip(1) {
@@ -489,6 +492,11 @@ async fn metrics_are_well_formed_line_by_line_and_hold_the_figures_of_the_park()
         "parkgate_uplink_session_up{session=\"commands\"} 0",
         "parkgate_uplink_waiting_records{stream=\"telemetry\"} 1240",
         "parkgate_uplink_refused_total{reason=\"ack_garbage\"} 2",
+        "parkgate_lanes{phase=\"idle\"} 4",
+        "parkgate_lane_trouble{lane=\"E3\",trouble=\"loop\"} 1",
+        "parkgate_inside_persons{zone=\"park\"} 218",
+        "parkgate_inside_vehicles{zone=\"tank-farm\",class=\"hazmat\"} 0",
+        "parkgate_hazmat_bays{status=\"parked\"} 2",
         "parkgate_clock_trust{trust=\"holdover\"} 1",
     ] {
         assert!(answer.body.lines().any(|l| l == line || l == format!("{line}.0")), "{line} not in\n{}", answer.body);

@@ -147,6 +147,15 @@ impl Writer {
                 self.cell(cell);
                 self.raw("</p>");
             }
+            Block::Board(lines) => {
+                self.raw("<section class=\"board\">");
+                for line in lines {
+                    self.raw("<p>");
+                    self.cell(line);
+                    self.raw("</p>");
+                }
+                self.raw("</section>");
+            }
             Block::Trend { href, title, html } => {
                 self.raw("<section class=\"sheet\"><h2>")
                     .text(title)

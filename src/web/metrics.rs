@@ -2,7 +2,7 @@
 //!
 //! Every name begins with `parkgate_` and ends with its unit where it has one (`_seconds`, `_bytes`); counters end with
 //! `_total` and start at zero with each start of the daemon, except those that the store keeps (gaps, lost, delivered).
-//! Labels: `source` (id of an OPC UA server), `bus` (id), `device` (id), `class` (interval in seconds), `stream`, `session`,
+//! Labels: `lane`, `phase`, `trouble`, `zone`, `class` (of a vehicle, too), `status` (of a bay), `source` (id of an OPC UA server), `bus` (id), `device` (id), `class` (interval in seconds), `stream`, `session`,
 //! `reason`, `quality`.
 
 use std::fmt;
@@ -13,8 +13,13 @@ use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use super::park::Gates;
 use super::view::Look;
 use crate::domain::field_event::LinkState;
+use crate::domain::gate::gates::view::{GatesView, ZoneView};
+use crate::domain::gate::hazmat::lot::BayStatus;
+use crate::domain::gate::lane::Phase;
+use crate::domain::gate::word::VehicleClass;
 use crate::domain::reading::Quality;
 use crate::domain::record::Stream;
 use crate::domain::registry::DeviceSpec;
@@ -108,6 +113,9 @@ pub fn text(look: &Look) -> Result<String, fmt::Error> {
     if let Some(snapshot) = &look.snapshot {
         families.extend(field(snapshot));
     }
+    if let Gates::View(view) = &look.gates {
+        families.extend(gates(view));
+    }
     families.extend(buses(look));
     families.extend(store(look));
     families.extend(uplink(look));
@@ -176,6 +184,47 @@ fn polls(snapshot: &Snapshot) -> Vec<Family> {
             "Largest delay of a poll in this run",
             span(|c| Some(c.worst_late)),
         ),
+    ]
+}
+
+fn gates(view: &GatesView) -> Vec<Family> {
+    let phases = Phase::ALL.iter().map(|phase| {
+        let n = view.lanes.iter().filter(|now| now.lane.phase == *phase).count();
+        (vec![("phase", phase.as_str().to_owned())], float(n as u64))
+    });
+    let troubles = view.lanes.iter().flat_map(|now| {
+        let labels = |trouble: &'static str| vec![("lane", now.lane.id.to_string()), ("trouble", trouble.to_owned())];
+        now.lane.troubles.iter().map(move |one| (labels(one.trouble.as_str()), 1.0))
+    });
+    let faults =
+        view.lanes.iter().map(|now| (vec![("lane", now.lane.id.to_string())], float(now.lane.faults.len() as u64)));
+    let inside = &view.inside;
+    let zone = |zone: &ZoneView| ("zone", zone.zone.to_string());
+    let persons = inside.zones.iter().map(|one| (vec![zone(one)], f64::from(one.persons.now)));
+    let vehicles = inside.zones.iter().flat_map(|one| {
+        let of = move |class: &VehicleClass| one.vehicles.get(class).map_or(0, |count| count.now);
+        VehicleClass::ALL
+            .iter()
+            .map(move |class| (vec![zone(one), ("class", class.as_str().to_owned())], f64::from(of(class))))
+    });
+    let bays = BayStatus::ALL.iter().map(|status| {
+        let n = view.hazmat.bays.iter().filter(|bay| bay.status == *status).count();
+        (vec![("status", status.as_str().to_owned())], float(n as u64))
+    });
+    vec![
+        Family::gauge("lanes", "Lanes by what they do", phases.collect()),
+        Family::gauge("lane_trouble", "What a lane lacks; 1 while it does", troubles.collect()),
+        Family::gauge("lane_faults", "Faults that stand at a lane", faults.collect()),
+        plain("gate_tickets_open", "Questions of the gates that wait for a person", float(view.tickets.len() as u64)),
+        plain("inside_known", "Whether the counts have no break since a signed one", flag(inside.known)),
+        plain("inside_peers_heard", "Whether the park's other gateways are heard", inside.peers_heard.map(flag)),
+        Family::gauge("inside_persons", "Persons inside a zone, with the zones in it", persons.collect()),
+        Family::gauge("inside_vehicles", "Vehicles inside a zone, with the zones in it", vehicles.collect()),
+        plain("passages_in_doubt", "Passages that nobody has cleared up", float(inside.in_doubt.len() as u64)),
+        plain("inside_conflicts", "Conflicts between gateways", float(inside.conflicts.len() as u64)),
+        plain("hazmat_vehicles_inside", "Vehicles with dangerous goods inside", float(view.hazmat.visits.len() as u64)),
+        Family::gauge("hazmat_bays", "Bays of the hazmat parking by status", bays.collect()),
+        plain("musters_running", "Musters that run", float(view.musters.len() as u64)),
     ]
 }
 

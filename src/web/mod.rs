@@ -30,5 +30,5 @@ pub mod task;
 pub mod trend;
 pub mod view;
 
-pub use park::{Identity, Park, Readiness, Trend, TrendError, TrendSample};
+pub use park::{Gates, Identity, Park, Readiness, Trend, TrendError, TrendSample};
 pub use task::serve;

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::gate::gates::view::GatesView;
 use crate::domain::id::Tag;
 use crate::domain::reading::Reading;
 use crate::domain::registry::PointSpec;
@@ -16,6 +17,10 @@ pub trait Park: Clone + Send + Sync + 'static {
     fn identity(&self) -> Identity;
     /// Asks the engine for its view of the field; `None` when it does not answer.
     fn snapshot(&self) -> impl Future<Output = Option<Arc<Snapshot>>> + Send;
+    /// Asks for the gates as they stand.
+    fn gates(&self) -> impl Future<Output = Gates> + Send {
+        std::future::ready(Gates::Absent)
+    }
     /// Waits until an alarm or the site has changed since the state of this number, and returns the number of the new one:
     /// viewers then need not wait for the next second. Never, where nobody tells.
     fn news(&self, seen: u64) -> impl Future<Output = u64> + Send {
@@ -46,6 +51,18 @@ pub trait Park: Clone + Send + Sync + 'static {
     fn trend(&self, tag: &str) -> impl Future<Output = Result<Trend, TrendError>> + Send;
     /// Returns the software's version.
     fn version(&self) -> &'static str;
+}
+
+/// What is known of the gates. Not asked, not answered and nothing going on are three things.
+#[derive(Clone, Debug, Default)]
+pub enum Gates {
+    /// The configuration has none.
+    #[default]
+    Absent,
+    /// There are gates, and nothing is known of them: they do not answer.
+    Silent,
+    /// How they stand.
+    View(Arc<GatesView>),
 }
 
 /// Who the gateway is.

@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit};
 use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
 use warp::sse::Event;
 
-use super::park::Park;
+use super::park::{Gates, Park};
 use super::view::{Cell, Look, Page};
 use crate::domain::time::Mono;
 
@@ -64,12 +64,17 @@ impl<P: Park> Hub<P> {
     }
 
     async fn take(&self) -> Look {
-        let snapshot = tokio::time::timeout(ENGINE_PATIENCE, self.park.snapshot()).await.ok().flatten();
+        // Both are asked of one task: side by side, a silent one costs its viewers the patience once.
+        let (snapshot, gates) = tokio::join!(
+            tokio::time::timeout(ENGINE_PATIENCE, self.park.snapshot()),
+            tokio::time::timeout(ENGINE_PATIENCE, self.park.gates()),
+        );
         Look {
             identity: self.park.identity(),
             version: self.park.version(),
             now: self.park.now(),
-            snapshot,
+            snapshot: snapshot.ok().flatten(),
+            gates: gates.unwrap_or(Gates::Silent),
             store: self.park.store(),
             uplink: self.park.uplink(),
             opcua: self.park.opcua(),

@@ -57,6 +57,8 @@ pub enum Endpoint {
     Alarms,
     /// The state of the site.
     Site,
+    /// The gates, who is inside, dangerous goods.
+    Gates,
     /// The daybook.
     Daybook,
     /// The uplink.
@@ -106,13 +108,14 @@ const fn read(path: Path, right: Right, endpoint: Endpoint) -> Route {
 }
 
 /// Everything that is served.
-pub const ROUTES: [Route; 16] = [
+pub const ROUTES: [Route; 17] = [
     read(Path::Is("/"), Right::View, Endpoint::Overview),
     read(Path::Under("/device/"), Right::View, Endpoint::Device),
     read(Path::Under("/point/"), Right::View, Endpoint::Point),
     read(Path::Under("/trend/"), Right::View, Endpoint::Trend),
     read(Path::Is("/alarms"), Right::View, Endpoint::Alarms),
     read(Path::Is("/site"), Right::View, Endpoint::Site),
+    read(Path::Is("/gates"), Right::View, Endpoint::Gates),
     read(Path::Is("/daybook"), Right::View, Endpoint::Daybook),
     read(Path::Is("/uplink"), Right::View, Endpoint::Uplink),
     read(Path::Is("/store"), Right::View, Endpoint::Store),

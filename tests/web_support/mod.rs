@@ -1,6 +1,8 @@
 //! A park for the tests of the page: twelve devices that live by the clock, one of them down, some values bad, one
 //! name that tries to be markup; switches for what can go wrong.
 
+pub(crate) mod gates;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,7 +19,7 @@ use parkgate::domain::snapshot::{
     StreamStatus, Totals, UplinkStatus,
 };
 use parkgate::domain::time::{ClockTrust, Mono, Now, Timestamp};
-use parkgate::web::{Identity, Park, Readiness, Trend, TrendError, TrendSample};
+use parkgate::web::{Gates, Identity, Park, Readiness, Trend, TrendError, TrendSample};
 
 /// Id, name, and for each point: tag, name, unit, decimals, low, high.
 type DeviceFacts = (&'static str, &'static str, &'static [PointFacts]);
@@ -215,6 +217,13 @@ impl Park for FakePark {
         let started = now.mono - Duration::from_secs(183_600).min(now.mono.0);
         let danger = DangerView::quiet(now);
         Some(Arc::new(Snapshot { now, boot: 17, started, registry, devices, totals, danger }))
+    }
+
+    async fn gates(&self) -> Gates {
+        match self.switches.silent.load(Ordering::Relaxed) {
+            true => Gates::Silent,
+            false => Gates::View(Arc::new(gates::view(self.now()))),
+        }
     }
 
     fn store(&self) -> Arc<StoreStatus> {

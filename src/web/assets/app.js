@@ -22,17 +22,19 @@
     el.setAttribute('class', cell[2]);
   }
 
-  function reload() { /* a changed configuration: load anew, but never in a circle */
+  function reload() { /* a changed page: load anew, but never in a circle; until then it counts as standing still */
     var last = 0, now = Date.now();
-    try { last = Number(sessionStorage.getItem('reloaded') || 0); sessionStorage.setItem('reloaded', String(now)); } catch (e) { last = 0; }
-    if (now - last > 10000 || now < last) { location.reload(); }
+    try { last = Number(sessionStorage.getItem('reloaded') || 0); } catch (e) { last = 0; }
+    if (now - last <= 10000 && now >= last) { return; }
+    try { sessionStorage.setItem('reloaded', String(now)); } catch (e) { last = 0; }
+    location.reload();
   }
 
   function take(message) {
     var patch = JSON.parse(message.data), j;
+    if (patch.shape !== shape) { reload(); return; }
     heard = monotonic();
     heardAt = patch.at;
-    if (patch.shape !== shape) { reload(); return; }
     for (j = 0; j < patch.set.length; j += 1) { put(patch.set[j]); }
   }
 

@@ -12,6 +12,7 @@ mod alarms;
 mod bus;
 mod daybook;
 mod device;
+mod gates;
 mod instruments;
 mod opcua;
 mod overview;
@@ -24,13 +25,14 @@ use std::time::Duration;
 pub use alarms::alarms;
 pub use daybook::daybook;
 pub use device::{device, point};
+pub use gates::gates;
 pub use overview::overview;
 pub use sheets::{store, uplink};
 pub use site::site;
 
 use super::format::{self, Zone};
 use super::lang::{self, Lang, Text};
-use super::park::{Identity, Readiness};
+use super::park::{Gates, Identity, Readiness};
 use super::request::Choice;
 use crate::domain::reading::Quality;
 use crate::domain::record::Stream;
@@ -55,6 +57,8 @@ pub struct Look {
     pub now: Now,
     /// The field; `None` when the engine did not answer.
     pub snapshot: Option<Arc<Snapshot>>,
+    /// The gates.
+    pub gates: Gates,
     /// The store.
     pub store: Arc<StoreStatus>,
     /// The uplink.
@@ -235,6 +239,8 @@ pub enum Align {
     Right,
     /// Words that may be cut.
     Cut,
+    /// Words on several lines; each may be broken, none is cut.
+    Lines,
     /// A bar.
     Bar,
 }
@@ -246,6 +252,7 @@ impl Align {
             Self::Left => "l",
             Self::Right => "r",
             Self::Cut => "c",
+            Self::Lines => "n",
             Self::Bar => "b",
         }
     }
@@ -291,6 +298,8 @@ pub enum Block {
     Table(Table),
     /// A banner: something is wrong with the whole.
     Notice(Cell),
+    /// Lines for an eye two metres away; empty ones take no room.
+    Board(Vec<Cell>),
     /// A trend, already drawn; `href` gives it anew.
     Trend {
         /// Address of the trend alone.
@@ -357,6 +366,7 @@ impl Page {
                 Block::Panels(panels) => cells.extend(panels.iter().flat_map(|p| &p.rows).map(|(_, cell)| cell)),
                 Block::Table(table) => cells.extend(table.rows.iter().flat_map(|row| &row.cells)),
                 Block::Notice(cell) => cells.push(cell),
+                Block::Board(lines) => cells.extend(lines),
                 Block::Trend { .. } => {}
             }
         }
@@ -406,21 +416,25 @@ pub fn message(look: &Look, viewer: &Viewer<'_>, text: Text) -> Page {
 }
 
 fn frame(look: &Look, viewer: &Viewer<'_>, path: &str) -> Frame {
-    let nav = [
+    let mut nav = vec![
         (Text::Overview, "/"),
         (Text::Alarms, "/alarms"),
         (Text::SiteState, "/site"),
+        (Text::Gates, "/gates"),
         (Text::Daybook, "/daybook"),
         (Text::Uplink, "/uplink"),
         (Text::Store, "/store"),
     ];
+    if matches!(look.gates, Gates::Absent) {
+        nav.retain(|(text, _)| *text != Text::Gates);
+    }
     let other = Choice { lang: viewer.lang().other(), asked: true };
     let id = &look.identity;
     Frame {
         lang: viewer.lang(),
         site: if id.name.is_empty() { id.gateway.clone() } else { id.name.clone() },
         ids: format!("{} / {}", id.park, id.gateway),
-        nav: nav.map(|(text, href)| (viewer.t(text).to_owned(), viewer.link(href), path == href)).into(),
+        nav: nav.into_iter().map(|(text, href)| (viewer.t(text).to_owned(), viewer.link(href), path == href)).collect(),
         time: Cell::live(viewer.zone.date_time(look.now.wall)),
         zone: viewer.zone.name().to_owned(),
         trust: trust(look.clock.trust, viewer.lang()),

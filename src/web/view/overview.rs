@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::bus;
 use super::{ACK_LATE, Align, Block, Cell, Look, Page, Panel, Row, Table, Tone, Viewer};
-use super::{alarms, instruments, lasting, opcua, page, sheets, site, tone_of, trust, waiting_total};
+use super::{alarms, gates, instruments, lasting, opcua, page, sheets, site, tone_of, trust, waiting_total};
 use crate::domain::field_event::LinkState;
 use crate::domain::reading::Quality;
 use crate::domain::registry::DeviceSpec;
@@ -21,7 +21,8 @@ const NAMES_LISTED: usize = 3;
 pub fn overview(look: &Look, viewer: &Viewer<'_>) -> Page {
     let danger = look.snapshot.as_ref().map(|snapshot| {
         let site = Panel { href: Some(viewer.link("/site")), ..site::summary(&snapshot.danger, viewer) };
-        Block::Panels(vec![alarms::summary(&snapshot.danger, viewer), site])
+        let gates = gates::summary(look, viewer);
+        Block::Panels([alarms::summary(&snapshot.danger, viewer), site].into_iter().chain(gates).collect())
     });
     let panels = vec![field(look, viewer), uplink(look, viewer), store(look, viewer), clock(look, viewer)];
     let mut blocks: Vec<Block> = danger.into_iter().chain([Block::Panels(panels)]).collect();

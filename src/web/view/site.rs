@@ -143,7 +143,8 @@ fn proposals(site: &SiteView, v: &Viewer<'_>) -> super::Table {
     table(v, Text::Proposals, &columns, rows.collect(), PLACES)
 }
 
-fn rule(rule: LaneRule, v: &Viewer<'_>) -> Cell {
+/// What a rule of the site means for a lane, in a few words.
+pub(super) fn rule_words<'a>(rule: LaneRule, v: &Viewer<'_>) -> &'a str {
     let (zh, en) = match rule {
         LaneRule::Normal => ("正常", "normal"),
         LaneRule::NoEntry => ("禁入", "no entry"),
@@ -151,7 +152,11 @@ fn rule(rule: LaneRule, v: &Viewer<'_>) -> Cell {
         LaneRule::RescueOnly => ("仅救援可入", "rescue only"),
         LaneRule::Guarded => ("人工放行", "by the guard"),
     };
-    Cell::warn_if(rule != LaneRule::Normal, v.lang().pick(zh, en))
+    v.lang().pick(zh, en)
+}
+
+fn rule(rule: LaneRule, v: &Viewer<'_>) -> Cell {
+    Cell::warn_if(rule != LaneRule::Normal, rule_words(rule, v))
 }
 
 fn order(word: Option<&str>, v: &Viewer<'_>) -> Cell {

@@ -54,6 +54,7 @@ fn look(tag: &str, view: PointView) -> Look {
             totals: Totals::default(),
             danger: DangerView::quiet(NOW),
         })),
+        gates: Gates::Absent,
         store: Arc::default(),
         uplink: Arc::default(),
         opcua: OpcUaStatus::default(),
@@ -88,7 +89,7 @@ fn row(view: PointView) -> Vec<Cell> {
         .iter()
         .filter_map(|block| match block {
             Block::Table(table) => Some(table),
-            Block::Panels(_) | Block::Notice(_) | Block::Trend { .. } => None,
+            Block::Panels(_) | Block::Notice(_) | Block::Board(_) | Block::Trend { .. } => None,
         })
         .collect();
     tables[1].rows[0].cells.clone()
