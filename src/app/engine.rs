@@ -86,7 +86,6 @@ pub(super) enum Request {
     /// The whole active set is to be recorded.
     ActiveSet,
     /// Something of the gates; nobody answers where there are none.
-    #[expect(dead_code, reason = "asked by the control socket and app/registry: whoever asks first takes this away")]
     Gates(gates::Ask),
 }
 

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::VERSION;
 use super::engine::Request;
+use super::gates::Ask;
 use super::trend;
 use crate::buffer;
 use crate::clock::Clock;
@@ -16,7 +17,7 @@ use crate::domain::time::Now;
 use crate::field::Buses;
 use crate::state::registry::RegistryBook;
 use crate::supervise::Pulse;
-use crate::web::{Identity, Park, Readiness, Trend, TrendError};
+use crate::web::{Gates, Identity, Park, Readiness, Trend, TrendError};
 
 /// An engine that has not answered a look within this is not answering.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -28,6 +29,8 @@ const FRESH: Duration = Duration::from_secs(5);
 pub struct Views {
     clock: Clock,
     identity: Identity,
+    /// The configuration has lanes; only a restart changes that.
+    has_gates: bool,
     store: buffer::Store,
     store_status: watch::Receiver<Arc<StoreStatus>>,
     uplink: watch::Receiver<Arc<UplinkStatus>>,
@@ -66,6 +69,7 @@ impl Views {
                 epoch: parts.start.epoch.clone(),
                 boot: parts.start.boot,
             },
+            has_gates: !parts.config.gates.lanes.is_empty(),
             clock: parts.clock,
             store_status: parts.store.status(),
             store: parts.store,
@@ -93,6 +97,19 @@ impl Park for Views {
             answer_rx.await.ok()
         };
         tokio::time::timeout(ANSWER_WITHIN, ask).await.ok().flatten()
+    }
+
+    async fn gates(&self) -> Gates {
+        if !self.has_gates {
+            return Gates::Absent;
+        }
+        let (answer_tx, answer_rx) = oneshot::channel();
+        let ask = async {
+            self.requests.send(Request::Gates(Ask::View(answer_tx))).await.ok()?;
+            answer_rx.await.ok()
+        };
+        let view = tokio::time::timeout(ANSWER_WITHIN, ask).await.ok().flatten();
+        view.map_or(Gates::Silent, Gates::View)
     }
 
     async fn news(&self, seen: u64) -> u64 {

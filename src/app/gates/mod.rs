@@ -27,6 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::pending::{Entered, Pending};
 use crate::domain::actor::{Actor, Refused};
 use crate::domain::gate::decide::Policies;
+use crate::domain::gate::gates::view::GatesView;
 use crate::domain::gate::gates::{Gates, Output};
 use crate::domain::gate::hardware::{Carried, LaneCommand, LaneEvent, LaneReceipt, Said, TerminalEvent};
 use crate::domain::gate::hazmat::Hazmat;
@@ -62,7 +63,7 @@ pub(super) enum GateInput {
 }
 
 /// What others ask of the gates.
-#[expect(dead_code, reason = "asked by app/registry and the page: whoever asks the last of them takes this away")]
+#[expect(dead_code, reason = "asked by app/registry: whoever asks the last of them takes this away")]
 pub(super) enum Ask {
     /// Somebody does something at a lane.
     Lane(Box<LaneAct>, Actor, oneshot::Sender<Result<(), Refused>>),
@@ -76,6 +77,8 @@ pub(super) enum Ask {
     Hazmat(HazmatAct),
     /// Events of the park's other gateways.
     Shared(Vec<Event>),
+    /// How the gates stand.
+    View(oneshot::Sender<Arc<GatesView>>),
 }
 
 /// Steps with the dangerous goods that do not wait; whoever wants to know what came of them keeps an end of a channel in them.
@@ -135,6 +138,7 @@ impl Keeper {
             Ask::Register(prepared, answer) => drop(answer.send(self.gates.handle_register(&prepared))),
             Ask::Hazmat(act) => self.gates.handle_hazmat(|hazmat| act(hazmat, now), now),
             Ask::Shared(events) => self.gates.handle_shared(events, now),
+            Ask::View(answer) => drop(answer.send(Arc::new(self.gates.view(now)))),
         }
     }
 
