@@ -11,6 +11,8 @@
 //! | `engine` | core | its input closes: all links ended and the gateway holds no sender |
 //! | `link <address>` | restartable | stopped, or a reload leaves it without devices |
 //! | `opcua <server>` | restartable | the same |
+//! | `lane <lane> <device>`, `cameras`, `terminals` | restartable | stopped with the sources, or a reload changes them |
+//! | `lanes`, `codes`, `camera memory` | core | the last session of the lanes has ended |
 //! | `outputs` | core | stopped with the sources, after the writes that were under way |
 //! | `uplink` | restartable | stopped, after the engine, so that the last records still leave |
 //! | `commands` | core | stopped with the sources, after its last answer |
@@ -36,6 +38,7 @@ mod feed;
 mod foundation;
 mod gates;
 mod housekeeping;
+mod lanes;
 mod links;
 mod memory;
 mod orders;
@@ -157,8 +160,9 @@ pub struct Gateway {
     /// What the state machines order, until the task that carries it out is started.
     jobs: Option<mpsc::Receiver<orders::Job>>,
     /// The ends of the gates, until the tasks of the lanes and of the register are started; `None` without lanes.
-    #[expect(dead_code, reason = "taken by app/lanes and app/registry: whoever takes the first takes this away")]
     gates: Option<gates::start::Ends>,
+    /// The hardware of the lanes.
+    lanes: Option<lanes::Lanes>,
     /// The allow-list of the outputs' driver.
     allowed: watch::Sender<Arc<Vec<Arc<Output>>>>,
     reloads: mpsc::Receiver<()>,
@@ -235,9 +239,8 @@ impl Gateway {
         let mut engine = Engine::new(boot, boot_body(&opened.start, &clock), plan, clock.now());
         let memory = memory::Memory::new(state, &opened).brought_back(&mut engine, &clock).await;
         let (engine::Senders { events, requests, gates }, inputs) = Inputs::open(&opened.store);
-        let (reloads_tx, reloads_rx) = mpsc::channel(1);
+        let ((reloads_tx, reloads_rx), (rev_tx, rev_rx)) = (mpsc::channel(1), watch::channel(registry.rev));
         let (commands_tx, commands_rx) = mpsc::channel(N_QUEUED_COMMANDS);
-        let (rev_tx, rev_rx) = watch::channel(registry.rev);
         let (status_tx, config_status) = (watch::Sender::<Arc<UplinkStatus>>::default(), watch::Sender::default());
         let pulses = ["engine", "housekeeping"].map(|name| Pulse::new(name, clock.mono()));
         let (stops, [engine_pulse, _]) = (Stops::default(), pulses.clone());
@@ -281,6 +284,7 @@ impl Gateway {
             service,
             jobs: Some(inlets.orders),
             gates,
+            lanes: None,
             allowed: watch::Sender::new(Arc::new(config.outputs.clone())),
             uplink,
             clock,
@@ -306,6 +310,7 @@ impl Gateway {
     }
 
     async fn start_tasks(&mut self, listener: TcpListener) {
+        self.start_lanes();
         self.start_page(listener);
         self.start_control();
         self.start_uplink().await;
@@ -369,6 +374,7 @@ impl Gateway {
         self.stops.field.cancel();
         self.links.clear();
         self.events = None;
+        self.lanes.iter_mut().for_each(lanes::Lanes::clear);
         // The engine ends when the last link has; the store then holds every record that was made.
         self.supervisor.drain_named("engine", began + ENGINE_GRACE).await;
         self.stops.uplink.cancel();

@@ -65,6 +65,7 @@ impl Gateway {
             self.config.outputs = std::mem::take(&mut new.outputs);
             self.allowed.send_replace(Arc::new(self.config.outputs.clone()));
         }
+        self.reload_lanes(&mut new.gates);
         let uplink_changed = new.uplink != self.config.uplink;
         let same_danger = danger::rules_of(&new, 0) == danger::rules_of(&self.config, 0);
         if !uplink_changed && new.devices == self.config.devices && new.specs == self.config.specs && same_danger {
@@ -128,6 +129,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("store", old.store != new.store || old.state_dir != new.state_dir),
         ("web", old.web != new.web),
         ("control, roles", old.control != new.control),
+        ("lanes", old.gates.lanes != new.gates.lanes),
     ];
     checks.into_iter().filter(|(_, changed)| *changed).map(|(what, _)| what).collect()
 }

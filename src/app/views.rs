@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::VERSION;
 use super::engine::Request;
 use super::gates::Ask;
+use super::lanes::Counts as GateCalls;
 use super::trend;
 use crate::buffer;
 use crate::clock::Clock;
@@ -41,6 +42,8 @@ pub struct Views {
     requests: mpsc::Sender<Request>,
     book: RegistryBook,
     pulses: Vec<Pulse>,
+    /// Where devices of the gates call; `None` without lanes.
+    gate_calls: Option<GateCalls>,
 }
 
 /// What [`Views`] are made of.
@@ -81,7 +84,13 @@ impl Views {
             requests: parts.requests,
             book: parts.book,
             pulses: parts.pulses,
+            gate_calls: None,
         }
+    }
+
+    /// Shows also what is counted where devices of the gates call.
+    pub(super) fn with_gate_calls(&mut self, counts: GateCalls) {
+        self.gate_calls = Some(counts);
     }
 }
 
@@ -139,6 +148,10 @@ impl Park for Views {
 
     fn buses(&self) -> Vec<Arc<BusStatus>> {
         self.buses.borrow().values().cloned().collect()
+    }
+
+    fn gate_calls(&self) -> Vec<(&'static str, &'static str, u64)> {
+        self.gate_calls.as_ref().map(GateCalls::all).unwrap_or_default()
     }
 
     fn clock(&self) -> ClockStatus {

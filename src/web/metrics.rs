@@ -121,6 +121,7 @@ pub fn text(look: &Look) -> Result<String, fmt::Error> {
     families.extend(uplink(look));
     families.extend(opcua(look));
     families.extend(clock(look));
+    families.extend(gate_calls(look));
     let mut registry = Registry::with_prefix("parkgate");
     registry.register_collector(Box::new(Families(families)));
     let mut out = String::new();
@@ -137,6 +138,16 @@ fn build(look: &Look) -> Family {
         ("epoch", id.epoch.clone()),
     ];
     Family::gauge("build_info", "Version and identity; always 1", vec![(labels, 1.0)])
+}
+
+/// What devices of the gates said at the doors that they call, and why they were refused.
+fn gate_calls(look: &Look) -> Option<Family> {
+    let sample = |(door, what, n): &(&'static str, &'static str, u64)| {
+        (vec![("door", (*door).to_owned()), ("what", (*what).to_owned())], *n)
+    };
+    let samples: Vec<_> = look.gate_calls.iter().map(sample).collect();
+    let help = "Pushes of cameras and messages of terminals, and what was refused of them";
+    (!samples.is_empty()).then(|| Family::counter("gate_calls", help, samples))
 }
 
 fn pairs(snapshot: &Snapshot) -> impl Iterator<Item = (&DeviceSpec, &DeviceView)> {

@@ -39,6 +39,10 @@ pub trait Park: Clone + Send + Sync + 'static {
     fn opcua(&self) -> OpcUaStatus {
         OpcUaStatus::default()
     }
+    /// Returns what was counted where devices of the gates call: door, kind of push, message or refusal, how many since the start.
+    fn gate_calls(&self) -> Vec<(&'static str, &'static str, u64)> {
+        Vec::new()
+    }
     /// Returns the field buses as they stand, by id.
     fn buses(&self) -> Vec<Arc<BusStatus>>;
     /// Returns the clock as it stands.

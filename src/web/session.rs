@@ -79,6 +79,7 @@ impl<P: Park> Hub<P> {
             uplink: self.park.uplink(),
             opcua: self.park.opcua(),
             buses: self.park.buses(),
+            gate_calls: self.park.gate_calls(),
             config: self.park.config(),
             clock: self.park.clock(),
             readiness: self.park.ready(),

@@ -52,7 +52,6 @@ pub(super) const N_QUEUED_CHANGES: usize = 1024;
 
 /// What reaches the gates from outside of the engine's task.
 #[derive(Clone, Debug)]
-#[expect(dead_code, reason = "made by app/lanes: whoever makes the first one takes this away")]
 pub(super) enum GateInput {
     /// The hardware of a lane said something.
     Event(LaneEvent),

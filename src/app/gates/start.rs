@@ -24,14 +24,20 @@ const REGISTER: &str = "register";
 /// The other ends of what reaches the gates and of what they leave.
 #[expect(dead_code, reason = "taken by app/lanes and app/registry: whoever takes the last of them takes this away")]
 pub(in crate::app) struct Ends {
-    /// What the hardware says.
-    pub(in crate::app) inputs: mpsc::Sender<GateInput>,
-    /// What the hardware is to do.
-    pub(in crate::app) commands: mpsc::Receiver<LaneCommand>,
+    /// Of the hardware, until its tasks are started.
+    pub(in crate::app) hardware: Option<Hardware>,
     /// What the gates changed in the register.
     pub(in crate::app) changes: mpsc::Receiver<Prepared>,
     /// The store of the register, where it could be opened.
     pub(in crate::app) store: Option<RegisterStore>,
+}
+
+/// The ends of the hardware.
+pub(in crate::app) struct Hardware {
+    /// What it says.
+    pub(in crate::app) inputs: mpsc::Sender<GateInput>,
+    /// What it is to do.
+    pub(in crate::app) commands: mpsc::Receiver<LaneCommand>,
 }
 
 /// Makes the gates of a configuration; without lanes there are none. What cannot be opened is said in the log: the gates decide
@@ -54,7 +60,7 @@ pub(in crate::app) fn begin(
     let (commands_tx, commands) = mpsc::channel(N_QUEUED_COMMANDS);
     let (changes_tx, changes) = mpsc::channel(N_QUEUED_CHANGES);
     let ways = Ways { commands: commands_tx, changes: changes_tx };
-    Some((Keeper::new(gates, ways), Ends { inputs, commands, changes, store }))
+    Some((Keeper::new(gates, ways), Ends { hardware: Some(Hardware { inputs, commands }), changes, store }))
 }
 
 fn open(dir: PathBuf) -> Option<RegisterStore> {

@@ -67,6 +67,8 @@ pub struct Look {
     pub opcua: OpcUaStatus,
     /// The field buses, by id.
     pub buses: Vec<Arc<BusStatus>>,
+    /// What was counted where devices of the gates call: door, kind, how many.
+    pub gate_calls: Vec<(&'static str, &'static str, u64)>,
     /// The configuration on disk against the one in force.
     pub config: Arc<ConfigStatus>,
     /// The clock.

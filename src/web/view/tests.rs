@@ -59,6 +59,7 @@ fn look(tag: &str, view: PointView) -> Look {
         uplink: Arc::default(),
         opcua: OpcUaStatus::default(),
         buses: Vec::new(),
+        gate_calls: Vec::new(),
         config: Arc::default(),
         clock: ClockStatus {
             trust: ClockTrust::Synced,
