@@ -275,9 +275,12 @@ pub fn run(arguments: Arguments) -> ExitCode {
             tools::register::template(table);
             ExitCode::SUCCESS
         }
-        Command::Registry(RegisterCommand::Import(args)) => with_config(&args.config, |loaded| {
-            ended(run_in_runtime(async { tools::register::import(&loaded.config, &args) }))
-        }),
+        Command::Registry(RegisterCommand::Import(args)) => match tools::register::import_running(&args) {
+            Some(done) => ended(done),
+            None => with_config(&args.config, |loaded| {
+                ended(run_in_runtime(async { tools::register::import(&loaded.config, &args) }))
+            }),
+        },
         Command::Service(args) => ended(tools::service::service(args)),
         Command::Bypass(args) => ended(tools::service::bypass(args)),
         Command::Report(args) => ended(tools::daybook::report(args)),
