@@ -92,6 +92,7 @@ impl Desk {
             Ask::Write { output, value, issuer, .. } => ("write", output.clone(), format!("{value}, {issuer}")),
             Ask::LoopTest { tag, issuer, .. } => ("loop_test", tag.clone(), issuer.clone()),
             Ask::WireLog { device, .. } => ("wire_log", device.clone(), String::new()),
+            Ask::Documents { kind, .. } => ("export", kind.clone(), String::new()),
             // What it changes is in the audit by itself.
             Ask::Import { files, .. } if may_ask(ask, caller).is_err() => {
                 let names = files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -122,7 +123,7 @@ impl Desk {
     }
 }
 
-async fn send(lines: &mpsc::Sender<Line>, line: Line) -> Result<(), String> {
+pub(super) async fn send(lines: &mpsc::Sender<Line>, line: Line) -> Result<(), String> {
     lines.send(line).await.map_err(|_| "the client went away".to_owned())
 }
 

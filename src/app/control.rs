@@ -24,6 +24,7 @@ use crate::domain::reading::{Quality, Reading, Value};
 use crate::domain::record::Mode;
 use crate::domain::registry::{Commissioning, PointSpec};
 use crate::domain::snapshot::Snapshot;
+use crate::domain::time::Timestamp;
 use crate::field::tap::{Direction, Frame, Tap, Taps};
 use crate::output::Order;
 use crate::web::Park;
@@ -106,6 +107,7 @@ async fn answered(asked: Asked, desk: Desk) {
         Ask::Alarms => desk.alarms(&lines).await,
         Ask::Danger => desk.danger(&lines).await,
         Ask::Report { day } => desk.report(day.as_deref(), &lines).await,
+        Ask::Documents { kind, since_ms } => desk.documents(&kind, since_ms.map(Timestamp), &lines).await,
         Ask::Act { action } => desk.act(action, caller, &lines).await,
         Ask::Import { files, table, dry_run, partial } => {
             let files = register::Files { files, bytes: attached, table, dry_run, partial, by: caller };
@@ -120,6 +122,11 @@ async fn answered(asked: Asked, desk: Desk) {
 pub(super) fn may_ask(ask: &Ask, caller: &Actor) -> Result<(), Refused> {
     let open = match ask {
         Ask::Read { .. } | Ask::Watch { .. } | Ask::Alarms | Ask::Danger | Ask::Report { .. } | Ask::Act { .. } => true,
+        // What people did, and whom a gate decided about, is for those who answer for it.
+        Ask::Documents { .. } => {
+            let may = [Role::Auditor, Role::Supervisor, Role::Admin].iter().any(|role| caller.has(*role));
+            return if may { Ok(()) } else { Err(Refused::role(Role::Auditor)) };
+        }
         Ask::WireLog { .. } | Ask::Write { .. } | Ask::LoopTest { .. } | Ask::Import { .. } => caller.has(Role::Admin),
     };
     if open { Ok(()) } else { Err(Refused::role(Role::Admin)) }

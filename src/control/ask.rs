@@ -77,6 +77,14 @@ pub enum Ask {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         day: Option<String>,
     },
+    /// Documents of one kind as they are stored, in order: decisions for a replay, entries of the audit for its proof.
+    Documents {
+        /// Their kind, by its word on the wire.
+        kind: String,
+        /// Those from this wall time on, milliseconds since 1970; all that are kept where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since_ms: Option<i64>,
+    },
     /// Files of the register into the register. Their contents follow the request's line, one after the other, as they are.
     Import {
         /// The files, in order.
@@ -114,6 +122,7 @@ impl Ask {
             | Self::Alarms
             | Self::Danger
             | Self::Report { .. }
+            | Self::Documents { .. }
             | Self::Act { .. } => None,
         }
     }
@@ -146,6 +155,8 @@ pub enum Line {
     Told(Box<serde_json::Value>),
     /// An action was done.
     Did(DidLine),
+    /// A document as it is stored.
+    Document(DocumentLine),
     /// What became of files of the register.
     Imported(Box<ImportedLine>),
     /// The last line: empty when all went well, else why not.
@@ -223,6 +234,15 @@ pub struct DidLine {
     pub en: String,
     /// Number or id of what it made.
     pub id: Option<String>,
+}
+
+/// A document as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct DocumentLine {
+    /// Its number on its stream.
+    pub seq: u64,
+    /// Its text, byte for byte: a JSON object.
+    pub json: String,
 }
 
 /// What became of files of the register.

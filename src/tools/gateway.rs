@@ -33,6 +33,11 @@ pub struct Reach {
 }
 
 impl Reach {
+    /// Returns the folder of the configuration.
+    pub fn folder(&self) -> &Path {
+        &self.config
+    }
+
     fn path(&self) -> PathBuf {
         let named = self.socket.clone().or_else(|| config::socket_of(&self.config));
         named.unwrap_or_else(|| PathBuf::from(USUAL))
