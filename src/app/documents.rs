@@ -29,11 +29,9 @@ impl Desk {
         // By number, not by the block in which a time lies: where the clock was stepped, more is read rather than less.
         let span = match since {
             None => Some(self.store.span(stream).await),
-            Some(since) => self
-                .store
-                .seqs_between(stream, since, Timestamp(i64::MAX))
-                .await
-                .map_err(|error| error.to_string())?,
+            Some(since) => {
+                self.store.seqs_between(stream, since, Timestamp(i64::MAX)).await.map_err(|error| error.to_string())?
+            }
         };
         let Some(span) = span else { return Ok(()) };
         // Documents name no point, so that no registry is needed to read them.

@@ -20,6 +20,7 @@
 //! | `stored` | restartable | it knows how far points of OPC UA servers are stored |
 //! | `orders` | core | stopped with the sources, after the writes that were under way |
 //! | `memory` | core | the engine has ended and what stood is saved |
+//! | `register` | core | the engine has ended, and what the gates counted last is stored; there is none without lanes |
 //! | `store watch` | core | stopped with the sources |
 //! | `control` | restartable | stopped with the page; it answers to the end |
 //! | `page` | restartable | stopped last |
@@ -33,6 +34,7 @@ mod control;
 mod danger;
 #[cfg(feature = "sim")]
 pub mod demo;
+mod documents;
 mod engine;
 mod feed;
 mod foundation;
@@ -40,10 +42,12 @@ mod gates;
 mod housekeeping;
 mod lanes;
 mod links;
+mod lists;
 mod memory;
 mod orders;
 mod outputs;
 mod refresh;
+mod register;
 mod reload;
 mod service;
 mod stored;
@@ -163,6 +167,8 @@ pub struct Gateway {
     gates: Option<gates::start::Ends>,
     /// The hardware of the lanes.
     lanes: Option<lanes::Lanes>,
+    /// To the task of the register; `None` without lanes.
+    register: Option<mpsc::Sender<register::Asked>>,
     /// The allow-list of the outputs' driver.
     allowed: watch::Sender<Arc<Vec<Arc<Output>>>>,
     reloads: mpsc::Receiver<()>,
@@ -246,9 +252,10 @@ impl Gateway {
         let (stops, [engine_pulse, _]) = (Stops::default(), pulses.clone());
         let mut supervisor = Supervisor::new(clock.clone());
         let (outlets, inlets) = engine::outlets(opened.appender.next(), service_tx);
-        let (keeper, gates) = gates::start::begin(&config, boot, gates, &clock).unzip();
+        let (keeper, mut gates) = gates::start::begin(&config, boot, gates, &clock).unzip();
         let task = EngineTask::new((engine, keeper), opened.appender, outlets, clock.clone(), engine_pulse).run(inputs);
         supervisor.core("engine", stops.engine.clone(), task);
+        let register = register::start(&mut supervisor, &stops, gates.as_mut(), &requests, &config, &clock);
         let opcua = links.opcua(config.pki_dir(), &mut supervisor, &stops.field, &opened.store, &book);
         let views = Views::new(views::Parts {
             status_of_config: config_status.subscribe(),
@@ -271,6 +278,7 @@ impl Gateway {
             pulses,
             book: book.clone(),
             commands: commands_rx,
+            lists: lists::Lists::new(register.clone(), requests.clone(), config.gates.issuers.clone()),
             status: status_tx.subscribe(),
             requests: requests.clone(),
             memory,
@@ -285,6 +293,7 @@ impl Gateway {
             jobs: Some(inlets.orders),
             gates,
             lanes: None,
+            register,
             allowed: watch::Sender::new(Arc::new(config.outputs.clone())),
             uplink,
             clock,
@@ -462,8 +471,8 @@ impl Gateway {
             self.supervisor.core("orders", self.stops.field.clone(), orders::run(parts, self.stops.field.clone()));
         }
         let (views, requests, clock) = (self.views.clone(), self.requests.clone(), self.clock.clone());
-        let desk =
-            control::Desk { views, outputs, requests, taps: self.links.taps(), clock, store: self.store.clone() };
+        let (taps, store, register) = (self.links.taps(), self.store.clone(), self.register.clone());
+        let desk = control::Desk { views, outputs, requests, taps, clock, store, register };
         let settings = self.config.control.clone();
         self.supervisor.restartable("control", self.stops.page.clone(), move |stop| {
             let (desk, settings, listener) = (desk.clone(), settings.clone(), control::open(&settings));
@@ -509,6 +518,7 @@ struct Keepers {
     pulses: [Pulse; 2],
     book: RegistryBook,
     commands: mpsc::Receiver<uplink::Command>,
+    lists: lists::Lists,
     status: watch::Receiver<Arc<UplinkStatus>>,
     requests: mpsc::Sender<Request>,
     memory: memory::Memory,
@@ -521,7 +531,7 @@ impl Keepers {
         let (pulses, stop) = (self.pulses.to_vec(), stops.page.clone());
         let house = housekeeping::run(self.clock.clone(), self.folder, self.reloads, pulses, own, stop.clone());
         supervisor.core("housekeeping", stop, house);
-        let answers = commands::Answerer { requests: self.requests.clone(), book: self.book };
+        let answers = commands::Answerer { requests: self.requests.clone(), book: self.book, lists: self.lists };
         supervisor.core("commands", stops.engine.clone(), answers.run(self.commands, stops.engine.clone()));
         let (requests, clock, stop) = (self.requests.clone(), self.clock.clone(), stops.engine.clone());
         let watch = memory::watch_store(self.memory.store(), requests, clock, stop.clone());

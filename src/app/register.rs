@@ -22,9 +22,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::engine::Request;
-use super::gates;
+use super::gates::start::{Ends, RegisterEnds};
+use super::{Stops, gates};
 use crate::clock::Clock;
-use crate::config::roster;
+use crate::config::{Config, roster};
 use crate::control::ask::{ImportedLine, SentFile};
 use crate::domain::actor::Actor;
 use crate::domain::audit::{AuditResult, Deed};
@@ -35,6 +36,7 @@ use crate::domain::gate::register::rules::Rules;
 use crate::domain::gate::word::PersonRef;
 use crate::domain::time::{Mono, Now};
 use crate::state::register::RegisterStore;
+use crate::supervise::Supervisor;
 
 /// Changes that wait for the task: files and messages are few, and each is asked for by somebody who waits.
 pub(super) const N_QUEUED: usize = 16;
@@ -95,19 +97,13 @@ pub(super) enum Told {
 }
 
 /// What the task needs.
-pub(super) struct Parts {
-    /// The store, where it could be opened.
-    pub(super) store: Option<RegisterStore>,
-    /// What the gates counted.
-    pub(super) changes: mpsc::Receiver<Prepared>,
-    /// What is asked.
-    pub(super) asked: mpsc::Receiver<Asked>,
-    /// To the engine.
-    pub(super) requests: mpsc::Sender<Request>,
-    /// Rules of the register.
-    pub(super) rules: Rules,
-    /// The clock.
-    pub(super) clock: Clock,
+struct Parts {
+    store: Option<RegisterStore>,
+    changes: mpsc::Receiver<Prepared>,
+    asked: mpsc::Receiver<Asked>,
+    requests: mpsc::Sender<Request>,
+    rules: Rules,
+    clock: Clock,
 }
 
 /// A change that fits the register, with what belongs to it.
@@ -117,8 +113,25 @@ struct Change {
     forgotten: Vec<PersonRef>,
 }
 
+/// Starts the task where there are gates; returns by which it is reached.
+pub(super) fn start(
+    supervisor: &mut Supervisor,
+    stops: &Stops,
+    gates: Option<&mut Ends>,
+    requests: &mpsc::Sender<Request>,
+    config: &Config,
+    clock: &Clock,
+) -> Option<mpsc::Sender<Asked>> {
+    let RegisterEnds { changes, store } = gates?.register.take()?;
+    let (sender, asked) = mpsc::channel(N_QUEUED);
+    let (requests, rules, clock) = (requests.clone(), config.register_rules(clock.now().wall), clock.clone());
+    let parts = Parts { store, changes, asked, requests, rules, clock };
+    supervisor.core("register", stops.engine.clone(), run(parts));
+    Some(sender)
+}
+
 /// Runs until the engine has ended: what it counted last is stored.
-pub(super) async fn run(parts: Parts) -> Result<(), String> {
+async fn run(parts: Parts) -> Result<(), String> {
     let Parts { store, mut changes, mut asked, requests, rules, clock } = parts;
     let forget_at = clock.mono() + FIRST_LOOK;
     let mut keeper = Registrar { store, backlog: VecDeque::new(), lost: false, told: true, requests, rules, clock };
@@ -174,13 +187,10 @@ impl Registrar {
     }
 
     /// Imports files: read and checked as a whole first, then laid over the register.
-    async fn import(
-        &mut self,
-        files: Files,
-        changes: &mut mpsc::Receiver<Prepared>,
-    ) -> Result<ImportedLine, String> {
+    async fn import(&mut self, files: Files, changes: &mut mpsc::Receiver<Prepared>) -> Result<ImportedLine, String> {
         let Files { files, bytes, table, dry_run, partial, by } = files;
-        let (rules, names) = (self.rules.clone(), files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>().join(", "));
+        let (rules, names) =
+            (self.rules.clone(), files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>().join(", "));
         let by = Actor { roles: BTreeSet::new(), ..by };
         let who = by.clone();
         let reading = tokio::task::spawn_blocking(move || {
@@ -193,13 +203,15 @@ impl Registrar {
             }
             Some(roster::read_sent(parts, table, &rules))
         });
-        let mut read = reading.await.map_err(|error| error.to_string())?.ok_or("文件不完整 / the files are not whole")?;
+        let mut read =
+            reading.await.map_err(|error| error.to_string())?.ok_or("文件不完整 / the files are not whole")?;
         let make = move |store: &RegisterStore, now: &Now| {
             let vault = store.persons();
             let (register, key) = (store.register(), vault.look_up_key());
             let fitted = vault.with_refs(|make_ref| roster::fit(&mut read, register, &key, make_ref, by));
             let roster::Fitted { set, private, n_taken } = fitted.map_err(crate::cli::chain)?;
-            let mut line = ImportedLine { told: read.told(), rows: read.n_rows, taken: n_taken, ..ImportedLine::default() };
+            let mut line =
+                ImportedLine { told: read.told(), rows: read.n_rows, taken: n_taken, ..ImportedLine::default() };
             let prepared = register.prepare(set, now).map_err(|refusal| refusal.words().to_string())?;
             (line.added, line.changed, _) = prepared.counts();
             let wanted = !dry_run && (partial || !read.is_refused());
@@ -298,10 +310,13 @@ impl Registrar {
         let now = self.clock.now();
         let done = self.with_store(move |store| {
             if store.register().rev() != rev {
-                return Err("登记册与门岗不一致，请重启网关 / the stored register is not that of the gates: restart".to_owned());
+                return Err(
+                    "登记册与门岗不一致，请重启网关 / the stored register is not that of the gates: restart".to_owned()
+                );
             }
             let (change, told) = make(store, &now)?;
-            let Some(Change { prepared, private, forgotten }) = change.filter(|change| !change.prepared.is_empty()) else {
+            let Some(Change { prepared, private, forgotten }) = change.filter(|change| !change.prepared.is_empty())
+            else {
                 return Ok((None, told));
             };
             let stored = match forgotten.is_empty() {
@@ -387,7 +402,8 @@ impl Registrar {
         &mut self,
         work: impl FnOnce(&mut RegisterStore) -> T + Send + 'static,
     ) -> Result<T, String> {
-        let gone = || "没有登记册：打不开，见日志 / there is no register: it could not be opened, see the log".to_owned();
+        let gone =
+            || "没有登记册：打不开，见日志 / there is no register: it could not be opened, see the log".to_owned();
         let mut store = self.store.take().ok_or_else(gone)?;
         let working = tokio::task::spawn_blocking(move || {
             let done = work(&mut store);

@@ -17,6 +17,7 @@ pub enum AuditCommand {
     /// Every entry that is kept, in order, and the heads in the daily reports. Exit code 1 where it does not hold. Needs the
     /// role auditor, supervisor or admin; that it was read is an entry itself.
     Verify {
+        /// How the gateway is reached.
         #[command(flatten)]
         reach: Reach,
     },

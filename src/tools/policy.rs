@@ -44,6 +44,7 @@ pub enum PolicyCommand {
     /// The decisions are those of the running gateway's store, each with everything that it was made of; nothing is put in
     /// force. Needs the role auditor, supervisor or admin; that they were read is in the audit.
     Replay {
+        /// How the gateway is reached.
         #[command(flatten)]
         reach: Reach,
         /// 从何时起：7d、8h，日期 2026-11-20（UTC），或 2026-11-20T08:00:00.000Z / from when on
@@ -113,10 +114,11 @@ fn replay(reach: &Reach, since: Since, dir: Option<&Path>) -> Result<(), Ended> 
         }
     };
     let (mut replayed, mut unreadable) = (Replayed::default(), 0_u64);
-    let read = audit::documents(reach, "decision", Some(since), |_, json| match serde_json::from_str::<Decision>(json) {
-        Ok(decision) => replayed.add(&decision, &book),
-        Err(_) => unreadable += 1,
-    });
+    let read =
+        audit::documents(reach, "decision", Some(since), |_, json| match serde_json::from_str::<Decision>(json) {
+            Ok(decision) => replayed.add(&decision, &book),
+            Err(_) => unreadable += 1,
+        });
     read.map_err(Ended::Missed)?;
     say(&replayed.to_string());
     if unreadable > 0 {

@@ -104,7 +104,9 @@ pub fn import_running(args: &ImportArgs) -> Option<Result<(), String>> {
     match done {
         Err(AskError::NotRunning(_)) => None,
         Err(error) => Some(Err(error.to_string())),
-        Ok(()) => Some(line.ok_or_else(|| "没有结果 / there is no result".to_owned()).and_then(|line| told(&line, args))),
+        Ok(()) => {
+            Some(line.ok_or_else(|| "没有结果 / there is no result".to_owned()).and_then(|line| told(&line, args)))
+        }
     }
 }
 

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::gather::usual_class;
-use super::{Gates, MAX_ABOUT, Output};
+use super::{Gates, MAX_ABOUT};
 use crate::domain::actor::{Actor, Via};
 use crate::domain::gate::hardware::CameraEvent;
 use crate::domain::gate::hazmat::{Entered, Left, Went};
 use crate::domain::gate::inside::event::{Crossing, VehicleSeen};
 use crate::domain::gate::inside::passage::{Answered, Links};
-use crate::domain::gate::inside::{self, Begin, Decided, Passage, Who};
+use crate::domain::gate::inside::{self, Begin, Decided, Who};
 use crate::domain::gate::lane::told::{Outcome, PassageStep};
 use crate::domain::gate::lane::{Authority, Lane, Step};
 use crate::domain::gate::presented::PlateRead;

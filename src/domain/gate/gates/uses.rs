@@ -73,7 +73,8 @@ impl Gates {
         if self.turn.waiting.len() < MAX_WAITING {
             self.turn.waiting.push(use_of);
         } else {
-            let (zh, en) = ("登记册正在更新，预约未计次", "the register is being changed: a use of a permit was not counted");
+            let (zh, en) =
+                ("登记册正在更新，预约未计次", "the register is being changed: a use of a permit was not counted");
             let passage = use_of.passage().clone();
             self.outputs.push_back(Output::Unsettled { passage, zh: zh.into(), en: en.into() });
         }
