@@ -245,13 +245,18 @@ impl Gateway {
         let mut engine = Engine::new(boot, boot_body(&opened.start, &clock), plan, clock.now());
         let memory = memory::Memory::new(state, &opened).brought_back(&mut engine, &clock).await;
         let (engine::Senders { events, requests, gates }, inputs) = Inputs::open(&opened.store);
+<<<<<<< HEAD
         let ((reloads_tx, reloads_rx), (rev_tx, rev_rx)) = (mpsc::channel(1), watch::channel(registry.rev));
         let (commands_tx, commands_rx) = mpsc::channel(N_QUEUED_COMMANDS);
+=======
+        let ((reloads_tx, reloads), (commands_tx, commands)) = (mpsc::channel(1), mpsc::channel(N_QUEUED_COMMANDS));
+        let (rev_tx, rev_rx) = watch::channel(registry.rev);
+>>>>>>> 8e5402f (Tests of the register's task and of the hold)
         let (status_tx, config_status) = (watch::Sender::<Arc<UplinkStatus>>::default(), watch::Sender::default());
         let pulses = ["engine", "housekeeping"].map(|name| Pulse::new(name, clock.mono()));
         let (stops, [engine_pulse, _]) = (Stops::default(), pulses.clone());
-        let mut supervisor = Supervisor::new(clock.clone());
         let (outlets, inlets) = engine::outlets(opened.appender.next(), service_tx);
+        let mut supervisor = Supervisor::new(clock.clone());
         let (keeper, mut gates) = gates::start::begin(&config, boot, gates, &clock).unzip();
         let task = EngineTask::new((engine, keeper), opened.appender, outlets, clock.clone(), engine_pulse).run(inputs);
         supervisor.core("engine", stops.engine.clone(), task);
@@ -277,17 +282,16 @@ impl Gateway {
             reloads: reloads_tx,
             pulses,
             book: book.clone(),
-            commands: commands_rx,
-            lists: lists::Lists::new(register.clone(), requests.clone(), config.gates.issuers.clone()),
+            commands: (commands, lists::Lists::new(register.clone(), requests.clone(), config.gates.issuers.clone())),
             status: status_tx.subscribe(),
             requests: requests.clone(),
             memory,
             kept: inlets.kept,
         }
         .start(&mut supervisor, &stops);
-        let identity = identity_of(&opened.start, rev_rx);
-        let uplink = UplinkParts::new((&config, &stops), identity, (inlets.next, status_tx, commands_tx));
-        let mut gateway = Self {
+        let ways = (inlets.next, status_tx, commands_tx);
+        let uplink = UplinkParts::new((&config, &stops), identity_of(&opened.start, rev_rx), ways);
+        let gateway = Self {
             config_status,
             service,
             jobs: Some(inlets.orders),
@@ -310,20 +314,24 @@ impl Gateway {
             registry_rev: rev_tx,
             registry: watch::Sender::new(registry),
             files,
-            reloads: reloads_rx,
+            reloads,
             views,
             web_addr,
         };
-        gateway.start_tasks(listener).await;
-        Ok(gateway)
+        Ok(gateway.start_tasks(listener).await)
     }
 
+<<<<<<< HEAD
     async fn start_tasks(&mut self, listener: TcpListener) {
         self.start_lanes();
+=======
+    async fn start_tasks(mut self, listener: TcpListener) -> Self {
+>>>>>>> 8e5402f (Tests of the register's task and of the hold)
         self.start_page(listener);
         self.start_control();
         self.start_uplink().await;
         self.start_links();
+        self
     }
 
     /// Returns where the page listens.
@@ -517,8 +525,8 @@ struct Keepers {
     /// Of the engine and of the housekeeping.
     pulses: [Pulse; 2],
     book: RegistryBook,
-    commands: mpsc::Receiver<uplink::Command>,
-    lists: lists::Lists,
+    /// What the platform asks, and the lists that it may fill.
+    commands: (mpsc::Receiver<uplink::Command>, lists::Lists),
     status: watch::Receiver<Arc<UplinkStatus>>,
     requests: mpsc::Sender<Request>,
     memory: memory::Memory,
@@ -531,8 +539,9 @@ impl Keepers {
         let (pulses, stop) = (self.pulses.to_vec(), stops.page.clone());
         let house = housekeeping::run(self.clock.clone(), self.folder, self.reloads, pulses, own, stop.clone());
         supervisor.core("housekeeping", stop, house);
-        let answers = commands::Answerer { requests: self.requests.clone(), book: self.book, lists: self.lists };
-        supervisor.core("commands", stops.engine.clone(), answers.run(self.commands, stops.engine.clone()));
+        let (commands, lists) = self.commands;
+        let answers = commands::Answerer { requests: self.requests.clone(), book: self.book, lists };
+        supervisor.core("commands", stops.engine.clone(), answers.run(commands, stops.engine.clone()));
         let (requests, clock, stop) = (self.requests.clone(), self.clock.clone(), stops.engine.clone());
         let watch = memory::watch_store(self.memory.store(), requests, clock, stop.clone());
         supervisor.core("store watch", stop.clone(), watch);

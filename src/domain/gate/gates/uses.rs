@@ -67,6 +67,10 @@ impl Gates {
             (Some(_), None) => Use::Ends { permit, entry: passage.pair.clone(), exit: id },
             _ => return,
         };
+        self.used(use_of, now);
+    }
+
+    fn used(&mut self, use_of: Use, now: Now) {
         if !self.turn.held {
             return self.count(&use_of, now);
         }
@@ -99,5 +103,121 @@ impl Gates {
             Use::Begins { permit, entry } => self.register.begin_use(permit, entry, &now),
             Use::Ends { permit, entry, exit } => self.register.complete_use(permit, entry.as_ref(), exit, &now),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::actor::Actor;
+    use crate::domain::gate::decide::{Judged, Policies};
+    use crate::domain::gate::facts::Facts;
+    use crate::domain::gate::gates::Settings;
+    use crate::domain::gate::plate::{Plate, PlateColour};
+    use crate::domain::gate::register::change::{Change, ChangeSet, Origin};
+    use crate::domain::gate::register::permit::{Permit, PermitKind, PermitStage};
+    use crate::domain::gate::register::row::{Holder, Row};
+    use crate::domain::gate::register::{self, Register};
+    use crate::domain::gate::word::GatewayId;
+    use crate::domain::gate::{hazmat, inside};
+    use crate::domain::time::{ClockTrust, Mono, Timestamp};
+
+    struct Silent;
+
+    impl Policies for Silent {
+        fn judge(&self, _: &Facts) -> Judged {
+            Judged::default()
+        }
+
+        fn revision(&self) -> &str {
+            "silent"
+        }
+    }
+
+    fn now() -> Now {
+        Now { mono: Mono::from_secs(100), wall: Timestamp(1_795_651_200_000), trust: ClockTrust::Synced }
+    }
+
+    fn permit(id: &str) -> Row {
+        Row::Permit(Arc::new(Permit {
+            id: PermitId::new(id),
+            kind: PermitKind::Vehicle,
+            holder: Holder::Vehicle(Plate::new("皖A12345", PlateColour::Blue)),
+            trailer: None,
+            persons: BTreeSet::new(),
+            company: None,
+            stage: PermitStage::ParkPassed,
+            approvals: Vec::new(),
+            from: Timestamp(0),
+            until: Timestamp(i64::MAX / 2),
+            hours: None,
+            plan_in: None,
+            plan_out: None,
+            gates_in: BTreeSet::new(),
+            gates_out: BTreeSet::new(),
+            uses_allowed: Some(3),
+            uses: 0,
+            begun: BTreeSet::new(),
+            counted: BTreeSet::new(),
+            purpose: String::new(),
+        }))
+    }
+
+    fn set(row: Row) -> ChangeSet {
+        let (by, why) = (Actor::gateway(), "test".to_owned());
+        ChangeSet { by, origin: Origin::Local, why, changes: vec![Change::Put(row)], named: Vec::new(), version: None }
+    }
+
+    fn gates() -> Gates {
+        let mut register = Register::default();
+        let prepared = register.prepare(set(permit("P1")), &now()).unwrap();
+        assert!(register.commit(&prepared));
+        let settings = Settings {
+            gateway: GatewayId::new("gw"),
+            lanes: Vec::new(),
+            register: register::rules::Rules::default(),
+            inside: inside::Rules::default(),
+            hazmat: Arc::new(hazmat::rules::Rules::default()),
+        };
+        Gates::new(Arc::new(settings), Arc::new(Silent), register, 1, now())
+    }
+
+    fn begins(entry: &str) -> Use {
+        Use::Begins { permit: PermitId::new("P1"), entry: PassageId::new(entry) }
+    }
+
+    fn stored(gates: &mut Gates) -> Vec<u64> {
+        let outputs = std::iter::from_fn(|| gates.poll_output());
+        outputs.filter_map(|output| if let Output::Register(set) = output { Some(set.rev) } else { None }).collect()
+    }
+
+    #[test]
+    fn a_use_while_the_register_is_held_waits_for_the_change_and_is_counted_after_it() {
+        let mut gates = gates();
+        gates.used(begins("p1"), now());
+        assert_eq!(stored(&mut gates), [2]);
+        assert_eq!(gates.hold_register(), 2);
+        let prepared = gates.register().prepare(set(permit("P2")), &now()).unwrap();
+        gates.used(begins("p2"), now());
+        assert_eq!(stored(&mut gates), Vec::<u64>::new(), "what was prepared would not fit any more");
+        assert!(gates.handle_register(&prepared));
+        gates.release_register(now());
+        assert_eq!((stored(&mut gates), gates.register().rev()), (vec![4], 4));
+        let begun = &gates.register().permit(&PermitId::new("P1")).unwrap().begun;
+        assert_eq!(begun.iter().map(PassageId::as_str).collect::<Vec<_>>(), ["p1", "p2"]);
+    }
+
+    #[test]
+    fn a_change_that_cannot_be_stored_is_given_up_and_uses_go_on() {
+        let mut gates = gates();
+        assert_eq!(gates.hold_register(), 1);
+        gates.used(begins("p1"), now());
+        gates.release_register(now());
+        assert_eq!(stored(&mut gates), [2]);
+        let rows: BTreeMap<_, _> = gates.register().rows().map(|held| (held.row.key(), held.owner)).collect();
+        assert_eq!(rows.len(), 1);
     }
 }
