@@ -122,7 +122,7 @@ mod tests {
     use crate::domain::gate::register::row::{Holder, Row};
     use crate::domain::gate::register::{self, Register};
     use crate::domain::gate::word::GatewayId;
-    use crate::domain::gate::{hazmat, inside};
+    use crate::domain::gate::{desk, hazmat, inside};
     use crate::domain::time::{ClockTrust, Mono, Timestamp};
 
     struct Silent;
@@ -181,6 +181,7 @@ mod tests {
             register: register::rules::Rules::default(),
             inside: inside::Rules::default(),
             hazmat: Arc::new(hazmat::rules::Rules::default()),
+            desk: desk::Rules::default(),
         };
         Gates::new(Arc::new(settings), Arc::new(Silent), register, 1, now())
     }
