@@ -245,13 +245,8 @@ impl Gateway {
         let mut engine = Engine::new(boot, boot_body(&opened.start, &clock), plan, clock.now());
         let memory = memory::Memory::new(state, &opened).brought_back(&mut engine, &clock).await;
         let (engine::Senders { events, requests, gates }, inputs) = Inputs::open(&opened.store);
-<<<<<<< HEAD
-        let ((reloads_tx, reloads_rx), (rev_tx, rev_rx)) = (mpsc::channel(1), watch::channel(registry.rev));
-        let (commands_tx, commands_rx) = mpsc::channel(N_QUEUED_COMMANDS);
-=======
-        let ((reloads_tx, reloads), (commands_tx, commands)) = (mpsc::channel(1), mpsc::channel(N_QUEUED_COMMANDS));
-        let (rev_tx, rev_rx) = watch::channel(registry.rev);
->>>>>>> 8e5402f (Tests of the register's task and of the hold)
+        let ((reloads_tx, reloads), (rev_tx, rev_rx)) = (mpsc::channel(1), watch::channel(registry.rev));
+        let (commands_tx, commands) = mpsc::channel(N_QUEUED_COMMANDS);
         let (status_tx, config_status) = (watch::Sender::<Arc<UplinkStatus>>::default(), watch::Sender::default());
         let pulses = ["engine", "housekeeping"].map(|name| Pulse::new(name, clock.mono()));
         let (stops, [engine_pulse, _]) = (Stops::default(), pulses.clone());
@@ -321,12 +316,8 @@ impl Gateway {
         Ok(gateway.start_tasks(listener).await)
     }
 
-<<<<<<< HEAD
-    async fn start_tasks(&mut self, listener: TcpListener) {
-        self.start_lanes();
-=======
     async fn start_tasks(mut self, listener: TcpListener) -> Self {
->>>>>>> 8e5402f (Tests of the register's task and of the hold)
+        self.start_lanes();
         self.start_page(listener);
         self.start_control();
         self.start_uplink().await;

@@ -22,7 +22,6 @@ use crate::state::register::RegisterStore;
 const REGISTER: &str = "register";
 
 /// The other ends of what reaches the gates and of what they leave.
-#[expect(dead_code, reason = "taken by app/lanes and app/registry: whoever takes the last of them takes this away")]
 pub(in crate::app) struct Ends {
     /// Of the hardware, until its tasks are started.
     pub(in crate::app) hardware: Option<Hardware>,
