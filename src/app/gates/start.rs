@@ -26,10 +26,15 @@ const REGISTER: &str = "register";
 const EVENTS: &str = "inside";
 
 /// The other ends of what reaches the gates and of what they leave.
-#[expect(dead_code, reason = "taken by app/lanes and app/registry: whoever takes the last of them takes this away")]
 pub(in crate::app) struct Ends {
     /// Of the hardware, until its tasks are started.
     pub(in crate::app) hardware: Option<Hardware>,
+    /// For the task of the register, which takes it.
+    pub(in crate::app) register: Option<RegisterEnds>,
+}
+
+/// What the task of the register has of the gates.
+pub(in crate::app) struct RegisterEnds {
     /// What the gates changed in the register.
     pub(in crate::app) changes: mpsc::Receiver<Prepared>,
     /// The store of the register, where it could be opened.
@@ -76,7 +81,8 @@ pub(in crate::app) fn begin(
     // The site orders what differs from what it ordered last: a lane that comes back must hear what holds.
     keeper.look_at(engine.danger(), now);
     engine.danger().lanes_now().iter().for_each(|order| keeper.rule(order, now));
-    Some((keeper, Ends { hardware: Some(Hardware { inputs, commands }), changes, store }))
+    let register = Some(RegisterEnds { changes, store });
+    Some((keeper, Ends { hardware: Some(Hardware { inputs, commands }), register }))
 }
 
 fn open(dir: PathBuf) -> Option<RegisterStore> {

@@ -59,6 +59,8 @@ pub struct Gates {
     pub inside: inside::Rules,
     /// Approvals, papers, how long what is kept; the park's clock is joined by [`super::Config::gates_settings`].
     pub register: register::rules::Rules,
+    /// Who may fill the register and the waybills by signed commands of the platform; empty: nobody.
+    pub issuers: BTreeSet<String>,
     /// Files of secrets, to be watched for changes.
     pub files: Vec<PathBuf>,
 }
@@ -101,7 +103,7 @@ pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, around: &Aroun
     gates.desk.patience = people::patience(root.section("desk", out), out);
     lane::read(&mut root, around.site, &mut gates, out);
     gates.inside = people::account(root.section("account", out), around.gateway, out);
-    gates.register = people::register(root.section("register", out), out);
+    (gates.register, gates.issuers) = people::register(root.section("register", out), out);
     root.finish(&[], out);
     gates
 }
