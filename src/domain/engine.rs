@@ -352,6 +352,7 @@ impl Engine {
             point.at = Some(time);
             if let Some(class) = device.classes.get_mut(usize::from(point.class)) {
                 class.last_heard = now.mono;
+                class.sends |= origin != Origin::Polled;
             }
             match reading.value {
                 Some(_) => self.totals.readings += 1,
@@ -410,7 +411,7 @@ impl Engine {
         class.last_heard = now.mono;
         class.stale = false;
         let new = class.account.counts().since(&before);
-        if poll.ok {
+        if poll.ok && class.sends {
             // A source that sends only what changes has confirmed the rest: as if it had been read then.
             let points = device.points.iter_mut().filter(|point| point.class == poll.class);
             points.for_each(|point| point.at = point.at.map(|at| at.max(poll.started)));

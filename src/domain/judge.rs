@@ -97,6 +97,7 @@ impl Judge {
     }
 
     /// Returns the state of the instrument behind a point and since when, where a word tells it.
+    #[inline]
     pub fn state(&self, ordinal: u16) -> Option<(InstrumentState, Mono)> {
         let word = self.words.get(*self.governed.get(ordinal)?)?;
         word.state.zip(word.since)
@@ -255,10 +256,12 @@ impl Judge {
 struct ByOrdinal<T>(Vec<Option<T>>);
 
 impl<T> ByOrdinal<T> {
+    #[inline]
     fn get(&self, ordinal: u16) -> Option<&T> {
         self.0.get(usize::from(ordinal))?.as_ref()
     }
 
+    #[inline]
     fn get_mut(&mut self, ordinal: u16) -> Option<&mut T> {
         self.0.get_mut(usize::from(ordinal))?.as_mut()
     }

@@ -35,6 +35,7 @@ impl Reporter {
     }
 
     /// Returns whether `reading`, read at `at`, is to be reported, and remembers it if so.
+    #[inline]
     pub fn report(&mut self, reading: Reading, at: Mono) -> bool {
         let worth = match self.last {
             None => true,
@@ -54,6 +55,7 @@ impl Reporter {
     }
 }
 
+#[inline]
 fn changed(last: Reading, new: Reading, deadband: Deadband) -> bool {
     if last.quality != new.quality {
         return true;
@@ -66,6 +68,7 @@ fn changed(last: Reading, new: Reading, deadband: Deadband) -> bool {
 }
 
 /// Exact comparison without a deadband: 64-bit counters differ although their `f64` forms may not.
+#[inline]
 fn outside(last: Value, new: Value, deadband: Deadband) -> bool {
     match deadband {
         Deadband::Off => true,

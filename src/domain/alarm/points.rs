@@ -40,6 +40,7 @@ pub(super) struct Cell {
 }
 
 impl Cell {
+    #[inline]
     fn is_at_rest(&self, reading: Reading) -> bool {
         let value = reading.value.filter(|_| reading.quality == Quality::Good).map(Value::as_f64);
         self.rest.zip(value).is_some_and(|((low, high), value)| low < value && value < high)
@@ -106,12 +107,14 @@ impl Points {
         }
     }
 
+    #[inline]
     fn index(&self, device: usize, ordinal: u16) -> Option<usize> {
         let slot = *self.by_device.get(device)?.get(usize::from(ordinal))?;
         usize::try_from(slot).ok()?.checked_sub(1)
     }
 
     /// Lets a reading stand. Returns the watchers to be asked, by [`Points::watcher`]; none when it says nothing new.
+    #[inline]
     pub(super) fn stand(
         &mut self,
         device: usize,

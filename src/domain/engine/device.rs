@@ -47,6 +47,8 @@ pub(super) struct Class {
     pub(super) account: ClassAccount,
     pub(super) last_heard: Mono,
     pub(super) stale: bool,
+    /// Whether its source sends by itself what changes; what is polled says each time all there is.
+    pub(super) sends: bool,
 }
 
 /// One of its points.
@@ -66,6 +68,7 @@ impl Device {
             account: ClassAccount::new(*interval, now.mono),
             last_heard: now.mono,
             stale: false,
+            sends: false,
         };
         let point = |class: &u8| Point { class: *class, reading: None, at: None, reporter: Reporter::default() };
         let is_computed = plan.classes.is_empty() && !plan.class_of.is_empty();
