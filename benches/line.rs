@@ -18,6 +18,7 @@
 //! before.
 //!
 //! With `--gates`, what a vehicle waits for: from the push of its plate to the relay on the wire (`line/gates.rs`).
+//! With `--day`, a day of the simulated park in virtual time through the whole engine (`line/day.rs`).
 //!
 //! `cargo bench --bench line -- --runs 5` prints median and worst; `--backlog` measures a start on a large backlog.
 //! It ends by itself.
@@ -26,6 +27,8 @@
 
 #[path = "line/alarms.rs"]
 mod alarms;
+#[path = "line/day.rs"]
+mod day;
 #[path = "line/gates.rs"]
 mod gates;
 #[path = "../tests/support/mod.rs"]
@@ -78,6 +81,9 @@ struct Args {
     /// Vehicles that come to each of the 20 lanes there.
     #[arg(long, default_value_t = 20)]
     rounds: usize,
+    /// Runs a day of the park through the engine instead.
+    #[arg(long)]
+    day: bool,
     /// What cargo adds.
     #[arg(long, hide = true)]
     bench: bool,
@@ -97,6 +103,9 @@ fn main() {
     }
     if args.gates {
         return gates::measure(args.rounds);
+    }
+    if args.day {
+        return day::measure(args.runs);
     }
     println!("window {} s, {} run(s), interval {} ms", args.secs, args.runs, args.interval_ms);
     for (devices, registers) in SCENARIOS {

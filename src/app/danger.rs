@@ -34,6 +34,11 @@ pub(super) fn plan_of(links: &mut Links, config: &Config, revision: Revision) ->
     Plan { danger, ..links.plan(&config.devices, &config.specs, revision) }
 }
 
+/// Returns the plan that a start of the gateway begins with. For whoever runs an engine without the rest: `benches/`.
+pub fn first_plan(config: &Config, revision: Revision) -> Plan {
+    plan_of(&mut Links::new(), config, revision)
+}
+
 fn channel(channel: &Channel) -> (String, Way) {
     let way = match &channel.via {
         Via::Page => Way::Page,
@@ -58,13 +63,17 @@ struct Zone(TimeZone);
 
 impl Calendar for Zone {
     fn date_at(&self, at: Timestamp) -> Date {
-        let local =
-            jiff::Timestamp::from_millisecond(at.0).map(|at| at.to_zoned_datetime(self.0.clone()).date().to_string());
-        local.ok().and_then(|date| Date::parse(&date)).unwrap_or_else(|| FixedOffset::BEIJING.date_at(at))
+        let local = jiff::Timestamp::from_millisecond(at.0).map(|at| self.0.to_datetime(at).date());
+        let date = local.map(|date| (date.year().into(), date.month().into(), date.day().into()));
+        date.ok().and_then(Date::of).unwrap_or_else(|| FixedOffset::BEIJING.date_at(at))
     }
 
     fn instant(&self, date: Date, time: Minute) -> Timestamp {
-        let found = date.to_string().parse::<jiff::civil::Date>().ok().and_then(|date| {
+        let civil = |(year, month, day): (i64, i64, i64)| {
+            let (month, day) = (i8::try_from(month).ok()?, i8::try_from(day).ok()?);
+            jiff::civil::Date::new(i16::try_from(year).ok()?, month, day).ok()
+        };
+        let found = civil(date.parts()).and_then(|date| {
             let (hour, minute) = (i8::try_from(time.minutes() / 60).ok()?, i8::try_from(time.minutes() % 60).ok()?);
             let local = date.to_datetime(Time::new(hour, minute, 0, 0).ok()?);
             Some(self.0.to_ambiguous_zoned_datetime(local).compatible().ok()?.timestamp().as_millisecond())

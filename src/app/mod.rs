@@ -63,6 +63,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+pub use self::danger::first_plan;
 pub use self::outputs::OnBuses;
 pub use self::views::Views;
 

@@ -265,11 +265,7 @@ impl Engine {
                 let mut device = known.remove(&d.slot).unwrap_or_else(|| Device::new(d, now));
                 let spec = self.registry.devices.get(i);
                 device.judge_by(spec.and_then(|spec| Judge::new(spec, &d.class_of)));
-                let specs = spec.map_or(&[][..], |spec| &spec.points);
-                let stopped = device.points.iter_mut().zip(specs).filter(|(_, spec)| spec.commissioning.is_stopped());
-                for reading in stopped.filter_map(|(point, _)| point.reading.as_mut()) {
-                    reading.quality = Quality::Stopped;
-                }
+                device.follow(spec.map_or(&[][..], |spec| &spec.points));
                 // Spread over the period, so that two hundred devices do not report in one instant.
                 let phase = COVERAGE_EVERY.mul_f64((i + 1) as f64 / n_devices as f64);
                 device.coverage_due = now.mono + phase;
@@ -283,10 +279,8 @@ impl Engine {
 
     fn refresh(&mut self, now: Now) {
         for index in 0..self.devices.len() {
-            let (Some(device), Some(spec)) = (self.devices.get_mut(index), self.registry.devices.get(index)) else {
-                continue;
-            };
-            for (at, cells) in device.forget_reports(spec, now.mono) {
+            let Some(device) = self.devices.get_mut(index) else { continue };
+            for (at, cells) in device.forget_reports(now.mono) {
                 self.push_samples(index, cells, Told::POLLED, at, now);
             }
         }
@@ -349,21 +343,25 @@ impl Engine {
         let (Some(device), Some(spec)) = (self.devices.get_mut(index), self.registry.devices.get(index)) else {
             return;
         };
-        let readings = &*in_service(spec, readings);
-        let mut cells = Vec::with_capacity(readings.len());
+        let readings = &*in_service(device, spec, readings);
+        let mut cells = Vec::new();
         for (ordinal, reading) in readings {
             let at = usize::from(*ordinal);
-            let (Some(point), Some(meaning)) = (device.points.get_mut(at), spec.points.get(at)) else { continue };
+            let Some(point) = device.points.get_mut(at) else { continue };
             point.reading = Some(*reading);
             point.at = Some(time);
             if let Some(class) = device.classes.get_mut(usize::from(point.class)) {
                 class.last_heard = now.mono;
+                class.sends |= origin != Origin::Polled;
             }
             match reading.value {
                 Some(_) => self.totals.readings += 1,
                 None => self.totals.readings_bad += 1,
             }
-            if point.reporter.report(*reading, time, meaning) {
+            if point.reporter.report(*reading, time) {
+                if cells.is_empty() {
+                    cells.reserve_exact(readings.len());
+                }
                 cells.push((*ordinal, *reading));
             }
         }
@@ -376,13 +374,13 @@ impl Engine {
         let (Some(device), Some(spec)) = (self.devices.get_mut(index), self.registry.devices.get(index)) else {
             return;
         };
-        let readings = &*in_service(spec, readings);
+        let readings = &*in_service(device, spec, readings);
         let mut cells = Vec::new();
         for (ordinal, reading) in readings {
             let at = usize::from(*ordinal);
-            let (Some(point), Some(meaning)) = (device.points.get_mut(at), spec.points.get(at)) else { continue };
+            let Some(point) = device.points.get_mut(at) else { continue };
             point.reading = Some(*reading);
-            if point.reporter.report(*reading, time, meaning) {
+            if point.reporter.report(*reading, time) {
                 cells.push((*ordinal, *reading));
             }
         }
@@ -413,7 +411,7 @@ impl Engine {
         class.last_heard = now.mono;
         class.stale = false;
         let new = class.account.counts().since(&before);
-        if poll.ok {
+        if poll.ok && class.sends {
             // A source that sends only what changes has confirmed the rest: as if it had been read then.
             let points = device.points.iter_mut().filter(|point| point.class == poll.class);
             points.for_each(|point| point.at = point.at.map(|at| at.max(poll.started)));
@@ -542,6 +540,9 @@ impl Engine {
 
     /// A record has one mode: what is still being commissioned travels apart, so that no test value passes for real.
     fn by_mode(&self, index: usize, cells: Cells) -> (Cells, Cells) {
+        if !self.devices.get(index).is_some_and(|device| device.commissions) {
+            return (cells, Vec::new());
+        }
         let points = self.registry.devices.get(index).map_or(&[][..], |d| &d.points);
         let is_real = |(ordinal, _): &(u16, Reading)| {
             points.get(usize::from(*ordinal)).is_none_or(|p| p.commissioning != Commissioning::Commissioning)
@@ -564,12 +565,12 @@ impl Engine {
 }
 
 /// What is read at a stopped point is no measurement, and its silence is no fault: it is told apart from both (rule 102).
-fn in_service<'r>(spec: &DeviceSpec, readings: &'r [(u16, Reading)]) -> Cow<'r, [(u16, Reading)]> {
-    let is_stopped =
-        |ordinal: u16| spec.points.get(usize::from(ordinal)).is_some_and(|point| point.commissioning.is_stopped());
-    if !readings.iter().any(|(ordinal, _)| is_stopped(*ordinal)) {
+fn in_service<'r>(device: &Device, spec: &DeviceSpec, readings: &'r [(u16, Reading)]) -> Cow<'r, [(u16, Reading)]> {
+    if !device.stops {
         return Cow::Borrowed(readings);
     }
+    let is_stopped =
+        |ordinal: u16| spec.points.get(usize::from(ordinal)).is_some_and(|point| point.commissioning.is_stopped());
     let told = |(ordinal, reading): &(u16, Reading)| {
         let quality = if is_stopped(*ordinal) { Quality::Stopped } else { reading.quality };
         (*ordinal, Reading { quality, ..*reading })

@@ -33,8 +33,8 @@ use super::time::Mono;
 pub struct Judge {
     words: Vec<Word>,
     /// Points judged by a word: the word's index.
-    governed: BTreeMap<u16, usize>,
-    flatlines: BTreeMap<u16, Flatline>,
+    governed: ByOrdinal<usize>,
+    flatlines: ByOrdinal<Flatline>,
     class_of: Vec<u8>,
     held: Vec<(u16, Reading, Mono)>,
     /// Readings of state words whose code has no name.
@@ -74,7 +74,7 @@ impl Judge {
         let index = |word: u16| words.iter().position(|w| w.ordinal == word);
         let governed = instruments().filter_map(|(o, i)| Some((o, index(i.state_of?)?))).collect();
         let watched = |i: &super::instrument::Instrument| i.frozen.is_some() || i.below.is_some();
-        let flatlines: BTreeMap<u16, Flatline> =
+        let flatlines: ByOrdinal<Flatline> =
             instruments().filter(|(_, i)| watched(i)).map(|(o, i)| (o, Flatline::new(i.frozen, i.below))).collect();
         if words.is_empty() && flatlines.is_empty() {
             return None;
@@ -89,7 +89,7 @@ impl Judge {
                 (word.state, word.since) = (old.state, old.since);
             }
         }
-        for (ordinal, flatline) in &mut self.flatlines {
+        for (ordinal, flatline) in self.flatlines.iter_mut() {
             if let Some(old) = old.flatlines.get(ordinal) {
                 flatline.carry(old);
             }
@@ -97,8 +97,9 @@ impl Judge {
     }
 
     /// Returns the state of the instrument behind a point and since when, where a word tells it.
+    #[inline]
     pub fn state(&self, ordinal: u16) -> Option<(InstrumentState, Mono)> {
-        let word = self.words.get(*self.governed.get(&ordinal)?)?;
+        let word = self.words.get(*self.governed.get(ordinal)?)?;
         word.state.zip(word.since)
     }
 
@@ -116,29 +117,31 @@ impl Judge {
             if self.is_to_be_held(*ordinal, sample) {
                 self.held.push((*ordinal, *reading, sample.at));
             } else {
-                let state = self.governed.get(ordinal).map(|word| self.state_of(*word));
+                let state = self.governed.get(*ordinal).map(|word| self.state_of(*word));
                 readings.push((*ordinal, self.judge(*ordinal, *reading, state, sample.at)));
             }
         }
-        let told: BTreeSet<u16> =
-            judged.iter().flat_map(|j| &j.readings).chain(&readings).map(|(ordinal, _)| *ordinal).collect();
         judged.push(Judged { at: sample.at, fresh: true, origin: sample.origin, readings });
         let changed: Vec<usize> = changes.iter().filter(|c| c.before != c.now).map(|c| c.word).collect();
-        judged.extend(self.judge_anew(&changed, sample.at, standing).map(|mut anew| {
+        if let Some(mut anew) = self.judge_anew(&changed, sample.at, standing) {
+            let told: BTreeSet<u16> = judged.iter().flat_map(|j| &j.readings).map(|(ordinal, _)| *ordinal).collect();
             anew.readings.retain(|(ordinal, _)| !told.contains(ordinal));
-            anew
-        }));
+            judged.push(anew);
+        }
         judged.retain(|j| !j.readings.is_empty());
         judged
     }
 
     /// Judges what is still held of a class whose poll has ended.
     pub fn poll_ended(&mut self, class: u8) -> Vec<Judged> {
+        let class_of = &self.class_of;
+        let is_of = |word: &Word| class_of.get(usize::from(word.ordinal)) == Some(&class);
+        self.words.iter_mut().filter(|word| is_of(word)).for_each(|word| word.read = false);
+        if self.held.is_empty() {
+            return Vec::new();
+        }
         let states: Vec<InstrumentState> = (0..self.words.len()).map(|word| self.state_of(word)).collect();
         let ended: Vec<bool> = self.words.iter().map(|word| self.class(word.ordinal) == Some(class)).collect();
-        for (word, _) in self.words.iter_mut().zip(&ended).filter(|(_, ended)| **ended) {
-            word.read = false;
-        }
         self.release(|word| states.get(word).copied().filter(|_| ended.get(word) == Some(&true)))
     }
 
@@ -168,7 +171,7 @@ impl Judge {
 
     /// Judges a value of the past, of whose time no state is known.
     pub fn past(&self, ordinal: u16, reading: Reading) -> Reading {
-        if self.governed.contains_key(&ordinal) { InstrumentState::Unknown.judge(reading) } else { reading }
+        if self.governed.get(ordinal).is_some() { InstrumentState::Unknown.judge(reading) } else { reading }
     }
 
     fn read_words(&mut self, sample: &Sample) -> Vec<Change> {
@@ -188,7 +191,7 @@ impl Judge {
     }
 
     fn is_to_be_held(&self, ordinal: u16, sample: &Sample) -> bool {
-        let word = self.governed.get(&ordinal).and_then(|word| self.words.get(*word));
+        let word = self.governed.get(ordinal).and_then(|word| self.words.get(*word));
         let is_same_class = |word: &Word| self.class(word.ordinal) == self.class(ordinal);
         sample.origin == Origin::Polled && word.is_some_and(|word| !word.read && is_same_class(word))
     }
@@ -200,7 +203,7 @@ impl Judge {
         }
         let mut by_time: BTreeMap<Mono, Vec<(u16, Reading)>> = BTreeMap::new();
         for (ordinal, reading, at) in std::mem::take(&mut self.held) {
-            match self.governed.get(&ordinal).and_then(|word| state(*word)) {
+            match self.governed.get(ordinal).and_then(|word| state(*word)) {
                 Some(state) => {
                     let judged = self.judge(ordinal, reading, Some(state), at);
                     by_time.entry(at).or_default().push((ordinal, judged));
@@ -215,7 +218,7 @@ impl Judge {
     /// First the flat line, which concerns what the instrument measures, then the state.
     fn judge(&mut self, ordinal: u16, reading: Reading, state: Option<InstrumentState>, at: Mono) -> Reading {
         let state = state.unwrap_or(InstrumentState::Monitoring);
-        let watched = match self.flatlines.get_mut(&ordinal) {
+        let watched = match self.flatlines.get_mut(ordinal) {
             Some(flatline) if state == InstrumentState::Monitoring => flatline.take(reading, at),
             Some(flatline) => {
                 flatline.pause();
@@ -228,10 +231,13 @@ impl Judge {
 
     /// Judges what stands under words that have just changed. Nothing that was no measurement becomes one here.
     fn judge_anew(&self, words: &[usize], at: Mono, standing: impl Fn(u16) -> Option<Reading>) -> Option<Judged> {
+        if words.is_empty() {
+            return None;
+        }
         let under = |word: &usize| words.contains(word) && self.state_of(*word) != InstrumentState::Monitoring;
         let governed = self.governed.iter().filter(|(_, word)| under(word));
         let readings: Vec<_> = governed
-            .filter_map(|(ordinal, word)| Some((*ordinal, self.state_of(*word).judge(standing(*ordinal)?))))
+            .filter_map(|(ordinal, word)| Some((ordinal, self.state_of(*word).judge(standing(ordinal)?))))
             .collect();
         (!readings.is_empty()).then_some(Judged { at, fresh: false, origin: Origin::Polled, readings })
     }
@@ -242,6 +248,50 @@ impl Judge {
 
     fn class(&self, ordinal: u16) -> Option<u8> {
         self.class_of.get(usize::from(ordinal)).copied()
+    }
+}
+
+/// What some points of a device have: found in one step, because every reading asks.
+#[derive(Debug)]
+struct ByOrdinal<T>(Vec<Option<T>>);
+
+impl<T> ByOrdinal<T> {
+    #[inline]
+    fn get(&self, ordinal: u16) -> Option<&T> {
+        self.0.get(usize::from(ordinal))?.as_ref()
+    }
+
+    #[inline]
+    fn get_mut(&mut self, ordinal: u16) -> Option<&mut T> {
+        self.0.get_mut(usize::from(ordinal))?.as_mut()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (u16, &T)> {
+        (0_u16..).zip(&self.0).filter_map(|(ordinal, one)| Some((ordinal, one.as_ref()?)))
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = (u16, &mut T)> {
+        (0_u16..).zip(&mut self.0).filter_map(|(ordinal, one)| Some((ordinal, one.as_mut()?)))
+    }
+}
+
+impl<T> FromIterator<(u16, T)> for ByOrdinal<T> {
+    fn from_iter<I: IntoIterator<Item = (u16, T)>>(all: I) -> Self {
+        let mut by_ordinal = Vec::new();
+        for (ordinal, one) in all {
+            let at = usize::from(ordinal);
+            if by_ordinal.len() <= at {
+                by_ordinal.resize_with(at + 1, || None);
+            }
+            if let Some(place) = by_ordinal.get_mut(at) {
+                *place = Some(one);
+            }
+        }
+        Self(by_ordinal)
     }
 }
 

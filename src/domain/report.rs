@@ -5,23 +5,42 @@
 //! its value left the deadband around the value last *reported*, or when the next reading would come after its longest
 //! silence. So a slow drift cannot creep away, and a point that never changes is still heard in time.
 
+use std::time::Duration;
+
 use super::reading::{Reading, Value};
 use super::registry::{Deadband, PointSpec};
 use super::time::Mono;
 
-/// What was last reported of one point.
-#[derive(Clone, Copy, Debug, Default)]
+/// What was last reported of one point, and when the next reading is worth it: the part of its meaning that every reading
+/// needs, kept here so that none has to look for it.
+#[derive(Clone, Copy, Debug)]
 pub struct Reporter {
     last: Option<(Reading, Mono)>,
+    deadband: Deadband,
+    interval: Duration,
+    max_silence: Duration,
+}
+
+impl Default for Reporter {
+    /// Of a point of which nothing is known: every reading is reported.
+    fn default() -> Self {
+        Self { last: None, deadband: Deadband::Off, interval: Duration::ZERO, max_silence: Duration::ZERO }
+    }
 }
 
 impl Reporter {
+    /// Takes over what the point means; what was reported stays known.
+    pub fn follow(&mut self, meaning: &PointSpec) {
+        (self.deadband, self.interval, self.max_silence) = (meaning.deadband, meaning.interval, meaning.max_silence);
+    }
+
     /// Returns whether `reading`, read at `at`, is to be reported, and remembers it if so.
-    pub fn report(&mut self, reading: Reading, at: Mono, meaning: &PointSpec) -> bool {
+    #[inline]
+    pub fn report(&mut self, reading: Reading, at: Mono) -> bool {
         let worth = match self.last {
             None => true,
             Some((last, reported)) => {
-                at.since(reported) + meaning.interval > meaning.max_silence || changed(last, reading, meaning.deadband)
+                at.since(reported) + self.interval > self.max_silence || changed(last, reading, self.deadband)
             }
         };
         if worth {
@@ -36,6 +55,7 @@ impl Reporter {
     }
 }
 
+#[inline]
 fn changed(last: Reading, new: Reading, deadband: Deadband) -> bool {
     if last.quality != new.quality {
         return true;
@@ -48,6 +68,7 @@ fn changed(last: Reading, new: Reading, deadband: Deadband) -> bool {
 }
 
 /// Exact comparison without a deadband: 64-bit counters differ although their `f64` forms may not.
+#[inline]
 fn outside(last: Value, new: Value, deadband: Deadband) -> bool {
     match deadband {
         Deadband::Off => true,
@@ -75,8 +96,8 @@ mod tests {
 
     fn reported(deadband: Deadband, readings: &[(u64, Reading)]) -> Vec<bool> {
         let mut reporter = Reporter::default();
-        let meaning = meaning(deadband);
-        readings.iter().map(|(s, r)| reporter.report(*r, Mono::from_secs(*s), &meaning)).collect()
+        reporter.follow(&meaning(deadband));
+        readings.iter().map(|(s, r)| reporter.report(*r, Mono::from_secs(*s))).collect()
     }
 
     #[test]
@@ -95,7 +116,8 @@ mod tests {
     fn jitter_does_not_double_the_silence_of_a_point_polled_as_rarely_as_it_may_be_silent() {
         let slow = PointSpec { interval: Duration::from_secs(60), ..meaning(Deadband::Absolute(0.0)) };
         let mut reporter = Reporter::default();
-        let told = |ms: u64| reporter.report(number(5.0), Mono::from_millis(ms), &slow);
+        reporter.follow(&slow);
+        let told = |ms: u64| reporter.report(number(5.0), Mono::from_millis(ms));
         assert_eq!([0, 60_004, 120_001, 179_990].map(told), [true; 4]);
     }
 

@@ -21,7 +21,7 @@ const COMPANY: &str = "91370000DEMO00001X";
 const HAZARD_SOURCE: &str = "HS-370000-0001";
 
 /// Columns of the point table, in the order in which they are written.
-const COLUMNS: [&str; 20] = [
+const COLUMNS: [&str; 25] = [
     "uid",
     "tag",
     "name",
@@ -42,10 +42,53 @@ const COLUMNS: [&str; 20] = [
     "kind",
     "commissioning",
     "node",
+    "ll",
+    "l",
+    "h",
+    "hh",
+    "zone",
 ];
+
+/// Where the points with limits are.
+const ZONE: &str = "nitration";
 
 /// Id of the bus of the gas detectors.
 const LINE: &str = "gas-line";
+
+/// Zones, muster points on three sides, and the weather station that says which of them lies upwind.
+const SITE: &str = r#"[park]
+name = "演示园区"
+name_en = "the demo park"
+muster = { north-square = 350, east-gate = 95, south-yard = 185 }
+
+[[muster]]
+id = "north-square"
+name = "北广场"
+name_en = "the north square"
+
+[[muster]]
+id = "east-gate"
+name = "东门外停车场"
+name_en = "the car park outside the east gate"
+
+[[muster]]
+id = "south-yard"
+name = "南堆场"
+name_en = "the south yard"
+
+[[zone]]
+id = "nitration"
+name = "硝化车间"
+name_en = "the nitration plant"
+
+[[channel]]
+id = "page"
+in_drill = true
+
+[wind]
+speed = "MET.WS"
+direction = "MET.WD"
+"#;
 
 /// Where one socket of the park is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +112,7 @@ pub struct Wiring {
     pub page: SocketAddr,
 }
 
-/// Writes `gateway.toml`, `devices.toml`, `uplink.toml` and `points.csv` into `dir`. State goes below `dir` as well.
+/// Writes `gateway.toml`, `devices.toml`, `uplink.toml`, `site.toml` and `points.csv` into `dir`. State goes below `dir` as well.
 ///
 /// # Errors
 /// When a file cannot be written.
@@ -77,6 +120,7 @@ pub fn write(dir: &Path, devices: &[Device], wiring: &Wiring) -> std::io::Result
     std::fs::write(dir.join("gateway.toml"), gateway_toml(wiring))?;
     std::fs::write(dir.join("devices.toml"), devices_toml(devices, wiring))?;
     std::fs::write(dir.join("uplink.toml"), uplink_toml(wiring))?;
+    std::fs::write(dir.join("site.toml"), SITE)?;
     std::fs::write(dir.join("points.csv"), points_csv(devices)?)
 }
 
@@ -189,6 +233,7 @@ fn points_csv(devices: &[Device]) -> std::io::Result<Vec<u8>> {
 fn row(n: usize, device: &Device, point: &Point) -> [String; COLUMNS.len()] {
     let bound = |pick: fn((f64, f64)) -> f64| point.range.map(|r| pick(r).to_string()).unwrap_or_default();
     let wide = point.place.encoding.width() > 1;
+    let limit = |n: usize| point.limits.and_then(|four| four.get(n).map(f64::to_string)).unwrap_or_default();
     [
         format!("dp-{n:04}"),
         point.tag.clone(),
@@ -210,6 +255,11 @@ fn row(n: usize, device: &Device, point: &Point) -> [String; COLUMNS.len()] {
         point.kind.to_owned(),
         "in_service".to_owned(),
         String::new(),
+        limit(0),
+        limit(1),
+        limit(2),
+        limit(3),
+        point.limits.map(|_| ZONE.to_owned()).unwrap_or_default(),
     ]
 }
 
@@ -278,6 +328,12 @@ mod tests {
     use super::super::life::Moment;
     use super::*;
     use crate::config::{Config, Loaded, load};
+    use crate::domain::actor::{Actor, Role, Via};
+    use crate::domain::order::{Order, OrderKind};
+    use crate::domain::reading::{Reading, Value};
+    use crate::domain::site::state::State;
+    use crate::domain::site::{Action, Output, Site};
+    use crate::domain::time::{ClockTrust, Mono, Now, Timestamp};
     use crate::field::settings::Source;
 
     fn loaded(devices: &[Device], dir: &Path) -> Loaded {
@@ -301,11 +357,11 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_holds_four_files_that_parse_and_name_every_device() {
+    fn the_folder_holds_five_files_that_parse_and_name_every_device() {
         let (devices, dir) = (park(), tempfile::tempdir().unwrap());
         let loaded = loaded(&devices, dir.path());
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
-        for file in ["gateway.toml", "devices.toml", "uplink.toml"] {
+        for file in ["gateway.toml", "devices.toml", "uplink.toml", "site.toml"] {
             let text = std::fs::read_to_string(dir.path().join(file)).unwrap();
             assert!(text.parse::<toml::Table>().is_ok(), "{file}");
         }
@@ -332,6 +388,55 @@ mod tests {
                 assert_eq!(as_read, as_simulated, "{}", known.tag.as_str());
             }
         }
+    }
+
+    #[test]
+    fn the_reactors_have_four_limits_each_and_their_quiet_life_touches_none() {
+        let (devices, dir) = (park(), tempfile::tempdir().unwrap());
+        let config = loaded(&devices, dir.path()).config;
+        let limited: Vec<_> = devices.iter().flat_map(|d| &d.points).filter_map(|p| Some((p, p.limits?))).collect();
+        for (point, [_, low, high, _]) in &limited {
+            let quiet = (0..600).map(|t| point.quantity(Moment { t: f64::from(t), seed: 1, release: 0.0 }));
+            assert!(quiet.into_iter().all(|quantity| *low < quantity && quantity < *high), "{}", point.tag);
+        }
+        let alarms = &config.alarms.book.alarms;
+        let of = |tag: &str| alarms.iter().filter(|alarm| alarm.id.starts_with(&format!("{tag}."))).count();
+        assert!(limited.len() >= 9 && limited.iter().all(|(point, _)| of(&point.tag) >= 2), "low and high");
+    }
+
+    /// The wind of the weather station chooses the muster point that people are told.
+    #[test]
+    fn a_drill_names_the_muster_point_upwind_and_without_the_station_says_that_nobody_knows() {
+        let (devices, dir) = (park(), tempfile::tempdir().unwrap());
+        let book = loaded(&devices, dir.path()).config.site;
+        let station = book.wind.clone().unwrap();
+        let now = Now { mono: Mono::from_secs(100), wall: Timestamp(1_795_424_400_000), trust: ClockTrust::Synced };
+        let told = |wind: Option<(f64, f64)>| {
+            let mut site = Site::new(std::sync::Arc::new(book.clone()), 1, now);
+            for (uid, value) in
+                wind.iter().flat_map(|(speed, from)| [(&station.speed, speed), (&station.direction, from)])
+            {
+                site.handle_reading(uid, Reading::good(Value::Number(*value)), now);
+            }
+            let zone = ZONE.to_owned();
+            let start =
+                Action::StartDrill { zone, rehearses: State::Evacuate, barriers: false, comment: String::new() };
+            let chief = Actor { name: "zhang".into(), via: Via::Machine, roles: [Role::Supervisor].into() };
+            site.handle_action(start, &chief, now).unwrap();
+            let messages = std::iter::from_fn(|| site.poll_output()).filter_map(|output| match output {
+                Output::Order(Order { what: OrderKind::Message { zh, .. }, .. }) => Some(zh),
+                Output::Order(_) | Output::Document(_) | Output::Fact(_) => None,
+            });
+            messages.collect::<Vec<String>>().concat()
+        };
+        let upwind = told(Some((3.0, 100.0)));
+        assert!(upwind.contains("硝化车间") && upwind.contains("上风向集合点“东门外停车场”"), "{upwind}");
+        let unknown = told(None);
+        assert!(
+            unknown.contains("风向不明")
+                && ["北广场", "东门外停车场", "南堆场"].iter().all(|point| unknown.contains(point)),
+            "{unknown}"
+        );
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub struct Point {
     pub unit: &'static str,
     /// Range in the unit.
     pub range: Option<(f64, f64)>,
+    /// Limits that the point table gives it, in the unit: low-low, low, high, high-high.
+    pub limits: Option<[f64; 4]>,
     /// Deadband as written in the point table.
     pub deadband: &'static str,
     /// Poll class: `fast`, `normal`, `slow`.
@@ -100,6 +102,7 @@ impl Point {
             place: Place { table, address, encoding, order: WordOrder::Abcd, scale: 1.0, offset: 0.0 },
             unit: "",
             range: None,
+            limits: None,
             deadband: "0",
             class: "normal",
             kind: "",
@@ -129,6 +132,13 @@ impl Point {
     #[must_use]
     pub fn measured(mut self, unit: &'static str, range: (f64, f64), kind: &'static str) -> Self {
         (self.unit, self.range, self.kind) = (unit, Some(range), kind);
+        self
+    }
+
+    /// Sets the four limits.
+    #[must_use]
+    pub fn limits(mut self, limits: [f64; 4]) -> Self {
+        self.limits = Some(limits);
         self
     }
 

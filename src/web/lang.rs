@@ -110,6 +110,7 @@ texts! {
     From: "来自", "from";
     Warnings: "城市预警", "City warnings";
     Bypasses: "联锁摘除", "Interlock bypasses";
+    ServiceChanges: "投用变更（运行中改的，与点表不同）", "Commissioning changed at run time, against the files";
     Lanes: "车道", "Lanes";
     Lane: "车道", "Lane";
     LaneRule: "规则", "Rule";

@@ -16,6 +16,7 @@
 //! Nothing here writes to a controller: a reset here is not a reset there (rule 87).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::instrument::InstrumentState;
 use super::super::reading::{Quality, Reading};
@@ -137,29 +138,26 @@ fn bits(detector: &Detector, side: Side, points: &Points) -> (Option<u8>, bool) 
 pub(super) fn judge(scene: &Scene<'_>, book: &AlarmBook, watches: &mut [Watch]) -> Option<Verdict> {
     let index = scene.spec.condition.detector()?;
     let (detector, watch) = (book.detectors.get(index)?, watches.get_mut(index)?);
-    match &scene.spec.condition {
-        Condition::Gas { side, compare, .. } => Some(gas(scene, detector, watch, *side, *compare)),
-        Condition::GasFault { .. } => Some(fault(scene, detector, watch)),
-        Condition::Disagreement { .. } => Some(disagreement(scene, book, index, watch)),
-        Condition::StateTooLong { limits, .. } => {
-            let limit = limits.iter().find(|(state, _)| *state == watch.state).map(|(_, limit)| *limit);
-            Some(match limit {
-                Some(limit) => Verdict { lasting: Some((watch.since.at, watch.since.left(limit))), ..Verdict::at(1) },
-                None => Verdict::at(0),
-            })
-        }
-        Condition::High
-        | Condition::Low
-        | Condition::Rate { .. }
-        | Condition::Deviation { .. }
-        | Condition::Digital { .. }
-        | Condition::All { .. }
-        | Condition::Quality { .. }
-        | Condition::Flatline
-        | Condition::Comm
-        | Condition::RollUp { .. }
-        | Condition::Channel { .. }
-        | Condition::External => None,
+    let condition = &scene.spec.condition;
+    if let Condition::Gas { side, compare, .. } = condition {
+        Some(gas(scene, detector, watch, *side, *compare))
+    } else if let Condition::GasFault { .. } = condition {
+        Some(fault(scene, detector, watch))
+    } else if let Condition::Disagreement { .. } = condition {
+        Some(disagreement(scene, book, index, watch))
+    } else if let Condition::StateTooLong { limits, .. } = condition {
+        Some(too_long(watch, limits))
+    } else {
+        None
+    }
+}
+
+/// Whether the instrument has been in its state for longer than this may last.
+fn too_long(watch: &Watch, limits: &[(InstrumentState, Duration)]) -> Verdict {
+    let limit = limits.iter().find(|(state, _)| *state == watch.state).map(|(_, limit)| *limit);
+    match limit {
+        Some(limit) => Verdict { lasting: Some((watch.since.at, watch.since.left(limit))), ..Verdict::at(1) },
+        None => Verdict::at(0),
     }
 }
 

@@ -19,7 +19,7 @@ use super::people::Request;
 use super::points::{Points, Watcher};
 use super::settle::Delays;
 use super::severity::Class;
-use super::spec::{AlarmBook, AlarmSpec, Condition};
+use super::spec::{AlarmBook, AlarmSpec, Basis, Condition};
 use super::state::{Cause, State};
 use super::telling::Telling;
 use super::transition::By;
@@ -359,8 +359,7 @@ impl Alarms {
     /// Judges one alarm by what stands.
     pub(super) fn ask(&mut self, index: usize, now: Now) {
         let (Some(spec), Some(instance)) = (self.book.alarms.get(index), self.instances.get_mut(index)) else { return };
-        let is_told =
-            matches!(spec.condition, Condition::RollUp { .. } | Condition::Channel { .. } | Condition::External);
+        let is_told = spec.condition.basis() == Basis::Told;
         let told = if is_told { self.told.get(&index).copied() } else { None };
         let on = instance.switches;
         let scene = Scene { spec, points: &self.points, on: &on, told };

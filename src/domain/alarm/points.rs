@@ -1,11 +1,13 @@
 //! What stands of the points that alarms look at, and who looks at which: a reading finds its cell in one step, and the
-//! cell its watchers. A reading that says what the last one said ends there.
+//! cell its watchers. A reading that says what the last one said ends there, and so does one of a point at rest: where
+//! only limits, quality and flat line are watched, a measurement far from every limit, after another such one, changes
+//! nothing that any of them could see.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::super::instrument::InstrumentState;
-use super::super::reading::{Quality, Reading};
+use super::super::reading::{Quality, Reading, Value};
 use super::super::time::Mono;
 use super::spec::{AlarmBook, AlarmSpec, Condition, PointRef, Reference, Subject};
 
@@ -32,7 +34,17 @@ pub(super) struct Cell {
     pub(super) at: Mono,
     /// Whether a reading counts that says the same again: where a change over time is watched.
     timed: bool,
+    /// Between these no limit is near, deadband included; `None` where something else is watched than limits.
+    rest: Option<(f64, f64)>,
     watchers: Range<usize>,
+}
+
+impl Cell {
+    #[inline]
+    fn is_at_rest(&self, reading: Reading) -> bool {
+        let value = reading.value.filter(|_| reading.quality == Quality::Good).map(Value::as_f64);
+        self.rest.zip(value).is_some_and(|((low, high), value)| low < value && value < high)
+    }
 }
 
 /// See the module.
@@ -71,16 +83,17 @@ impl Points {
         }
         let mut points = Self { comm, ..Self::default() };
         for (at, (watchers, timed)) in looks {
-            points.add(at, watchers, timed);
+            let rest = rest(at, &watchers, book);
+            points.add(at, watchers, timed, rest);
         }
         points
     }
 
-    fn add(&mut self, at: PointRef, watchers: BTreeSet<Watcher>, timed: bool) {
+    fn add(&mut self, at: PointRef, watchers: BTreeSet<Watcher>, timed: bool, rest: Option<(f64, f64)>) {
         let from = self.watchers.len();
         self.watchers.extend(watchers);
         let watchers = from..self.watchers.len();
-        self.cells.push(Cell { reading: None, state: None, at: Mono::default(), timed, watchers });
+        self.cells.push(Cell { reading: None, state: None, at: Mono::default(), timed, rest, watchers });
         if self.by_device.len() <= at.device {
             self.by_device.resize_with(at.device + 1, Vec::new);
         }
@@ -94,12 +107,14 @@ impl Points {
         }
     }
 
+    #[inline]
     fn index(&self, device: usize, ordinal: u16) -> Option<usize> {
         let slot = *self.by_device.get(device)?.get(usize::from(ordinal))?;
         usize::try_from(slot).ok()?.checked_sub(1)
     }
 
     /// Lets a reading stand. Returns the watchers to be asked, by [`Points::watcher`]; none when it says nothing new.
+    #[inline]
     pub(super) fn stand(
         &mut self,
         device: usize,
@@ -114,8 +129,11 @@ impl Points {
         if cell.reading == Some(reading) && cell.state == state && !cell.timed {
             return 0..0;
         }
+        let rests = cell.state == state
+            && cell.is_at_rest(reading)
+            && cell.reading.is_some_and(|before| cell.is_at_rest(before));
         (cell.reading, cell.state) = (Some(reading), state);
-        cell.watchers.clone()
+        if rests { 0..0 } else { cell.watchers.clone() }
     }
 
     /// Returns one watcher.
@@ -160,24 +178,37 @@ impl Points {
     }
 }
 
+/// How near to a limit is near beside its deadband, as a share of it: a 32-bit float is compared as one, and rounds.
+const NEAR: f64 = 1e-6;
+
+/// Returns between which values nothing that watches this point can change; `None` where there is no such place.
+fn rest(at: PointRef, watchers: &BTreeSet<Watcher>, book: &AlarmBook) -> Option<(f64, f64)> {
+    let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
+    for watcher in watchers {
+        let Watcher::Alarm(index) = watcher else { return None };
+        let spec = book.alarms.get(*index).filter(|spec| spec.subject.point() == Some(at))?;
+        let limits = || spec.levels.iter().filter_map(|level| Some((level.limit?, level.deadband)));
+        if spec.condition == Condition::High {
+            high = limits().map(|(limit, band)| limit - band - limit.abs() * NEAR).fold(high, f64::min);
+        } else if spec.condition == Condition::Low {
+            low = limits().map(|(limit, band)| limit + band + limit.abs() * NEAR).fold(low, f64::max);
+        } else if !matches!(spec.condition, Condition::Quality { .. } | Condition::Flatline) {
+            return None;
+        }
+    }
+    (low < high).then_some((low, high))
+}
+
 /// The points by which an alarm is judged.
 fn inputs(spec: &AlarmSpec, book: &AlarmBook) -> BTreeSet<PointRef> {
-    let mut inputs: BTreeSet<PointRef> = match &spec.condition {
-        Condition::Deviation { from: Reference::Point(other) } => [*other].into(),
-        Condition::All { conditions } => conditions.iter().map(|condition| condition.at).collect(),
-        Condition::Gas { detector, .. }
-        | Condition::GasFault { detector }
-        | Condition::Disagreement { detector }
-        | Condition::StateTooLong { detector, .. } => detector_inputs(book, *detector),
-        Condition::RollUp { .. } | Condition::Channel { .. } | Condition::External | Condition::Comm => BTreeSet::new(),
-        Condition::High
-        | Condition::Low
-        | Condition::Rate { .. }
-        | Condition::Deviation { from: Reference::Value(_) }
-        | Condition::Digital { .. }
-        | Condition::Quality { .. }
-        | Condition::Flatline => BTreeSet::new(),
-    };
+    let of_detector = spec.condition.detector().map(|index| detector_inputs(book, index));
+    let mut inputs = of_detector.unwrap_or_default();
+    if let Condition::Deviation { from: Reference::Point(other) } = &spec.condition {
+        inputs.insert(*other);
+    }
+    if let Condition::All { conditions } = &spec.condition {
+        inputs.extend(conditions.iter().map(|condition| condition.at));
+    }
     inputs.extend(spec.subject.point());
     inputs
 }

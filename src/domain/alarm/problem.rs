@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::severity::Class;
-use super::spec::{AlarmBook, AlarmSpec, Condition, MAX_LEVELS, Subject};
+use super::spec::{AlarmBook, AlarmSpec, Basis, Condition, MAX_LEVELS, Subject};
 
 /// What no book may contain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,21 +107,10 @@ impl AlarmSpec {
     }
 
     fn subject_fits(&self) -> bool {
-        match self.condition {
-            Condition::Comm => matches!(self.subject, Subject::Device { .. }),
-            Condition::RollUp { .. } | Condition::Channel { .. } | Condition::External => true,
-            Condition::High
-            | Condition::Low
-            | Condition::Rate { .. }
-            | Condition::Deviation { .. }
-            | Condition::Digital { .. }
-            | Condition::All { .. }
-            | Condition::Quality { .. }
-            | Condition::Flatline
-            | Condition::Gas { .. }
-            | Condition::GasFault { .. }
-            | Condition::Disagreement { .. }
-            | Condition::StateTooLong { .. } => self.subject.point().is_some(),
+        match self.condition.basis() {
+            Basis::Point | Basis::Detector(_) => self.subject.point().is_some(),
+            Basis::Link => matches!(self.subject, Subject::Device { .. }),
+            Basis::Told => true,
         }
     }
 }

@@ -268,13 +268,9 @@ impl Condition {
         }
     }
 
-    /// Returns the detector it is about.
-    pub fn detector(&self) -> Option<usize> {
+    /// Returns by what it is judged.
+    pub fn basis(&self) -> Basis {
         match self {
-            Self::Gas { detector, .. }
-            | Self::GasFault { detector }
-            | Self::Disagreement { detector }
-            | Self::StateTooLong { detector, .. } => Some(*detector),
             Self::High
             | Self::Low
             | Self::Rate { .. }
@@ -282,12 +278,19 @@ impl Condition {
             | Self::Digital { .. }
             | Self::All { .. }
             | Self::Quality { .. }
-            | Self::Flatline
-            | Self::Comm
-            | Self::RollUp { .. }
-            | Self::Channel { .. }
-            | Self::External => None,
+            | Self::Flatline => Basis::Point,
+            Self::Gas { detector, .. }
+            | Self::GasFault { detector }
+            | Self::Disagreement { detector }
+            | Self::StateTooLong { detector, .. } => Basis::Detector(*detector),
+            Self::Comm => Basis::Link,
+            Self::RollUp { .. } | Self::Channel { .. } | Self::External => Basis::Told,
         }
+    }
+
+    /// Returns the detector it is about.
+    pub fn detector(&self) -> Option<usize> {
+        if let Basis::Detector(index) = self.basis() { Some(index) } else { None }
     }
 
     /// Returns whether its levels need limits.
@@ -313,6 +316,19 @@ impl Condition {
     pub fn is_low(&self) -> bool {
         matches!(self, Self::Low | Self::Gas { side: Side::Low, .. })
     }
+}
+
+/// By what a condition is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// What stands of its point, perhaps of others beside it.
+    Point,
+    /// A detector, by index in the book: its point, its state, the bits of its controller.
+    Detector(usize),
+    /// Whether its device answers.
+    Link,
+    /// What another alarm, a channel or another machine says.
+    Told,
 }
 
 /// Which change is too fast.

@@ -145,6 +145,9 @@ pub struct Telling {
     pub delivery: Option<Delivery>,
 }
 
+/// Points by device and ordinal.
+type Watched = BTreeMap<usize, BTreeMap<u16, PointUid>>;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Danger {
@@ -155,8 +158,8 @@ pub struct Danger {
     daybook: Daybook,
     chain: Chain,
     faults: Faults,
-    /// Points that the site wants to hear of.
-    watched: BTreeMap<(usize, u16), PointUid>,
+    /// Points that the site wants to hear of, by device.
+    watched: Watched,
     /// Detectors by zone that the site was last told of.
     gas: BTreeMap<Arc<str>, BTreeSet<PointUid>>,
     awaited: BTreeMap<String, Machine>,
@@ -226,8 +229,9 @@ impl Danger {
         I: Iterator<Item = (u16, Reading, Option<InstrumentState>)> + Clone,
     {
         self.alarms.handle_readings(device, readings.clone(), at, now);
+        let Some(watched) = self.watched.get(&device) else { return };
         for (ordinal, reading, _) in readings {
-            if let Some(uid) = self.watched.get(&(device, ordinal)) {
+            if let Some(uid) = watched.get(&ordinal) {
                 self.site.handle_reading(uid, reading, now);
             }
         }
@@ -367,12 +371,15 @@ fn completed(mut rules: Rules) -> Rules {
     rules
 }
 
-fn watched(site: &SiteBook, registry: &Registry) -> BTreeMap<(usize, u16), PointUid> {
+fn watched(site: &SiteBook, registry: &Registry) -> Watched {
     let wanted = site.watched();
-    let points = registry.devices.iter().enumerate().flat_map(|(device, spec)| {
-        (0..=u16::MAX).zip(&spec.points).map(move |(ordinal, point)| ((device, ordinal), &point.uid))
-    });
-    points.filter(|(_, uid)| wanted.contains(uid)).map(|(at, uid)| (at, uid.clone())).collect()
+    let mut watched = Watched::new();
+    for (device, spec) in registry.devices.iter().enumerate() {
+        for (ordinal, point) in (0..=u16::MAX).zip(&spec.points).filter(|(_, point)| wanted.contains(&point.uid)) {
+            watched.entry(device).or_default().insert(ordinal, point.uid.clone());
+        }
+    }
+    watched
 }
 
 /// The devices from which something is read; points that are computed have none.

@@ -20,8 +20,18 @@ impl Date {
             digits.then(|| part.parse::<i64>().ok()).flatten()
         });
         let date = (parts.next()??, parts.next()??, parts.next()??);
+        Self::of(date).filter(|_| text.len() == 10)
+    }
+
+    /// Returns the date of year, month and day; `None` for one that does not exist.
+    pub fn of(date: (i64, i64, i64)) -> Option<Self> {
         let days = days_from_civil(date.0, date.1, date.2);
-        (civil(days) == date && text.len() == 10).then(|| i32::try_from(days).ok().map(Self)).flatten()
+        (civil(days) == date).then(|| i32::try_from(days).ok().map(Self)).flatten()
+    }
+
+    /// Returns year, month and day.
+    pub fn parts(self) -> (i64, i64, i64) {
+        civil(i64::from(self.0))
     }
 
     /// Returns the date so many days later; negative is earlier.
@@ -38,7 +48,7 @@ impl Date {
 
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = civil(i64::from(self.0));
+        let (year, month, day) = self.parts();
         write!(f, "{year:04}-{month:02}-{day:02}")
     }
 }

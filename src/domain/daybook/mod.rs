@@ -277,7 +277,9 @@ impl Daybook {
     /// Returns when [`Daybook::handle_timeout`] is wanted next.
     pub fn poll_timeout(&self) -> Option<Mono> {
         let due = self.memory.next.map(|date| {
-            let due = self.day(date).due_at;
+            // Asked after every input: the day that it is has been worked out already.
+            let day = self.today.filter(|today| today.date == date).unwrap_or_else(|| self.day(date));
+            let due = day.due_at;
             self.last.mono + Duration::from_millis(making::lateness(self.last.wall, due))
         });
         let first = self.memory.accidents.next_timeout(self.rules.accident.warn_before);
@@ -303,24 +305,19 @@ impl Daybook {
     /// Returns the report of a day as it would be made now, without making it: of the open day, so far.
     pub fn preview(&self, day: Date, now: Now) -> Option<DailyReport> {
         let known = self.memory.days.contains_key(&day) || self.memory.next == Some(day);
-        known.then(|| self.draw(day, None, now))
+        known.then(|| self.draw_of(self.day_up_to(day, now), self.memory.days.get(&day), None, now))
     }
 
     /// Returns the account of the open day up to now. While nobody knows what day it is, that of the time since this start: the
     /// view's `undated` says so.
     pub fn so_far(&self, now: Now) -> Option<DailyReport> {
-        // A device that answered just now has answered before the end.
-        let ends = now.wall.after(Duration::from_millis(1));
-        let rules = &self.rules.report;
         if self.memory.held.is_empty() {
-            let date = self.memory.next?;
-            let day = self.day(date);
-            let day = LocalDay { ends: day.ends.min(ends).max(day.starts), ..day };
-            return Some(self.draw_of(day, self.memory.days.get(&date), None, now));
+            return self.preview(self.memory.next?, now);
         }
         let mut tally = tally::Tally::default();
         self.memory.held.iter().for_each(|held| tally.merge(&held.tally));
         let starts = now.wall.before(now.mono.since(self.started.mono()));
+        let (ends, rules) = (just_after(now), &self.rules.report);
         let day = LocalDay { starts, ends, ..LocalDay::at(&*self.calendar, now.wall, rules.cut, rules.at) };
         Some(self.draw_of(day, Some(&tally), None, now))
     }
@@ -358,6 +355,12 @@ impl Daybook {
         done
     }
 
+    /// A day as far as it has come: what is still to come of it is not missing.
+    fn day_up_to(&self, date: Date, now: Now) -> LocalDay {
+        let day = self.day(date);
+        LocalDay { ends: day.ends.min(just_after(now)).max(day.starts), ..day }
+    }
+
     fn day(&self, date: Date) -> LocalDay {
         LocalDay::of(&*self.calendar, date, self.rules.report.cut, self.rules.report.at)
     }
@@ -369,4 +372,9 @@ impl Daybook {
         let day = LocalDay::at(&*self.calendar, wall, self.rules.report.cut, self.rules.report.at);
         *self.today.insert(day)
     }
+}
+
+/// An end before which a device has answered that answered just now.
+fn just_after(now: Now) -> Timestamp {
+    now.wall.after(Duration::from_millis(1))
 }

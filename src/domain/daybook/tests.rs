@@ -644,3 +644,15 @@ fn while_the_clock_is_unknown_the_page_shows_what_was_counted_since_the_start_an
     assert!(report.coverage.received > 1600 && report.coverage.pct > Some(90.0), "{:?}", report.coverage);
     assert_eq!(report.coverage.silent, []);
 }
+
+#[test]
+fn a_report_asked_for_in_the_middle_of_its_day_does_not_miss_what_is_still_to_come() {
+    let mut rig = Rig::quiet();
+    rig.pass(2 * HOUR);
+    let (so_far, asked) = (rig.book.so_far(rig.now).unwrap(), rig.book.view(rig.now).next.unwrap().date);
+    let report = rig.book.preview(asked, rig.now).unwrap();
+    assert_eq!(report, so_far);
+    assert!(report.to <= rig.now.wall.after(Duration::from_millis(1)), "{}", report.to);
+    assert!(report.coverage.pct > Some(95.0) && report.coverage.silent.is_empty(), "{:?}", report.coverage);
+    assert!(report.running.unwatched_ms < 60_000, "{:?}", report.running);
+}

@@ -7,8 +7,8 @@ use super::super::coverage::{ClassAccount, Counts};
 use super::super::field_event::LinkState;
 use super::super::id::DeviceSlot;
 use super::super::judge::Judge;
-use super::super::reading::Reading;
-use super::super::registry::DeviceSpec;
+use super::super::reading::{Quality, Reading};
+use super::super::registry::{Commissioning, PointSpec};
 use super::super::report::Reporter;
 use super::super::snapshot::{ClassView, DeviceView, PointView};
 use super::super::time::{Mono, Now};
@@ -31,6 +31,10 @@ pub(super) struct Device {
     pub(super) lost: bool,
     pub(super) classes: Vec<Class>,
     pub(super) points: Vec<Point>,
+    /// Whether any of its points is stopped.
+    pub(super) stops: bool,
+    /// Whether any of its points is still being commissioned.
+    pub(super) commissions: bool,
     pub(super) judge: Option<Box<Judge>>,
     pub(super) coverage_from: Now,
     pub(super) coverage_due: Mono,
@@ -43,6 +47,8 @@ pub(super) struct Class {
     pub(super) account: ClassAccount,
     pub(super) last_heard: Mono,
     pub(super) stale: bool,
+    /// Whether its source sends by itself what changes; what is polled says each time all there is.
+    pub(super) sends: bool,
 }
 
 /// One of its points.
@@ -62,6 +68,7 @@ impl Device {
             account: ClassAccount::new(*interval, now.mono),
             last_heard: now.mono,
             stale: false,
+            sends: false,
         };
         let point = |class: &u8| Point { class: *class, reading: None, at: None, reporter: Reporter::default() };
         let is_computed = plan.classes.is_empty() && !plan.class_of.is_empty();
@@ -73,10 +80,24 @@ impl Device {
             lost: false,
             classes: plan.classes.iter().map(class).collect(),
             points: plan.class_of.iter().map(point).collect(),
+            stops: false,
+            commissions: false,
             judge: None,
             coverage_from: now,
             coverage_due: now.mono + COVERAGE_EVERY,
             covered: Counts::default(),
+        }
+    }
+
+    /// Takes over what its points mean; what was reported so far stays.
+    pub(super) fn follow(&mut self, specs: &[PointSpec]) {
+        self.stops = specs.iter().any(|spec| spec.commissioning.is_stopped());
+        self.commissions = specs.iter().any(|spec| spec.commissioning == Commissioning::Commissioning);
+        for (point, spec) in self.points.iter_mut().zip(specs) {
+            point.reporter.follow(spec);
+            if let Some(reading) = point.reading.as_mut().filter(|_| spec.commissioning.is_stopped()) {
+                reading.quality = Quality::Stopped;
+            }
         }
     }
 
@@ -90,16 +111,16 @@ impl Device {
 
     /// Makes the next reading of every point a report. Returns, by time, what stands of the points that would keep the
     /// platform waiting: those polled rarely, and those that are stale.
-    pub(super) fn forget_reports(&mut self, spec: &DeviceSpec, now: Mono) -> BTreeMap<Mono, Cells> {
+    pub(super) fn forget_reports(&mut self, now: Mono) -> BTreeMap<Mono, Cells> {
         let mut standing: BTreeMap<Mono, Cells> = BTreeMap::new();
-        for (ordinal, (point, meaning)) in self.points.iter_mut().zip(&spec.points).enumerate() {
+        for (ordinal, point) in self.points.iter_mut().enumerate() {
             point.reporter.forget();
             let Some(class) = self.classes.get(usize::from(point.class)) else { continue };
             let Some(reading) = point.reading.filter(|_| class.stale || class.account.interval() > SLOW_ABOVE) else {
                 continue;
             };
             let at = point.at.filter(|_| !class.stale).unwrap_or(now);
-            point.reporter.report(reading, at, meaning);
+            point.reporter.report(reading, at);
             standing.entry(at).or_default().push((index_of(ordinal), reading));
         }
         standing

@@ -22,6 +22,7 @@ fn reactor(n: u16) -> Vec<Point> {
     let points = vec![
         Point::new(tag("TT", 1), name("釜内温度"), float(0), living(37.0, 42.0, 58.0))
             .measured("℃", (0.0, 150.0), "temperature")
+            .limits([10.0, 25.0, 70.0, 85.0])
             .class("fast"),
         Point::new(tag("TT", 2), name("夹套温度"), float(1), living(45.0, 8.0, 22.0)).measured(
             "℃",
@@ -30,6 +31,7 @@ fn reactor(n: u16) -> Vec<Point> {
         ),
         Point::new(tag("PT", 1), name("釜内压力"), float(2), living(29.0, 0.02, 0.09))
             .measured("MPa", (-0.1, 0.6), "pressure")
+            .limits([-0.05, 0.0, 0.15, 0.3])
             .class("fast"),
         Point::new(tag("IT", 1), name("搅拌电流"), float(3), living(11.0, 18.0, 24.0))
             .measured("A", (0.0, 60.0), "current")
@@ -44,6 +46,7 @@ fn reactor(n: u16) -> Vec<Point> {
         ),
         Point::new(tag("LT", 1), name("液位"), float(6), |m, key| m.fill(key, 180.0, 35.0, 80.0))
             .measured("%", (0.0, 100.0), "level")
+            .limits([10.0, 20.0, 85.0, 95.0])
             .deadband("0.1"),
         Point::new(tag("FQ", 1), name("硝酸累计量"), (Holding, base + 14, U32), |m, _| {
             812_000.0 + (m.t * 2.2).floor()

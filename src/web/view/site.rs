@@ -1,13 +1,13 @@
 //! The state of the site: park and zones, what waits for a person, what is ordered of lanes and signals and what became of
-//! it, the fire linkage, the wind, the city's warnings.
+//! it, the fire linkage, the wind, the city's warnings, and what was put into or out of service at run time.
 
 use super::alarms::table;
 use super::{Align, Block, Cell, Look, Page, Panel, Tone, Viewer, page};
 use crate::domain::danger::view::DangerView;
 use crate::domain::order::LaneRule;
 use crate::domain::site::fire::LineState;
-use crate::domain::site::view::ZoneView;
-use crate::domain::site::{SiteView, State};
+use crate::domain::site::view::{ServiceView, ZoneView};
+use crate::domain::site::{ServiceSubject, SiteView, State};
 use crate::web::format;
 use crate::web::lang::{Lang, Text};
 
@@ -33,6 +33,7 @@ pub fn site(look: &Look, v: &Viewer<'_>) -> Page {
             blocks.push(Block::Table(fire(site, v)));
         }
         blocks.push(Block::Table(warnings(site, v)));
+        blocks.push(Block::Table(service(site, v)));
     }
     page(look, v, "/site", v.t(Text::SiteState).to_owned(), "/events?page=site", blocks)
 }
@@ -237,4 +238,40 @@ fn warnings(site: &SiteView, v: &Viewer<'_>) -> super::Table {
         ]
     });
     table(v, Text::Warnings, &columns, rows.collect(), PLACES)
+}
+
+/// The newest first; where there are more than places, the last one counts them.
+fn service(site: &SiteView, v: &Viewer<'_>) -> super::Table {
+    let columns = [
+        (Text::Name, Align::Left),
+        (Text::State, Align::Left),
+        (Text::Who, Align::Left),
+        (Text::BeganAt, Align::Right),
+        (Text::Reason, Align::Cut),
+    ];
+    let mut newest: Vec<&ServiceView> = site.service.iter().collect();
+    newest.sort_by_key(|one| std::cmp::Reverse(one.changed.since));
+    let row = |one: &&ServiceView| {
+        let kind = match one.subject {
+            ServiceSubject::Point(_) => "",
+            ServiceSubject::Lane(_) => v.lang().pick("车道 ", "lane "),
+        };
+        let state = one.changed.state;
+        vec![
+            Cell::live(format!("{kind}{}", one.name)),
+            Cell::toned(Tone::Warn, v.lang().pick(state.zh(), state.as_str())),
+            Cell::live(&one.changed.by),
+            Cell::live(v.zone.time(one.changed.since)),
+            Cell::live(&one.changed.reason),
+        ]
+    };
+    let shown = if newest.len() > PLACES { PLACES - 1 } else { PLACES };
+    let mut rows: Vec<Vec<Cell>> = newest.iter().take(shown).map(row).collect();
+    if newest.len() > shown {
+        let more = newest.len() - shown;
+        let words = format!("+{more} parkgate service");
+        let blank = (1..columns.len()).map(|_| Cell::live("—").dim());
+        rows.push(std::iter::once(Cell::live(words)).chain(blank).collect());
+    }
+    table(v, Text::ServiceChanges, &columns, rows, PLACES)
 }

@@ -9,6 +9,8 @@ use crate::domain::field_event::LinkState;
 use crate::domain::id::{DeviceId, DeviceSlot, PointUid, Tag};
 use crate::domain::reading::{Reading, Value};
 use crate::domain::registry::{Commissioning, Deadband, DeviceSpec, PlatformCodes, PointSpec, Registry};
+use crate::domain::site::ServiceSubject;
+use crate::domain::site::view::ServiceView;
 use crate::domain::snapshot::{DeviceView, PointView, Totals};
 use crate::domain::time::Timestamp;
 
@@ -260,4 +262,32 @@ fn a_refused_configuration_is_on_every_page_until_a_good_one_is_taken_over() {
     let page = overview(&look, &viewer(&zone));
     assert_ne!(page.shape(), shape, "an open page is loaded anew");
     assert!(crate::web::html::page(&page).contains("points.csv:3: &lt;b&gt;"));
+}
+
+#[test]
+fn the_page_of_the_site_lists_what_was_put_out_of_service_the_newest_first_and_counts_the_rest() {
+    let change = |n: i64| {
+        let changed = serde_json::json!({"state": "stopped", "by": "zhang", "since": Timestamp(n * 1000).to_string(), "reason": "换探头", "file": "in_service"});
+        let subject = ServiceSubject::Point(format!("u{n}"));
+        ServiceView { subject, name: format!("AT{n}"), changed: serde_json::from_value(changed).unwrap() }
+    };
+    let rows = |n: i64| {
+        let mut look = look("TT101", read(23.4, 3));
+        let mut snapshot = (**look.snapshot.as_ref().unwrap()).clone();
+        snapshot.danger.site.service = (1..=n).map(change).collect();
+        look.snapshot = Some(Arc::new(snapshot));
+        let zone = Zone::utc();
+        let page = site::site(&look, &viewer(&zone));
+        let last = page
+            .blocks
+            .iter()
+            .rev()
+            .find_map(|block| if let Block::Table(table) = block { Some(&table.rows) } else { None });
+        last.unwrap().iter().map(|row| row.cells.clone()).collect::<Vec<_>>()
+    };
+    let (few, many) = (rows(2), rows(30));
+    assert_eq!((few[0][0].text.as_str(), few[1][0].text.as_str(), few[0][4].text.as_str()), ("AT2", "AT1", "换探头"));
+    assert_eq!(few[0][1].text, "停用");
+    assert_eq!((many.len(), many[0][0].text.as_str()), (few.len(), "AT30"), "the page keeps its size");
+    assert!(many[many.len() - 1][0].text.starts_with("+23 "), "{}", many[many.len() - 1][0].text);
 }

@@ -296,6 +296,102 @@ fn raised_n(park: &Bench) -> Vec<u32> {
     park.alarms.saved(park.now).alarms.iter().map(|alarm| alarm.raised_n).collect()
 }
 
+/// Points 0 to 4: limits of both directions with deadbands and delays, beside quality and flat line, or each alone, one latching
+/// and suppressed; 5 and 6: a deviation from the other, and a rate, which see every reading. With `each_asked`, a rate that never
+/// alarms is watched too, so that no reading is passed over.
+fn limits(each_asked: bool) -> Bench {
+    let high = |o| AlarmSpec {
+        levels: vec![Level { deadband: 2.0, ..level(25.0, Priority::Yellow) }, level(30.0, Priority::Red)],
+        ..alarm(at(0, o), Condition::High)
+    };
+    let low = |o| AlarmSpec {
+        levels: vec![Level { deadband: 1.0, ..level(5.0, Priority::Blue) }],
+        ..alarm(at(0, o), Condition::Low)
+    };
+    let slow = |spec| AlarmSpec { on_delay: 3 * SECOND, off_delay: 2 * SECOND, ..spec };
+    let quality = |o| alarm(at(0, o), Condition::Quality { of: [Quality::Sensor, Quality::Comm].into() });
+    let flat = |o| alarm(at(0, o), Condition::Flatline);
+    let latching = AlarmSpec {
+        latching: true,
+        suppressed_when: Some(when(STOPPED, Test::On)),
+        group: Some("组".into()),
+        ..high(4)
+    };
+    let deviation = alarm(at(0, 5), Condition::Deviation { from: Reference::Point(at(0, 8)) });
+    let rate = |window, change| Condition::Rate { window, change };
+    let rises =
+        AlarmSpec { levels: vec![level(100.0, Priority::Blue)], ..alarm(at(0, 8), rate(2 * SECOND, Change::Rise)) };
+    let mut alarms =
+        vec![high(0), low(0), slow(high(1)), slow(low(1)), quality(2), flat(2), high(2), slow(quality(3)), low(3)];
+    alarms.extend([latching, slow(low(4)), deviation, rises, of_device(0)]);
+    let never = |o| {
+        let levels = vec![level(1e9, Priority::Blue)];
+        AlarmSpec { levels, ..alarm(at(0, o), rate(5 * SECOND, Change::Any)) }
+    };
+    if each_asked {
+        alarms.extend((0..5).map(never));
+    }
+    Bench::new(book(alarms, vec![]))
+}
+
+/// Somebody does something with an alarm, or, mostly, nobody anything.
+fn deed_of(park: &mut Bench, deed: u8, alarm: &str) {
+    let (alarm, time, reason) = (alarm.to_owned(), 20 * SECOND, "试".to_owned());
+    let occ = park.alarms.active(park.now).into_iter().find(|one| *one.last.alarm == *alarm).map(|one| one.last.occ);
+    let action = match (deed, occ) {
+        (0..6, Some(occ)) => Action::Ack { alarm, occ, seen: None, comment: None },
+        (6..9, Some(occ)) => Action::Reset { alarm, occ, comment: None },
+        (9, _) => Action::Shelve { alarm, time, reason },
+        (10, _) => Action::OutOfService { alarm, time, reason },
+        (11, _) => Action::Return { alarm },
+        _ => return,
+    };
+    // What is refused to one is refused to the other: the records say.
+    drop(park.act(&action, &supervisor()));
+}
+
+#[test]
+fn a_reading_that_is_passed_over_far_from_every_limit_would_have_changed_nothing() {
+    let (mut quick, mut thorough, mut random) = (limits(false), limits(true), fastrand::Rng::with_seed(5));
+    let mut told = 0;
+    for step in 0..100_000 {
+        let ordinal = [0, 1, 2, 3, 4, 5, 8][random.usize(0..7)];
+        // Mostly far from the limits; now and then at, near and beyond them, by both kinds of float.
+        let value = match random.u8(0..10) {
+            0 => [4.9, 5.0, 5.1, 6.0, 6.1, 22.9, 23.0, 24.9, 25.0, 30.0][random.usize(0..10)],
+            1 => f64::from(random.u8(0..40)),
+            _ => 7.0 + f64::from(random.u8(0..15)),
+        };
+        let single = crate::domain::reading::Value::Single(random.u8(0..40).into());
+        let reading = match random.u8(0..12) {
+            0 => some_reading(&mut random),
+            1 => Reading::good(single),
+            _ => good(value),
+        };
+        let span = Duration::from_millis(random.u64(0..2_000));
+        let link = (random.u8(0..200) == 0).then(|| random.bool());
+        let stopped = (random.u8(0..100) == 0).then(|| bit(random.bool()));
+        let alarm = ["d0.p0.high", "d0.p1.low", "d0.p2.quality", "d0.p3.low", "d0.p4.high"][random.usize(0..5)];
+        let deed = random.u8(0..60);
+        for park in [&mut quick, &mut thorough] {
+            park.pass(span);
+            link.into_iter().for_each(|up| park.link(up));
+            stopped.into_iter().for_each(|bit| park.read_now(&[(STOPPED, bit, None)]));
+            park.read_now(&[(ordinal, reading, None)]);
+            deed_of(park, deed, alarm);
+        }
+        assert_eq!(quick.records, thorough.records, "step {step}");
+        if step % 100 == 0 {
+            let set = |park: &Bench| serde_json::to_string(&park.alarms.active_set(park.now).alarms).unwrap();
+            assert_eq!(set(&quick), set(&thorough), "step {step}");
+        }
+        told += quick.records.len();
+        quick.records.clear();
+        thorough.records.clear();
+    }
+    assert!(told > 5_000, "{told} records are too few to have tried anything");
+}
+
 #[test]
 fn a_day_of_a_part_of_the_park_is_quick_and_quiet() {
     // A tenth of the park, polled each minute; by hand the whole of it.
