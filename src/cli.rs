@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::app::Gateway;
 use crate::buffer;
-use crate::config::{self, Loaded};
+use crate::config::{self, Config, Loaded};
 use crate::field::settings::planned_buses;
 use crate::policy::PolicyBook;
 use crate::tools;
@@ -230,23 +230,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
     crate::sys::memory::settle_allocator();
     match arguments.command {
         Command::Run { folder } => with_policies(&folder.config, |loaded| run_gateway(loaded, folder.config.clone())),
-        Command::Check { folder, explain, alarms, csv } => with_policies(&folder.config, |loaded| {
-            if explain {
-                if !alarms {
-                    tools::understood::print(&loaded.config, Form::of(csv));
-                }
-                if alarms || !csv {
-                    tools::alarms::print(&loaded.config.alarms.book, Form::of(csv));
-                }
-                return ExitCode::SUCCESS;
-            }
-            let profiles: String = loaded.config.profiles.iter().map(|became| format!("{became}\n")).collect();
-            let buses: String =
-                planned_buses(&loaded.config.devices).iter().map(|planned| format!("\n\n{planned}")).collect();
-            let need = config::disk_need(&loaded.config);
-            let (alarms, site) = (&loaded.config.alarms, &loaded.config.site);
-            say(&format!("配置可用 / the configuration is good\n{profiles}{alarms}{site}{need}{buses}"))
-        }),
+        Command::Check { folder, explain, alarms, csv } => {
+            with_policies(&folder.config, |loaded| check(&loaded.config, explain, alarms, csv))
+        }
         Command::Policy(command) => match tools::policy::run(&command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(Ended::Wrong(why)) => {
@@ -308,6 +294,24 @@ pub fn run(arguments: Arguments) -> ExitCode {
         #[cfg(feature = "sim")]
         Command::Fault(args) => ended(crate::sim::fault::send(&args)),
     }
+}
+
+/// Says what a good configuration is, or how each line of it was understood.
+fn check(config: &Config, explain: bool, alarms: bool, csv: bool) -> ExitCode {
+    if explain {
+        if !alarms {
+            tools::understood::print(config, Form::of(csv));
+        }
+        if alarms || !csv {
+            tools::alarms::print(&config.alarms.book, Form::of(csv));
+        }
+        return ExitCode::SUCCESS;
+    }
+    let profiles: String = config.profiles.iter().map(|became| format!("{became}\n")).collect();
+    let buses: String = planned_buses(&config.devices).iter().map(|planned| format!("\n\n{planned}")).collect();
+    let need = config::disk_need(config);
+    let (alarms, site) = (&config.alarms, &config.site);
+    say(&format!("配置可用 / the configuration is good\n{profiles}{alarms}{site}{need}{buses}"))
 }
 
 fn with_config(dir: &Path, then: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {

@@ -251,12 +251,11 @@ impl Gateway {
         let (commands_tx, commands) = mpsc::channel(N_QUEUED_COMMANDS);
         let (status_tx, config_status) = (watch::Sender::<Arc<UplinkStatus>>::default(), watch::Sender::default());
         let pulses = ["engine", "housekeeping"].map(|name| Pulse::new(name, clock.mono()));
-        let (stops, [engine_pulse, _], mut supervisor) =
-            (Stops::default(), pulses.clone(), Supervisor::new(clock.clone()));
+        let (stops, mut supervisor) = (Stops::default(), Supervisor::new(clock.clone()));
         let (outlets, inlets) = engine::outlets(opened.appender.next(), service_tx);
         let (keeper, mut gates) = gates::start::begin((&config, boot), gates, remembered, &engine, &clock).unzip();
-        let task = EngineTask::new((engine, keeper), opened.appender, outlets, clock.clone(), engine_pulse).run(inputs);
-        supervisor.core("engine", stops.engine.clone(), task);
+        let task = EngineTask::new((engine, keeper), opened.appender, outlets, clock.clone(), pulses[0].clone());
+        supervisor.core("engine", stops.engine.clone(), task.run(inputs));
         let register = register::start(&mut supervisor, &stops, gates.as_mut(), &requests, &config, &clock);
         let opcua = links.opcua(config.pki_dir(), &mut supervisor, &stops.field, &opened.store, &book);
         let views = Views::new(views::Parts {

@@ -313,7 +313,7 @@ impl Park {
                 match &event.body {
                     Body::Crossed(crossed) => self.seen.order.push(Word::Crossed(crossed.passage.to_string())),
                     Body::Counted(_) | Body::Corrected(_) | Body::Void { .. } => self.seen.order.push(Word::Counted),
-                    _ => {}
+                    Body::Violated(_) | Body::Reviewed { .. } | Body::Loose(_) | Body::Settled { .. } => {}
                 }
                 self.seen.events.push((*event).clone());
             }
@@ -324,7 +324,14 @@ impl Park {
             Output::Call(call) => self.seen.calls.push(call),
             Output::LaneFact(fact) => self.seen.facts.push(fact),
             Output::Violation(_) => self.seen.violations += 1,
-            _ => {}
+            Output::InsideFact(_)
+            | Output::DeskFact(_)
+            | Output::MusterFact(_)
+            | Output::Told(_)
+            | Output::Receipt { .. }
+            | Output::AskWaybills { .. }
+            | Output::Bay(_)
+            | Output::Unsettled { .. } => {}
         }
     }
 
