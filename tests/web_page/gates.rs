@@ -33,6 +33,7 @@ async fn look(gates: impl FnOnce(&mut GatesView, Now)) -> Look {
         uplink: park.uplink(),
         opcua: park.opcua(),
         buses: park.buses(),
+        gate_calls: park.gate_calls(),
         config: park.config(),
         clock: park.clock(),
         readiness: park.ready(),
