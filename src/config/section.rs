@@ -92,6 +92,11 @@ impl<'a> Section<'a> {
         self.table.is_some()
     }
 
+    /// Returns its name with those around it, without brackets.
+    pub(super) fn name(&self) -> &str {
+        self.name.trim_matches(['[', ']'])
+    }
+
     /// Returns the section's own place.
     pub(super) fn spot(&self) -> Spot {
         self.page.spot(self.at, self.name.clone())

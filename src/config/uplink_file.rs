@@ -40,7 +40,7 @@ pub(super) fn read(
     let login = login(mqtt.section("login", out), dir, &mut files, out);
     let command_keys = command_keys(&mut mqtt, dir, &mut files, out);
     let settings = mqtt_settings(&mut mqtt, gateway, out, Parts { tls, login, command_keys });
-    mqtt.finish(&[("password", password_hint()), ("user", login_hint())], out);
+    mqtt.finish(&[("password", password_hint("mqtt")), ("user", login_hint("mqtt"))], out);
     root.finish(&[], out);
     Some(Uplink { settings: settings?, files })
 }
@@ -91,14 +91,17 @@ fn mqtt_settings(
         login: parts.login,
         command_keys: parts.command_keys,
     };
-    check_backoff(mqtt, &settings, out);
-    check_clear(mqtt, &settings, out);
+    check_backoff(mqtt, settings.backoff_initial, settings.backoff_max, out);
+    if settings.login.is_some() && settings.tls.is_none() {
+        check_clear(mqtt, &settings.host, out);
+    }
     host.map(|_| settings)
 }
 
-fn check_backoff(mqtt: &Section<'_>, settings: &uplink::Settings, out: &mut Findings) {
-    if settings.backoff_initial > settings.backoff_max {
-        let (initial, max) = (show_duration(settings.backoff_initial), show_duration(settings.backoff_max));
+/// The first wait is not longer than the longest.
+pub(super) fn check_backoff(mqtt: &Section<'_>, initial: Duration, max: Duration, out: &mut Findings) {
+    if initial > max {
+        let (initial, max) = (show_duration(initial), show_duration(max));
         let what = say!(
             "backoff_initial {initial} 大于 backoff_max {max}",
             "backoff_initial {initial} is more than backoff_max {max}"
@@ -108,17 +111,24 @@ fn check_backoff(mqtt: &Section<'_>, settings: &uplink::Settings, out: &mut Find
     }
 }
 
-fn check_clear(mqtt: &Section<'_>, settings: &uplink::Settings, out: &mut Findings) {
-    let near =
-        settings.host == "localhost" || settings.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    if settings.login.is_some() && settings.tls.is_none() && !near {
+/// A password without TLS is for this machine alone.
+pub(super) fn check_clear(mqtt: &Section<'_>, host: &str, out: &mut Findings) {
+    let near = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if !near {
+        let section = mqtt.name();
         let what = say!("没有 TLS，口令将明文传输", "without TLS the password travels in the clear");
-        let instead = say!("请加 `[mqtt.tls]` 和 ca_file", "add `[mqtt.tls]` with ca_file");
+        let instead = say!("请加 `[{section}.tls]` 和 ca_file", "add `[{section}.tls]` with ca_file");
         out.warn(mqtt.spot_of("login"), Wrong::new(what, instead));
     }
 }
 
-fn tls(mut section: Section<'_>, dir: &Path, files: &mut Vec<PathBuf>, out: &mut Findings) -> Option<uplink::Tls> {
+/// Reads a `tls` section: how the broker proves who it is, and we to it.
+pub(super) fn tls(
+    mut section: Section<'_>,
+    dir: &Path,
+    files: &mut Vec<PathBuf>,
+    out: &mut Findings,
+) -> Option<uplink::Tls> {
     let present = section.is_present();
     let ca = section.need("ca_file", &Located(dir), "\"ca.pem\"", out);
     let cert = section.read("cert_file", &Located(dir), out);
@@ -139,10 +149,17 @@ fn tls(mut section: Section<'_>, dir: &Path, files: &mut Vec<PathBuf>, out: &mut
     Some(uplink::Tls { ca_file, client: cert.zip(key).map(|(c, k)| (c.value, k.value)) })
 }
 
-fn login(mut section: Section<'_>, dir: &Path, files: &mut Vec<PathBuf>, out: &mut Findings) -> Option<uplink::Login> {
+/// Reads a `login` section.
+pub(super) fn login(
+    mut section: Section<'_>,
+    dir: &Path,
+    files: &mut Vec<PathBuf>,
+    out: &mut Findings,
+) -> Option<uplink::Login> {
     let user = section.need("user", &Code(128), "\"gw-east\"", out);
     let file = section.need("password_file", &Located(dir), "\"mqtt.password\"", out);
-    section.finish(&[("password", password_hint())], out);
+    let broker = section.name().trim_end_matches(".login").to_owned();
+    section.finish(&[("password", password_hint(&broker))], out);
     let (user, file) = (user?, file?);
     let bytes = secret(&file, files, out)?;
     let Ok(password) = String::from_utf8(bytes) else {
@@ -252,10 +269,11 @@ fn readable(got: &Got<PathBuf>, out: &mut Findings) -> Option<Vec<u8>> {
     }
 }
 
-fn password_hint() -> Words {
+/// Where a password goes; `of`: the section of the broker.
+pub(super) fn password_hint(of: &str) -> Words {
     say!(
-        "口令不写在这里：请存入文件（chmod 640），并在 [mqtt.login] 写 password_file = \"mqtt.password\"",
-        "passwords do not stand here: put it into a file (chmod 640) and write password_file = \"mqtt.password\" in [mqtt.login]"
+        "口令不写在这里：请存入文件（chmod 640），并在 [{of}.login] 写 password_file = \"mqtt.password\"",
+        "passwords do not stand here: put it into a file (chmod 640) and write password_file = \"mqtt.password\" in [{of}.login]"
     )
 }
 
@@ -266,6 +284,7 @@ fn secret_hint() -> Words {
     )
 }
 
-fn login_hint() -> Words {
-    say!("请写在 `[mqtt.login]` 一节", "it goes into the section `[mqtt.login]`")
+/// Where a user goes; `of`: the section of the broker.
+pub(super) fn login_hint(of: &str) -> Words {
+    say!("请写在 `[{of}.login]` 一节", "it goes into the section `[{of}.login]`")
 }

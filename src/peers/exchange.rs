@@ -13,8 +13,7 @@
 //! - **Heard means heard both ways, now**: a peer's hello counts when it names a hello of this run that was said not longer than
 //!   half the silence ago. Hellos that a broker kept prove nothing. And a peer counts as heard only *in step*: after a cut,
 //!   when what it had is here.
-//! - **Only what is stored is given**: of this start's own events those that were told by [`Exchange::handle_stored`]; what peers
-//!   wrote, they had stored.
+//! - **Only what is stored is given**: those who answer [`Output::Lacking`] and call [`Exchange::handle_stored`] see to it.
 //! - **Bounded**: one question at a time, one answer owed per peer, at most a batch each [`ANSWER_EVERY`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -29,7 +28,6 @@ use super::topic::Topics;
 use crate::domain::gate::inside::log::BATCH;
 use crate::domain::gate::inside::{Event, Have, Source};
 use crate::domain::gate::word::GatewayId;
-use crate::domain::ranges::RangeSet;
 use crate::domain::time::Mono;
 
 /// Hellos at least this often.
@@ -50,7 +48,7 @@ const ANSWER_EVERY: Duration = Duration::from_millis(100);
 pub enum Output {
     /// Find out what is here, and say it by [`Exchange::handle_have`]; after everything that was to be taken before.
     Look,
-    /// Find out what this peer lacks, and say it by [`Exchange::handle_lacking`].
+    /// Find out what this peer lacks of what is stored, and say it by [`Exchange::handle_lacking`].
     Lacking(GatewayId, Have),
     /// Take these in.
     Take(Vec<Event>),
@@ -115,8 +113,6 @@ pub struct Exchange {
     /// Peers whose digest is to be compared with what is here.
     compare: BTreeSet<GatewayId>,
     asking: Option<(GatewayId, Mono)>,
-    /// Events of this start that are stored.
-    stored: RangeSet,
     /// Run and number of the last hello with our name that is not ours.
     twin: Option<(u64, u64)>,
     refused: BTreeMap<Refusal, u64>,
@@ -143,7 +139,6 @@ impl Exchange {
             mine: None,
             compare: BTreeSet::new(),
             asking: None,
-            stored: RangeSet::new(),
             twin: None,
             refused: BTreeMap::new(),
             counts: Counts::default(),
@@ -225,9 +220,6 @@ impl Exchange {
     pub fn handle_stored(&mut self, events: &[Arc<Event>]) {
         let own = Source { gateway: self.me.gateway.clone(), boot: self.me.boot };
         let own: Vec<&Arc<Event>> = events.iter().filter(|event| event.source == own).collect();
-        for event in &own {
-            self.stored.insert(event.seq..=event.seq);
-        }
         if self.up && !own.is_empty() {
             let topic = self.topics.to_all();
             self.counts.shared += self.send_events(&topic, own.into_iter(), None);
@@ -251,18 +243,14 @@ impl Exchange {
         self.answer_owed(now);
     }
 
-    /// This peer lacks these of what is here; the oldest of each gateway first, at most a batch.
+    /// This peer lacks these of what is here and stored; the oldest of each gateway first, at most a batch.
     pub fn handle_lacking(&mut self, peer: &GatewayId, events: &[Arc<Event>]) {
         if !self.up {
             return;
         }
-        let own = Source { gateway: self.me.gateway.clone(), boot: self.me.boot };
-        let stored = &self.stored;
-        let may = |event: &&Arc<Event>| event.source != own || stored.contains(event.seq);
-        let give: Vec<&Arc<Event>> = events.iter().filter(may).collect();
-        let then = if events.len() >= BATCH && !give.is_empty() { Then::More } else { Then::Done };
+        let then = if events.len() >= BATCH { Then::More } else { Then::Done };
         let topic = self.topics.to(peer);
-        self.counts.resent += self.send_events(&topic, give.into_iter(), Some(then));
+        self.counts.resent += self.send_events(&topic, events.iter(), Some(then));
     }
 
     /// A message came.

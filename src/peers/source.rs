@@ -17,7 +17,7 @@ use crate::domain::time::Mono;
 pub trait Account: Send + Sync + 'static {
     /// What is here; `None`: nobody answers any more.
     fn have(&self) -> impl Future<Output = Option<Have>> + Send;
-    /// What a peer lacks of it, the oldest of each gateway first, at most a batch.
+    /// What a peer lacks of it and is stored, the oldest of each gateway first, at most a batch.
     fn lacking(&self, peer: Have) -> impl Future<Output = Vec<Arc<Event>>> + Send;
     /// Takes events of peers in.
     fn take(&self, events: Vec<Event>) -> impl Future<Output = ()> + Send;

@@ -195,7 +195,15 @@ impl<A: Account> Hub<A> {
             in_step: state.in_step,
         };
         self.told.peers = self.exchange.peers().map(peer).collect();
-        self.told.refused = self.exchange.refused().map(|(reason, n)| (reason.as_str(), n)).collect();
+        let refused: Vec<_> = self.exchange.refused().map(|(reason, n)| (reason.as_str(), n)).collect();
+        for (reason, n) in &refused {
+            let before = self.told.refused.iter().find(|(of, _)| of == reason).map_or(0, |(_, n)| *n);
+            // A flood of garbage must not become a flood of log lines.
+            if n.checked_ilog2() != before.checked_ilog2() {
+                tracing::warn!(reason, count = n, "Refused something of another gateway.");
+            }
+        }
+        self.told.refused = refused;
         let counts = self.exchange.counts();
         (self.told.shared, self.told.resent, self.told.taken) = (counts.shared, counts.resent, counts.taken);
         if **self.status.borrow() != self.told {

@@ -20,10 +20,12 @@ use crate::domain::gate::lane::spec::LaneSpec;
 use crate::domain::gate::word::{GateClass, GateId, VehicleClass, ZoneId};
 use crate::domain::gate::{desk, inside, register};
 use crate::domain::site::SiteBook;
+use crate::peers::settings::Settings as Sharing;
 
 mod hardware;
 mod lane;
 mod listen;
+mod peers;
 mod people;
 mod settings;
 mod shared;
@@ -57,6 +59,8 @@ pub struct Gates {
     /// Who may be inside, but for the zones, which `site.toml` has ([`super::Config::zones`]), and for what follows from the
     /// lanes: [`super::Config::gates_settings`] joins them.
     pub inside: inside::Rules,
+    /// The park's other gateways, with which it is shared who passed.
+    pub peers: Option<Sharing>,
     /// Approvals, papers, how long what is kept; the park's clock is joined by [`super::Config::gates_settings`].
     pub register: register::rules::Rules,
     /// Files of secrets, to be watched for changes.
@@ -100,7 +104,11 @@ pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, around: &Aroun
     gates.listening = listen::read(&mut root, around.dir, &gates.devices, &mut gates.files, out);
     gates.desk.patience = people::patience(root.section("desk", out), out);
     lane::read(&mut root, around.site, &mut gates, out);
-    gates.inside = people::account(root.section("account", out), around.gateway, out);
+    gates.inside = people::account(root.section("account", out), out);
+    gates.peers = peers::read(root.section("peers", out), around.dir, around.gateway, &mut gates.files, out);
+    if let Some(peers) = &gates.peers {
+        (gates.inside.peers, gates.inside.peer_silent_after) = (peers.peers.clone(), peers.silent_after);
+    }
     gates.register = people::register(root.section("register", out), out);
     root.finish(&[], out);
     gates

@@ -1,26 +1,20 @@
 //! What `gates.toml` says of people: who is asked and for how long (`[desk]`, and of each lane the way back), who may be inside
 //! (`[account]`), and what is settled of the register (`[register]`).
 
-use std::collections::BTreeSet;
 use std::time::Duration;
-
-use toml::Spanned;
-use toml::de::DeValue;
 
 use super::super::hazmat::{List, words_wanted};
 use super::super::problem::{Findings, Spot, Wrong, say};
 use super::super::section::Section;
-use super::super::value::{Kind, Label, Slug, Span, Whole};
+use super::super::value::{Label, Span, Whole};
 use super::super::zones::by_word;
 use crate::domain::gate::desk::{LaneRule, Patience};
 use crate::domain::gate::inside;
 use crate::domain::gate::lane::spec::LaneSpec;
 use crate::domain::gate::register::permit::PermitKind;
 use crate::domain::gate::register::rules::Rules;
-use crate::domain::gate::word::{GatewayId, LaneKind, PaperKind, PersonKind, VehicleClass};
+use crate::domain::gate::word::{LaneKind, PaperKind, PersonKind, VehicleClass};
 
-/// Other gateways of one park.
-const MAX_PEERS: usize = 50;
 /// Vehicles that stand before one lane without reaching the road.
 const MAX_ROOM: i64 = 500;
 /// Longest that anything of the register is kept after its end: ten years.
@@ -79,33 +73,13 @@ pub(super) fn patience(mut section: Section<'_>, out: &mut Findings) -> Patience
 }
 
 /// `[account]`: what is not a matter of a zone.
-pub(super) fn account(
-    mut section: Section<'_>,
-    gateway: Option<&super::super::Gateway>,
-    out: &mut Findings,
-) -> inside::Rules {
+pub(super) fn account(mut section: Section<'_>, out: &mut Findings) -> inside::Rules {
     let usual = inside::Rules::default();
-    let peers = section.read("peers", &Peers, out);
-    if let (Some(peers), Some(own)) = (&peers, gateway)
-        && peers.value.iter().any(|peer| peer.as_str() == own.id)
-    {
-        let id = &own.id;
-        let what = say!("`{id}` 是本网关", "`{id}` is this gateway itself");
-        let instead = say!("请只写园区的其他网关", "name the other gateways of the park alone");
-        out.error(peers.spot.clone(), Wrong::new(what, instead));
-    }
     let review_at = section.or("review_at", &Whole(1, 100), i64::from(usual.review_at), out);
     let rules = inside::Rules {
-        peers: peers.map_or(usual.peers, |got| got.value),
-        peer_silent_after: section.or(
-            "peer_silent_after",
-            &Span(SECOND * 10, MINUTE * 60),
-            usual.peer_silent_after,
-            out,
-        ),
         review_at: u32::try_from(review_at).unwrap_or(usual.review_at),
         review_within: section.or("review_within", &Span(DAY, DAY * 366), usual.review_within, out),
-        ..inside::Rules::default()
+        ..usual
     };
     section.finish(&[], out);
     rules
@@ -146,21 +120,4 @@ pub(super) fn register(mut section: Section<'_>, out: &mut Findings) -> Rules {
 /// Whole days of a span; a part of a day counts as one.
 fn days(span: Duration) -> u32 {
     u32::try_from(span.as_secs().div_ceil(86_400)).unwrap_or(u32::MAX)
-}
-
-/// Names of gateways.
-struct Peers;
-
-impl Kind for Peers {
-    type Out = BTreeSet<GatewayId>;
-
-    fn read(&self, value: &DeValue<'_>) -> Result<BTreeSet<GatewayId>, Wrong> {
-        let wrong = || {
-            let wanted =
-                say!("请写网关 id 的列表，例如 [\"gw-west\"]", "write a list of ids of gateways, e.g. [\"gw-west\"]");
-            Wrong::new(say!("不是网关的列表", "not a list of gateways"), wanted)
-        };
-        let items = value.as_array().filter(|items| items.len() <= MAX_PEERS).ok_or_else(wrong)?;
-        items.iter().map(|item: &Spanned<DeValue<'_>>| Slug.read(item.get_ref()).map(GatewayId::new)).collect()
-    }
 }
