@@ -18,6 +18,7 @@
 //! | `commands` | core | stopped with the sources, after its last answer |
 //! | `refresh` | core | stopped with the sources |
 //! | `stored` | restartable | it knows how far points of OPC UA servers are stored |
+//! | `peers` | restartable | stopped with the uplink |
 //! | `orders` | core | stopped with the sources, after the writes that were under way |
 //! | `memory` | core | the engine has ended and what stood is saved |
 //! | `register` | core | the engine has ended, and what the gates counted last is stored; there is none without lanes |
@@ -50,6 +51,7 @@ mod refresh;
 mod register;
 mod reload;
 mod service;
+mod shares;
 mod stored;
 mod trend;
 mod views;
@@ -318,6 +320,7 @@ impl Gateway {
     }
 
     async fn start_tasks(mut self, listener: TcpListener) -> Self {
+        self.start_sharing();
         self.start_lanes();
         self.start_page(listener);
         self.start_control();

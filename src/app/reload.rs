@@ -172,6 +172,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("store", old.store != new.store || old.state_dir != new.state_dir),
         ("web", old.web != new.web),
         ("control, roles", old.control != new.control),
+        ("gates.toml [peers]", old.gates.peers != new.gates.peers),
         ("lanes", old.gates.lanes != new.gates.lanes),
         ("zones", old.zones != new.zones),
         ("desk, account, register", people(old) != people(new)),

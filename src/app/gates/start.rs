@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::{GateInput, Keeper, N_QUEUED_CHANGES, N_QUEUED_COMMANDS, Ways};
 use crate::app::memory::Remembered;
+use crate::app::shares::{Shares, Way};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::engine::Engine;
@@ -31,6 +32,8 @@ pub(in crate::app) struct Ends {
     pub(in crate::app) hardware: Option<Hardware>,
     /// For the task of the register, which takes it.
     pub(in crate::app) register: Option<RegisterEnds>,
+    /// Where sharing with the park's other gateways takes events from, until it is started.
+    pub(in crate::app) peers: Option<Way>,
 }
 
 /// What the task of the register has of the gates.
@@ -84,13 +87,14 @@ pub(in crate::app) fn begin(
     };
     let (commands_tx, commands) = mpsc::channel(N_QUEUED_COMMANDS);
     let (changes_tx, changes) = mpsc::channel(N_QUEUED_CHANGES);
-    let ways = Ways { commands: commands_tx, changes: changes_tx };
+    let (way, shares) = Shares::open();
+    let ways = Ways { commands: commands_tx, changes: changes_tx, shares };
     let mut keeper = Keeper::new(gates, ways, counted);
     // The site orders what differs from what it ordered last: a lane that comes back must hear what holds.
     keeper.look_at(engine.danger(), now);
     engine.danger().lanes_now().iter().for_each(|order| keeper.rule(order, now));
     let register = Some(RegisterEnds { changes, store });
-    Some((keeper, Ends { hardware: Some(Hardware { inputs, commands }), register }))
+    Some((keeper, Ends { hardware: Some(Hardware { inputs, commands }), register, peers: Some(way) }))
 }
 
 fn open(dir: PathBuf) -> Option<RegisterStore> {
