@@ -24,6 +24,7 @@ pub(super) fn rules_of(config: &Config, rev: u32) -> Rules {
         daybook: Arc::clone(&config.duty),
         calendar: days_of(&config.gateway.timezone),
         channels: Channels::new(config.alarms.channels.iter().map(channel)),
+        lanes: config.gates.lanes.iter().map(|lane| lane.id.to_string()).collect(),
     }
 }
 

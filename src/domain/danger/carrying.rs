@@ -117,15 +117,14 @@ impl Danger {
     }
 
     pub(super) fn place(&mut self, machine: Machine, order: Order, now: Now) {
+        if let OrderKind::Lane { lane, rule } = &order.what
+            && self.rules.lanes.contains(lane)
+        {
+            return self.order_lane(&order.key, lane, *rule);
+        }
         match place(&order, &self.rules.channels, now.wall, now.mono) {
             Placed::Write(write) => {
-                self.awaited.insert(write.key.clone(), machine);
-                self.awaited_order.push_back(write.key.clone());
-                if self.awaited_order.len() > MAX_AWAITED
-                    && let Some(oldest) = self.awaited_order.pop_front()
-                {
-                    self.awaited.remove(&oldest);
-                }
+                self.awaits(machine, &write.key);
                 match write.urgency {
                     Urgency::AtOnce => self.at_once.push_back(write),
                     Urgency::AfterCommit => self.orders.push_back(write),
@@ -143,6 +142,17 @@ impl Danger {
                 self.answer(machine, &order.key, &Receipt::Sent, now);
             }
             Placed::Failed(why) => self.answer(machine, &order.key, &Receipt::Failed(why), now),
+        }
+    }
+
+    /// Waits for what becomes of an order.
+    pub(super) fn awaits(&mut self, machine: Machine, key: &str) {
+        self.awaited.insert(key.to_owned(), machine);
+        self.awaited_order.push_back(key.to_owned());
+        if self.awaited_order.len() > MAX_AWAITED
+            && let Some(oldest) = self.awaited_order.pop_front()
+        {
+            self.awaited.remove(&oldest);
         }
     }
 

@@ -91,12 +91,13 @@ pub(super) enum Placed {
     Failed(String),
 }
 
-/// Finds out what is to become of an order. A lane's rule is shown and recorded by the site itself; no lane is driven yet.
+/// Finds out what is to become of an order. A lane's rule is shown and recorded by the site itself; one that this gateway moves
+/// does not come here.
 pub(super) fn place(order: &Order, channels: &Channels, t: Timestamp, at: Mono) -> Placed {
     match &order.what {
         OrderKind::Output { .. } => Placed::Write(order.clone()),
         OrderKind::Lane { .. } => {
-            Placed::Failed("本版本尚不驱动车道，须由人执行 / no lane is driven by this version: people must".into())
+            Placed::Failed("本网关不驱动此车道，须由人执行 / this gateway does not move this lane: people must".into())
         }
         OrderKind::Message { channel, zh, en } => match channels.way(channel) {
             None => Placed::Failed(format!("没有渠道 {channel} / there is no channel {channel}")),

@@ -124,6 +124,11 @@ impl Faults {
     pub(super) fn set(&mut self, subject: &str, word: &str, active: bool) -> Option<(String, bool)> {
         let own = id_of(subject, word);
         let id = if self.known.contains(own.as_str()) { own } else { id_of("site", word) };
+        self.set_in(id, subject, active)
+    }
+
+    /// The same of an alarm by its id.
+    pub(super) fn set_in(&mut self, id: String, subject: &str, active: bool) -> Option<(String, bool)> {
         let subjects = self.standing.entry(id.clone()).or_default();
         let was = !subjects.is_empty();
         if active {

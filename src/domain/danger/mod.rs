@@ -4,7 +4,7 @@
 //! ```text
 //!  readings, links ──▶ alarms ──gas of a zone──▶ site ──faults──▶ alarms       every action, done or refused ──▶ audit
 //!                 └──▶ site   (contacts, keys, wind)
-//!  orders ──▶ an output: the application   a message: page, platform or output   a lane's rule: nobody yet, told as failed
+//!  orders ──▶ an output: the application   a message: page, platform or output   a lane's rule: the gates, where they move it
 //!  receipts ──▶ the machine that ordered
 //!  transitions, coverage, starts, writes ──▶ daybook ──flags──▶ alarms
 //! ```
@@ -19,6 +19,7 @@ mod acting;
 mod carrying;
 pub mod channels;
 mod faults;
+pub mod gates;
 #[cfg(test)]
 mod kill_tests;
 mod restoring;
@@ -46,7 +47,7 @@ use super::daybook::{self, Calendar, DailyReport, Date, Daybook, Delivery, Store
 use super::document::Document;
 use super::id::PointUid;
 use super::instrument::InstrumentState;
-use super::order::{Order, Receipt};
+use super::order::{LaneRule, Order, Receipt};
 use super::reading::Reading;
 use super::registry::{Commissioning, Registry};
 use super::site::{self, Site, SiteBook};
@@ -71,6 +72,8 @@ pub struct Rules {
     pub calendar: Days,
     /// How people are told.
     pub channels: Channels,
+    /// Lanes that this gateway moves, by their ids in the site's book.
+    pub lanes: BTreeSet<String>,
 }
 
 /// Local time in the park's zone, by its name: two of the same name are the same.
@@ -161,6 +164,9 @@ pub struct Danger {
     documents: VecDeque<Telling>,
     at_once: VecDeque<Order>,
     orders: VecDeque<Order>,
+    /// Key, lane and rule.
+    lane_orders: VecDeque<(String, String, LaneRule)>,
+    store_failed: bool,
     notices: VecDeque<Notice>,
     /// Documents told, and those of them that no later record brings back.
     changes: u64,
@@ -187,6 +193,8 @@ impl Danger {
             documents: VecDeque::new(),
             at_once: VecDeque::new(),
             orders: VecDeque::new(),
+            lane_orders: VecDeque::new(),
+            store_failed: false,
             notices: VecDeque::new(),
             changes: 0,
             alone: 0,
@@ -267,6 +275,7 @@ impl Danger {
 
     /// Takes whether the store writes.
     pub fn handle_store(&mut self, healthy: bool, now: Now) {
+        self.store_failed = !healthy;
         self.fault(STORE, !healthy, now);
         self.settle(now);
     }
@@ -351,6 +360,7 @@ impl Danger {
 /// Adds the alarms that nobody configures.
 fn completed(mut rules: Rules) -> Rules {
     faults::add_to(Arc::make_mut(&mut rules.alarms), &rules.site);
+    gates::add_to(Arc::make_mut(&mut rules.alarms), &rules.site, &rules.lanes);
     rules
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::super::actor::{Actor, Refused};
 use super::super::audit::Deed;
-use super::super::danger::{Action, Done, Recorded, Saved, Telling, Texts};
+use super::super::danger::gates::{GateFact, LaneOrder};
+use super::super::danger::{Action, Danger, Done, Recorded, Saved, Telling, Texts};
 use super::super::daybook::{CoverageFact, DailyReport, Date, Delivery, Fact, StoreAccount};
 use super::super::document::Document;
 use super::super::field_event::LinkState;
@@ -81,6 +82,27 @@ impl Engine {
         self.look_at_clock(now);
         self.next_active_set = now.mono + ACTIVE_SET_EVERY;
         self.danger.tell_active_set(now);
+    }
+
+    /// Takes something of the gates that deserves an alarm, or no longer does.
+    pub fn handle_gate_fact(&mut self, fact: GateFact, now: Now) {
+        self.look_at_clock(now);
+        self.danger.handle_gate_fact(fact, now);
+    }
+
+    /// Returns what the gates ask of danger.
+    pub fn danger(&self) -> &Danger {
+        &self.danger
+    }
+
+    /// Puts a message of the gates on the page.
+    pub fn tell_people(&mut self, zh: String, en: String, now: Now) {
+        self.danger.tell_people(zh, en, now);
+    }
+
+    /// Returns the next order of the site for a lane that this gateway moves, to be drained after every input.
+    pub fn poll_lane_order(&mut self) -> Option<LaneOrder> {
+        self.danger.poll_lane_order()
     }
 
     /// Returns the next order to be carried out; those of life first. To be drained before [`Engine::poll_output`].

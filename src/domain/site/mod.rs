@@ -43,6 +43,7 @@
 //! when [`Site::poll_timeout`] has come. [`Site::revision`] changes with whatever [`Site::saved`] must not lose.
 
 pub mod action;
+pub mod around;
 pub mod book;
 mod declare;
 mod desire;
