@@ -21,6 +21,7 @@ use crate::policy::PolicyBook;
 use crate::tools;
 use crate::tools::daybook::{AccidentArgs, DutyArgs, HazardArgs, ReportArgs};
 use crate::tools::desk::{LoopTestArgs, OutputArgs, WireLogArgs};
+use crate::tools::lanes::{LaneArgs, LanesArgs};
 use crate::tools::operator::{AlarmsArgs, HideArgs, NamedArgs, OneArgs, SilenceArgs};
 use crate::tools::policy::{Ended, PolicyCommand};
 use crate::tools::probe::Probe;
@@ -175,6 +176,13 @@ enum Command {
     Approve(NamedArgs),
     /// 园区状态：查看、提议、确认、结束、演练 / the state of the site: look, propose, confirm, end, drill
     Site(SiteArgs),
+    /// 车道：状态、最近判定、在园、待答复 / lanes: phase, last verdict with all reasons, who is inside, what waits for a person
+    Lanes(LanesArgs),
+    /// 在车道上操作：放行、常开、交人工 / do something at a lane: open, hold, release, refer
+    ///
+    /// Needs the role guard (reset-fire and arm: supervisor), a lane and a reason; each action is in the audit before anything
+    /// moves.
+    Lane(LaneArgs),
     /// 登记册：企业、人员、车辆、名单、预约 / the register: companies, persons, vehicles, lists, permits
     #[command(subcommand)]
     Registry(RegisterCommand),
@@ -271,6 +279,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Return(args) => ended(tools::operator::return_to_service(args)),
         Command::Approve(args) => ended(tools::operator::approve(args)),
         Command::Site(args) => ended(tools::site::site(args)),
+        Command::Lanes(args) => ended(tools::lanes::lanes(&args)),
+        Command::Lane(args) => ended(tools::lanes::lane(args)),
         Command::Registry(RegisterCommand::Template { table }) => {
             tools::register::template(table);
             ExitCode::SUCCESS

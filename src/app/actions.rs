@@ -1,11 +1,14 @@
-//! Answers what the control socket asks of alarms, site and daybook, and puts into the audit what is done beside them.
+//! Answers what the control socket asks of alarms, site, daybook and gates, and puts into the audit what is done beside them.
+
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::control::{Desk, may_ask};
 use super::engine::Request;
+use super::gates;
 use crate::buffer::Store;
-use crate::control::ask::DidLine;
+use crate::control::ask::{DidLine, LaneAct};
 use crate::control::{Ask, Line};
 use crate::domain::actor::Actor;
 use crate::domain::audit::{AuditResult, Deed};
@@ -13,8 +16,11 @@ use crate::domain::codec;
 use crate::domain::danger::Action;
 use crate::domain::daybook::Date;
 use crate::domain::document::DocumentKind;
+use crate::domain::gate::lane::Hand;
+use crate::domain::gate::word::LaneId;
 use crate::domain::record::{Body, Stream};
 use crate::domain::registry::Registry;
+use crate::domain::time::Timestamp;
 
 /// Numbers of the report stream that are searched for a report, the newest first: a year of daily reports with their
 /// corrections, duty and accidents between them.
@@ -70,6 +76,31 @@ impl Desk {
         send(lines, Line::Did(DidLine { zh: done.zh, en: done.en, id: done.id })).await
     }
 
+    /// What stands at the gates, as JSON.
+    pub(super) async fn lanes(&self, lines: &mpsc::Sender<Line>) -> Result<(), String> {
+        let (answer, view) = oneshot::channel();
+        drop(self.requests.send(Request::Gates(gates::Ask::View(answer))).await);
+        let view = view.await.map_err(|_| no_gates())?;
+        let told = serde_json::to_value(&*view).map_err(|error| error.to_string())?;
+        send(lines, Line::Told(Box::new(told))).await
+    }
+
+    /// Does something at a lane; the lane puts it into the audit, done or refused.
+    pub(super) async fn lane(
+        &self,
+        (lane, act, why): (String, LaneAct, String),
+        caller: Actor,
+        lines: &mpsc::Sender<Line>,
+    ) -> Result<(), String> {
+        let hand = hand(act, self.clock.now().wall);
+        let act = gates::LaneAct { lane: LaneId::new(lane), hand, why };
+        let (answer, done) = oneshot::channel();
+        drop(self.requests.send(Request::Gates(gates::Ask::Lane(Box::new(act), caller, answer))).await);
+        done.await.map_err(|_| no_gates())?.map_err(|refused| refused.to_string())?;
+        let (zh, en) = ("已受理，见 parkgate lanes".to_owned(), "taken; see parkgate lanes".to_owned());
+        send(lines, Line::Did(DidLine { zh, en, id: None })).await
+    }
+
     /// Puts writes and loop tests, and whatever is refused for want of a role, into the audit; the machines do so with their
     /// own actions.
     pub(super) async fn note_deed(&self, ask: &Ask, caller: &Actor) {
@@ -77,9 +108,14 @@ impl Desk {
             Ask::Write { output, value, issuer, .. } => ("write", output.clone(), format!("{value}, {issuer}")),
             Ask::LoopTest { tag, issuer, .. } => ("loop_test", tag.clone(), issuer.clone()),
             Ask::WireLog { device, .. } => ("wire_log", device.clone(), String::new()),
-            Ask::Read { .. } | Ask::Watch { .. } | Ask::Alarms | Ask::Danger | Ask::Report { .. } | Ask::Act { .. } => {
-                return;
-            }
+            Ask::Read { .. }
+            | Ask::Watch { .. }
+            | Ask::Alarms
+            | Ask::Danger
+            | Ask::Report { .. }
+            | Ask::Lanes
+            | Ask::Lane { .. }
+            | Ask::Act { .. } => return,
         };
         let (result, detail) = match may_ask(ask, caller) {
             Ok(()) => (AuditResult::Done, detail),
@@ -95,6 +131,23 @@ impl Desk {
             detail,
         };
         drop(self.requests.send(Request::Deed(Box::new(deed))).await);
+    }
+}
+
+fn no_gates() -> String {
+    "本网关没有车道，或正在停止 / this gateway has no lanes, or is stopping".to_owned()
+}
+
+fn hand(act: LaneAct, now: Timestamp) -> Hand {
+    match act {
+        LaneAct::Open { emergency } => Hand::Open { emergency },
+        LaneAct::Hold { for_ms } => Hand::HoldOpen { until: now.after(Duration::from_millis(for_ms)) },
+        LaneAct::Release => Hand::EndHold,
+        LaneAct::Refer => Hand::Refer,
+        LaneAct::Refuse => Hand::Refuse,
+        LaneAct::Close => Hand::Close,
+        LaneAct::ResetFire => Hand::ResetFire,
+        LaneAct::Arm => Hand::Arm { list_off: true },
     }
 }
 

@@ -103,16 +103,25 @@ async fn answered(asked: Asked, desk: Desk) {
         Ask::Alarms => desk.alarms(&lines).await,
         Ask::Danger => desk.danger(&lines).await,
         Ask::Report { day } => desk.report(day.as_deref(), &lines).await,
+        Ask::Lanes => desk.lanes(&lines).await,
+        Ask::Lane { lane, act, why } => desk.lane((lane, act, why), caller, &lines).await,
         Ask::Act { action } => desk.act(action, caller, &lines).await,
     };
     drop(lines.send(Line::End(end.err().unwrap_or_default())).await);
 }
 
 /// To look needs any role; to change something in a device, or to copy what passes on the wire, the administrator's. The
-/// state machines judge their own actions.
+/// state machines judge their own actions, the lanes among them.
 pub(super) fn may_ask(ask: &Ask, caller: &Actor) -> Result<(), Refused> {
     let open = match ask {
-        Ask::Read { .. } | Ask::Watch { .. } | Ask::Alarms | Ask::Danger | Ask::Report { .. } | Ask::Act { .. } => true,
+        Ask::Read { .. }
+        | Ask::Watch { .. }
+        | Ask::Alarms
+        | Ask::Danger
+        | Ask::Report { .. }
+        | Ask::Lanes
+        | Ask::Lane { .. }
+        | Ask::Act { .. } => true,
         Ask::WireLog { .. } | Ask::Write { .. } | Ask::LoopTest { .. } => caller.has(Role::Admin),
     };
     if open { Ok(()) } else { Err(Refused::role(Role::Admin)) }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::gates::{self, GateInput, Keeper};
+use super::gates::{self, GateInput, Keeper, Word};
 use super::memory::Kept;
 use super::orders::{self, Job};
 use crate::buffer::{Appender, Store};
@@ -20,13 +20,15 @@ use crate::domain::audit::Deed;
 use crate::domain::codec;
 use crate::domain::danger::{Action, Done};
 use crate::domain::daybook::{DailyReport, Date, StoreAccount};
+use crate::domain::document::{Document, DocumentKind};
 use crate::domain::engine::{Engine, Plan};
 use crate::domain::field_event::FieldEvent;
 use crate::domain::gate::gates::Output as FromGates;
+use crate::domain::gate::inside::InsideRecord;
 use crate::domain::order::{Order, Receipt, Urgency};
 use crate::domain::output::{LoopTest, OutputWrite};
 use crate::domain::ranges::RangeSet;
-use crate::domain::record::{Body, Entry, Record, Stream};
+use crate::domain::record::{Body, Entry, Mode, Record, Stream};
 use crate::domain::site::CityCommand;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::time::{Mono, Now};
@@ -44,6 +46,9 @@ const N_EVENTS_PER_TURN: usize = 256;
 
 /// How often what must survive a restart is handed on while it changes: what is not saved yet comes back from the records.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
+/// How often it is handed on while something goes on at a gate: what a lane does is over in seconds, and no record brings back
+/// where it stood.
+const KEEP_GATES_EVERY: Duration = Duration::from_millis(200);
 /// How often it is handed on while nothing is told: the day's account grows with every poll.
 const KEEP_ANYWAY: Duration = Duration::from_secs(30);
 
@@ -87,6 +92,8 @@ pub(super) enum Request {
     ActiveSet,
     /// Something of the gates; nobody answers where there are none.
     Gates(gates::Ask),
+    /// Events of the account are saved up to this one.
+    EventsSaved(u64),
 }
 
 /// What comes in.
@@ -139,7 +146,7 @@ pub(super) struct EngineTask {
     live: Option<mpsc::Sender<Live>>,
     outlets: Outlets,
     /// Revisions of what was handed to the keeper last, and when.
-    kept: ((u64, u64), Mono),
+    kept: ((u64, u64, u64), Mono),
     /// Revision at which commissioning was last looked at.
     looked: Option<u64>,
     clock: Clock,
@@ -186,7 +193,7 @@ impl EngineTask {
         clock: Clock,
         pulse: Pulse,
     ) -> Self {
-        let kept = ((0, 0), Mono::default());
+        let kept = ((0, 0, 0), Mono::default());
         Self { engine, gates, appender, live: None, outlets, kept, looked: None, clock, pulse }
     }
 
@@ -253,19 +260,25 @@ impl EngineTask {
         }
     }
 
-    /// Does what the gates want done, until nothing follows from it.
+    /// Does what the site orders of the lanes and what the gates want done, until nothing follows from it, and records it.
     fn carry_out(&mut self) {
         for _ in 0..ROUNDS {
             let now = self.clock.now();
+            while let Some(order) = self.engine.poll_lane_order() {
+                match self.gates.as_mut().filter(|gates| gates.moves(&order.lane)) {
+                    Some(gates) => gates.rule(&order, now),
+                    None => self.engine.handle_receipt(&order.key, &orders::not_moved(), now),
+                }
+            }
             let outputs = self.gates.as_mut().map(|gates| gates.outputs(now)).unwrap_or_default();
             if outputs.is_empty() {
-                return;
+                break;
             }
             for output in outputs {
                 self.on_gates_output(output, now);
             }
-            self.record_outputs();
         }
+        self.record_outputs();
     }
 
     fn on_gates_output(&mut self, output: FromGates, now: Now) {
@@ -284,19 +297,43 @@ impl EngineTask {
                     gates.store(*change);
                 }
             }
-            // It has left already.
-            FromGates::Command(_) => {}
-            FromGates::Share(_)
+            FromGates::Share(event) => {
+                // A later version, and what is no passage, the account itself has put on record.
+                if event.version == 1 && event.crossed().is_some() {
+                    let record = InsideRecord::Event(&event);
+                    let document = Document::of(DocumentKind::Inside, Mode::Real, now.mono, &record);
+                    self.engine.handle_document(document, now);
+                }
+                if let Some(gates) = &mut self.gates {
+                    gates.share(event);
+                }
+            }
+            output @ (FromGates::Command(_)
             | FromGates::LaneFact(_)
             | FromGates::InsideFact(_)
+            | FromGates::DeskFact(_)
+            | FromGates::MusterFact(_)
             | FromGates::Violation(_)
+            | FromGates::Told(_)
             | FromGates::Call(_)
             | FromGates::AskWaybills { .. }
             | FromGates::Bay(_)
-            | FromGates::DeskFact(_)
-            | FromGates::MusterFact(_)
-            | FromGates::Told(_)
-            | FromGates::Unsettled { .. } => {}
+            | FromGates::Unsettled { .. }) => {
+                for word in gates::words(output) {
+                    match word {
+                        Word::Fact(fact) => self.engine.handle_gate_fact(fact, now),
+                        Word::People(zh, en) => self.engine.tell_people(zh, en, now),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets the gates see what danger knows, for the decisions to come.
+    fn look_around(&mut self) {
+        let now = self.clock.now();
+        if let Some(gates) = &mut self.gates {
+            gates.look_at(self.engine.danger(), now);
         }
     }
 
@@ -349,6 +386,11 @@ impl EngineTask {
                     gates.answer(ask, now);
                 }
             }
+            Request::EventsSaved(up_to) => {
+                if let Some(gates) = &mut self.gates {
+                    gates.saved(up_to);
+                }
+            }
         }
     }
 
@@ -377,9 +419,9 @@ impl EngineTask {
             gates.tell_entries(&inputs.durable.borrow(), &inputs.committed.borrow(), now);
             gates.tick(now);
         }
-        self.carry_out();
         self.engine.handle_timeout(now);
-        self.record_outputs();
+        self.carry_out();
+        self.look_around();
         self.keep(now.mono);
         self.tell_service();
         self.pulse.beat(now.mono);
@@ -434,10 +476,12 @@ impl EngineTask {
 
     /// Hands on what must survive a restart: at once what no record brings back, else now and then.
     fn keep(&mut self, now: Mono) {
-        let ((changes, alone), at) = self.kept;
-        let revisions = self.engine.danger_revisions();
+        let ((changes, alone, gates), at) = self.kept;
+        let (danger, must) = self.engine.danger_revisions();
+        let revisions = (danger, must, self.gates.as_ref().map_or(0, Keeper::revision));
         let age = now.since(at);
-        if revisions.1 != alone || (revisions.0 != changes && age >= KEEP_EVERY) || age >= KEEP_ANYWAY {
+        let due = (danger != changes && age >= KEEP_EVERY) || (revisions.2 != gates && age >= KEEP_GATES_EVERY);
+        if must != alone || due || age >= KEEP_ANYWAY {
             self.kept = (revisions, now);
             self.hand_on_kept();
         }
@@ -461,8 +505,9 @@ impl EngineTask {
 
     fn hand_on_kept(&self) {
         let seqs = self.appender.next().map(|next| next.saturating_sub(1));
-        let saved = self.engine.danger_saved(self.clock.now());
-        self.outlets.kept.send_replace(Some(Arc::new(Kept { seqs, saved })));
+        let now = self.clock.now();
+        let (saved, gates) = (self.engine.danger_saved(now), self.gates.as_ref().map(|gates| gates.kept(now)));
+        self.outlets.kept.send_replace(Some(Arc::new(Kept { seqs, saved, gates })));
     }
 
     /// Returns the record's number, 0 where it got none.

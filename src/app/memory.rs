@@ -1,14 +1,19 @@
 //! What danger must remember over a restart: kept as a state file, brought back with the documents recorded since.
 //!
 //! ```text
-//!  engine ──Kept (watch: only the newest counts)──▶ keeper ──▶ state file `danger`
-//!  start: state file ──▶ + documents of the store newer than it ──▶ Engine::restore, before the first decision
+//!  engine ──Kept (watch: only the newest counts)──▶ keeper ──▶ log of the account's events, then state file `danger`
+//!  start: state file ──▶ + documents of the store newer than it ──▶ Engine::restore, Gates::restore, before the first decision
 //! ```
 //!
 //! Alarms, site, daybook and audit all come back so: a kill between a record and the next save loses nothing recorded.
 //! The engine never waits for the file, and the file never holds what the store may have lost: it names the last number of
 //! each stream that it includes, and a start reads on from there. A store that was replaced is read from its beginning.
+//!
+//! The gates come back from the same file. The events of who is inside, too many to be written anew each time, stand in a log
+//! beside it; those that a kill kept out of it are on the passage stream.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,17 +22,24 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::engine::Request;
+use super::gates::{KeptGates, start};
 use crate::buffer::{Opened, Store};
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::domain::codec;
-use crate::domain::danger::{Recorded, Saved, Texts};
+use crate::domain::danger::{Recorded, Saved, Texts, Word};
 use crate::domain::daybook::{StoreAccount, StreamAccount};
+use crate::domain::document::DocumentKind;
 use crate::domain::engine::Engine;
+use crate::domain::gate::gates;
+use crate::domain::gate::inside::Event;
 use crate::domain::record::Stream;
 use crate::domain::registry::Registry;
+use crate::domain::site::around::Evacuation;
 use crate::domain::snapshot::StoreStatus;
 use crate::domain::time::Timestamp;
 use crate::state::State;
+use crate::state::events::EventLog;
 use crate::state::registry::RegistryBook;
 use crate::uplink::source::CONSUMER;
 
@@ -53,6 +65,8 @@ pub(super) struct Kept {
     pub(super) seqs: [u64; 6],
     /// What stood.
     pub(super) saved: Saved,
+    /// The same of the gates, where there are any.
+    pub(super) gates: Option<KeptGates>,
 }
 
 /// The state file.
@@ -61,21 +75,48 @@ struct File {
     epoch: String,
     seqs: [u64; 6],
     saved: Texts,
+    /// As text: what a later version cannot read costs the gates alone.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    gates: String,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    counted: BTreeSet<Evacuation>,
+}
+
+/// What the gates get back.
+#[derive(Debug, Default)]
+pub(super) struct Remembered {
+    /// What stood; `None` at the first start, or when it cannot be read.
+    pub(super) saved: Option<gates::Saved>,
+    /// Evacuations for which people were being counted.
+    pub(super) counted: BTreeSet<Evacuation>,
+    /// Events of the account.
+    pub(super) events: Vec<Event>,
+}
+
+/// An event of the account, as documents have it.
+#[derive(Deserialize)]
+struct Told {
+    event: Event,
 }
 
 /// The state file beside the store.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Memory {
     state: State,
     book: RegistryBook,
     store: Store,
     epoch: String,
+    /// Folder of the account's events, where there are gates.
+    events: Option<PathBuf>,
+    /// The log in it, once it is read.
+    log: Option<EventLog>,
 }
 
 impl Memory {
-    pub(super) fn new(state: State, opened: &Opened) -> Self {
+    pub(super) fn new(state: State, config: &Config, opened: &Opened) -> Self {
         let book = RegistryBook::new(state.clone());
-        Self { state, book, store: opened.store.clone(), epoch: opened.start.epoch.clone() }
+        let (store, epoch) = (opened.store.clone(), opened.start.epoch.clone());
+        Self { state, book, store, epoch, events: start::events_dir(config), log: None }
     }
 
     pub(super) fn store(&self) -> Store {
@@ -84,7 +125,7 @@ impl Memory {
 
     /// Brings back what stood: the state file, and the documents recorded since. What cannot be read is told in the log;
     /// danger then begins with what could be.
-    pub(super) async fn brought_back(self, engine: &mut Engine, clock: &Clock) -> Self {
+    pub(super) async fn brought_back(mut self, engine: &mut Engine, clock: &Clock) -> (Self, Remembered) {
         let file = self.file();
         let known = |stream: Stream| match &file {
             Some(file) if file.epoch == self.epoch => file.seqs.get(stream.rank()).copied().unwrap_or(0),
@@ -94,11 +135,34 @@ impl Memory {
         for stream in STREAMS {
             read_since(&self.store, stream, known(stream), &self.book, &mut later).await;
         }
+        let mut remembered = Remembered::default();
+        if let Some(dir) = self.events.take() {
+            remembered = self.remembered(&dir, file.as_ref(), &later);
+        }
         let saved = file.map(|file| file.saved).unwrap_or_default();
         for trouble in engine.restore(&saved, &later, clock.now()) {
             tracing::error!(%trouble, "Something that stood before the restart could not be brought back.");
         }
-        self
+        (self, remembered)
+    }
+
+    fn remembered(&mut self, dir: &Path, file: Option<&File>, later: &[Recorded]) -> Remembered {
+        let mut events = Vec::new();
+        match EventLog::open(dir) {
+            Ok((log, logged)) => (self.log, events) = (Some(log), logged),
+            Err(error) => {
+                let error = crate::cli::chain(error);
+                tracing::error!(%error, "Who was inside before the restart cannot be read: a count is due.");
+            }
+        }
+        events.extend(later.iter().filter_map(event_of));
+        let text = file.map(|file| file.gates.as_str()).filter(|text| !text.is_empty());
+        let saved = text.and_then(|text| {
+            let read = serde_json::from_str(text);
+            read.map_err(|error| tracing::error!(%error, "How the gates stood before the restart is not understood."))
+                .ok()
+        });
+        Remembered { saved, counted: file.map(|file| file.counted.clone()).unwrap_or_default(), events }
     }
 
     fn file(&self) -> Option<File> {
@@ -112,29 +176,79 @@ impl Memory {
     }
 
     /// Saves what the engine hands on, the newest only, until the engine is gone.
-    pub(super) async fn keep(self, mut kept: watch::Receiver<Option<Arc<Kept>>>) -> Result<(), String> {
+    pub(super) async fn keep(
+        mut self,
+        mut kept: watch::Receiver<Option<Arc<Kept>>>,
+        requests: mpsc::Sender<Request>,
+    ) -> Result<(), String> {
         while kept.changed().await.is_ok() {
             let newest = kept.borrow_and_update().clone();
-            if let Some(newest) = newest {
-                self.save(newest).await;
+            if let Some(newest) = newest
+                && let Some(up_to) = self.save(newest).await
+            {
+                // The engine may have ended: this was the last.
+                drop(requests.send(Request::EventsSaved(up_to)).await);
             }
         }
         Ok(())
     }
 
-    async fn save(&self, kept: Arc<Kept>) {
-        let Self { state, epoch, .. } = self.clone();
-        let saving = tokio::task::spawn_blocking(move || {
-            let file = File { epoch, seqs: kept.seqs, saved: kept.saved.texts() };
-            let bytes = serde_json::to_vec(&file).map_err(|error| error.to_string())?;
-            state.save(NAME, &bytes).map_err(crate::cli::chain)
-        });
-        let saved = saving.await.map_err(|error| error.to_string()).and_then(|saved| saved);
+    /// Returns up to which of the account's events are logged, where that is news.
+    async fn save(&mut self, kept: Arc<Kept>) -> Option<u64> {
+        let (state, epoch, log) = (self.state.clone(), self.epoch.clone(), self.log.take());
+        let saving = tokio::task::spawn_blocking(move || saving(&state, epoch, log, &kept));
+        let (up_to, saved) = match saving.await {
+            Ok((log, up_to, saved)) => {
+                self.log = log;
+                (up_to, saved)
+            }
+            Err(error) => (None, Err(error.to_string())),
+        };
         if let Err(error) = saved {
             // The records still say all of it; the next change tries again.
             tracing::error!(%error, "What stands cannot be saved.");
         }
+        up_to
     }
+}
+
+/// Events first: the file says that it includes them. Without a log they stay on the passage stream alone.
+fn saving(
+    state: &State,
+    epoch: String,
+    mut log: Option<EventLog>,
+    kept: &Kept,
+) -> (Option<EventLog>, Option<u64>, Result<(), String>) {
+    let (mut up_to, mut failed) = (None, None);
+    if let (Some(log), Some(gates)) = (&mut log, &kept.gates) {
+        match log.append(gates.events.iter().map(|(_, event)| &**event)) {
+            Ok(()) => up_to = gates.events.last().map(|(at, _)| *at),
+            Err(error) => failed = Some(error.to_string()),
+        }
+        if let Err(error) = log.compact(|event| !gates.saved.is_folded(event)) {
+            tracing::error!(%error, "The log of who is inside cannot be written anew; it grows.");
+        }
+    }
+    if let Some(why) = failed {
+        return (log, None, Err(why));
+    }
+    let gates = kept.gates.as_ref();
+    let file = File {
+        epoch,
+        seqs: kept.seqs,
+        saved: kept.saved.texts(),
+        gates: gates.map(|gates| serde_json::to_string(&gates.saved).unwrap_or_default()).unwrap_or_default(),
+        counted: gates.map(|gates| gates.counted.clone()).unwrap_or_default(),
+    };
+    let bytes = serde_json::to_vec(&file).map_err(|error| error.to_string());
+    (log, up_to, bytes.and_then(|bytes| state.save(NAME, &bytes).map_err(crate::cli::chain)))
+}
+
+/// The event of the account that a record tells, if it tells one.
+fn event_of(recorded: &Recorded) -> Option<Event> {
+    let Word::Document { kind: DocumentKind::Inside, json, .. } = &recorded.word else { return None };
+    // A conflict or an account of a day is none.
+    serde_json::from_str::<Told>(json).map(|told| told.event).ok()
 }
 
 async fn read_since(store: &Store, stream: Stream, known: u64, book: &RegistryBook, later: &mut Vec<Recorded>) {

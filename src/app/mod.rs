@@ -65,6 +65,7 @@ pub use self::views::Views;
 use self::engine::{EngineTask, Inputs, Request};
 use self::foundation::{Foundation, bind, boot_body, lay_foundation};
 use self::links::{Ground, Links, OpcUa};
+use self::memory::Memory;
 use self::service::InService;
 use crate::buffer;
 use crate::clock::Clock;
@@ -237,16 +238,16 @@ impl Gateway {
         let plan = danger::plan_of(&mut links, &config, revision);
         let (registry, boot) = (plan.registry.clone(), opened.start.boot);
         let mut engine = Engine::new(boot, boot_body(&opened.start, &clock), plan, clock.now());
-        let memory = memory::Memory::new(state, &opened).brought_back(&mut engine, &clock).await;
+        let (memory, remembered) = Memory::new(state, &config, &opened).brought_back(&mut engine, &clock).await;
         let (engine::Senders { events, requests, gates }, inputs) = Inputs::open(&opened.store);
         let ((reloads_tx, reloads_rx), (rev_tx, rev_rx)) = (mpsc::channel(1), watch::channel(registry.rev));
         let (commands_tx, commands_rx) = mpsc::channel(N_QUEUED_COMMANDS);
         let (status_tx, config_status) = (watch::Sender::<Arc<UplinkStatus>>::default(), watch::Sender::default());
         let pulses = ["engine", "housekeeping"].map(|name| Pulse::new(name, clock.mono()));
-        let (stops, [engine_pulse, _]) = (Stops::default(), pulses.clone());
-        let mut supervisor = Supervisor::new(clock.clone());
+        let (stops, [engine_pulse, _], mut supervisor) =
+            (Stops::default(), pulses.clone(), Supervisor::new(clock.clone()));
         let (outlets, inlets) = engine::outlets(opened.appender.next(), service_tx);
-        let (keeper, gates) = gates::start::begin(&config, boot, gates, &clock).unzip();
+        let (keeper, gates) = gates::start::begin((&config, boot), gates, remembered, &engine, &clock).unzip();
         let task = EngineTask::new((engine, keeper), opened.appender, outlets, clock.clone(), engine_pulse).run(inputs);
         supervisor.core("engine", stops.engine.clone(), task);
         let opcua = links.opcua(config.pki_dir(), &mut supervisor, &stops.field, &opened.store, &book);
@@ -511,7 +512,7 @@ struct Keepers {
     commands: mpsc::Receiver<uplink::Command>,
     status: watch::Receiver<Arc<UplinkStatus>>,
     requests: mpsc::Sender<Request>,
-    memory: memory::Memory,
+    memory: Memory,
     kept: watch::Receiver<Option<Arc<memory::Kept>>>,
 }
 
@@ -526,7 +527,7 @@ impl Keepers {
         let (requests, clock, stop) = (self.requests.clone(), self.clock.clone(), stops.engine.clone());
         let watch = memory::watch_store(self.memory.store(), requests, clock, stop.clone());
         supervisor.core("store watch", stop.clone(), watch);
-        supervisor.core("memory", stop, self.memory.keep(self.kept));
+        supervisor.core("memory", stop, self.memory.keep(self.kept, self.requests.clone()));
         let refresh = refresh::run(self.clock, self.status, self.requests, stops.engine.clone());
         supervisor.core("refresh", stops.engine.clone(), refresh);
     }

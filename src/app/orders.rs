@@ -194,6 +194,11 @@ pub(super) fn full() -> Receipt {
     Receipt::Failed("待执行的指令过多 / too many orders wait".to_owned())
 }
 
+/// The receipt of an order for a lane that nobody moves.
+pub(super) fn not_moved() -> Receipt {
+    Receipt::Failed("车道任务未运行 / the gates do not run".to_owned())
+}
+
 async fn carry_out(job: Job, outputs: Outputs, clock: Clock) -> Receipt {
     let OrderKind::Output { output, value } = job.order.what else {
         return Receipt::Failed("不是输出 / no output".to_owned());

@@ -75,11 +75,51 @@ pub enum Ask {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         day: Option<String>,
     },
+    /// What stands at the gates: lanes, tickets, who is inside, dangerous goods.
+    Lanes,
+    /// Do something at a lane. The caller is who the kernel says.
+    Lane {
+        /// Its id.
+        lane: String,
+        /// What.
+        act: LaneAct,
+        /// Why; never empty.
+        why: String,
+    },
     /// Do something to an alarm, the site, duty, a hazard, an accident. The caller is who the kernel says.
     Act {
         /// What.
         action: Action,
     },
+}
+
+/// What a person does at a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+pub enum LaneAct {
+    /// Open once.
+    Open {
+        /// Life is at stake.
+        #[serde(default)]
+        emergency: bool,
+    },
+    /// Hold open for so long.
+    Hold {
+        /// Milliseconds; at most 12 hours.
+        for_ms: u64,
+    },
+    /// End a hold.
+    Release,
+    /// Let a person decide about what waits.
+    Refer,
+    /// Refuse what waits.
+    Refuse,
+    /// Close what stands open, when everything is clear.
+    Close,
+    /// Reset the release by the fire contact, which must be at rest.
+    ResetFire,
+    /// Arm it again after its camera had opened by its own list, which is off.
+    Arm,
 }
 
 /// One line of an answer.
@@ -213,6 +253,9 @@ mod tests {
             },
             Ask::Alarms,
             Ask::Report { day: None },
+            Ask::Lanes,
+            Ask::Lane { lane: "in-1".into(), act: LaneAct::Hold { for_ms: 60_000 }, why: "消防演练".into() },
+            Ask::Lane { lane: "in-1".into(), act: LaneAct::Release, why: "结束".into() },
             Ask::Act { action: Action::Alarm(crate::domain::alarm::action::Action::Silence) },
         ] {
             assert_eq!(parse(&written(&ask)), Ok(ask));

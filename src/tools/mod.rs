@@ -11,6 +11,7 @@
 //! | `registry import` | tables of the register, each refused row with its place | a configuration, no running gateway |
 //! | `probe modbus`, `probe serial` | unknown devices | nothing |
 //! | `alarms`, `ack`, `reset`, `shelve` … `site`, `report`, `duty`, `hazard`, `accident` | what operators do | a running gateway |
+//! | `lanes`, `lane` | what stands at the gates, and what a guard does there | a running gateway |
 //!
 //! With a running gateway everything goes through its control socket ([`crate::control`]). The probes read through the
 //! field's own session, which cannot write. Tables go to standard output (CSV with `--csv`), progress to standard error;
@@ -22,6 +23,7 @@ pub mod desk;
 pub mod explain;
 pub mod frame;
 pub mod gateway;
+pub mod lanes;
 pub mod line;
 pub mod map;
 pub mod offset;

@@ -17,25 +17,34 @@
 //!
 //! Without lanes in the configuration there is no [`Keeper`], and nothing of this costs anything.
 
+mod facts;
 mod pending;
 pub(super) mod start;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
 use self::pending::{Entered, Pending};
 use crate::domain::actor::{Actor, Refused};
+use crate::domain::danger::Danger;
+use crate::domain::danger::gates::{GateFact, LaneOrder};
 use crate::domain::gate::decide::Policies;
+use crate::domain::gate::desk::Answer;
 use crate::domain::gate::gates::view::GatesView;
-use crate::domain::gate::gates::{Gates, Output};
+use crate::domain::gate::gates::{Gates, Output, Saved, Surroundings};
 use crate::domain::gate::hardware::{Carried, LaneCommand, LaneEvent, LaneReceipt, Said, TerminalEvent};
 use crate::domain::gate::hazmat::Hazmat;
+use crate::domain::gate::hazmat::record::Output as HazmatOutput;
 use crate::domain::gate::inside::InsideAction;
 use crate::domain::gate::inside::event::Event;
-use crate::domain::gate::lane::{Hand, Lane};
+use crate::domain::gate::lane::{AuditReceipt, Hand, Lane};
+use crate::domain::gate::muster::MusterAction;
 use crate::domain::gate::register::change::Prepared;
-use crate::domain::gate::word::LaneId;
+use crate::domain::gate::word::{LaneId, ZoneId};
+use crate::domain::record::Stream;
+use crate::domain::site::around::Evacuation;
 use crate::domain::time::{Mono, Now};
 
 /// What the hardware says, on its way to the engine. Twenty lanes with a dozen inputs each, said again each 200 ms, are 1,200
@@ -66,6 +75,12 @@ pub(super) enum GateInput {
 pub(super) enum Ask {
     /// Somebody does something at a lane.
     Lane(Box<LaneAct>, Actor, oneshot::Sender<Result<(), Refused>>),
+    /// What stands at the gates.
+    View(oneshot::Sender<Arc<GatesView>>),
+    /// Somebody answers a ticket: its id, his answer and why.
+    Ticket(Box<(String, Answer, String)>, Actor, oneshot::Sender<Result<(), Refused>>),
+    /// Somebody does something in a muster: its id and what.
+    Muster(Box<(String, MusterAction)>, Actor, oneshot::Sender<Result<(), Refused>>),
     /// Somebody does something with the account of who is inside.
     Inside(Box<InsideAction>, Actor, oneshot::Sender<Result<(), Refused>>),
     /// Other policies, from the next decision on.
@@ -76,8 +91,6 @@ pub(super) enum Ask {
     Hazmat(HazmatAct),
     /// Events of the park's other gateways.
     Shared(Vec<Event>),
-    /// How the gates stand.
-    View(oneshot::Sender<Arc<GatesView>>),
 }
 
 /// Steps with the dangerous goods that do not wait; whoever wants to know what came of them keeps an end of a channel in them.
@@ -94,6 +107,61 @@ pub(super) struct LaneAct {
     pub(super) why: String,
 }
 
+/// What of the gates must survive a restart.
+#[derive(Clone, Debug)]
+pub(super) struct KeptGates {
+    /// What stood.
+    pub(super) saved: Saved,
+    /// Evacuations for which people are being counted, or were.
+    pub(super) counted: BTreeSet<Evacuation>,
+    /// Events of the account that are not known to be saved yet, with their places in line.
+    pub(super) events: Vec<(u64, Arc<Event>)>,
+}
+
+/// What an output of the gates is to whoever watches: alarms, and words to people.
+pub(super) enum Word {
+    /// Something deserves an alarm, or no longer does.
+    Fact(GateFact),
+    /// Somebody is to be told, Chinese and English.
+    People(String, String),
+}
+
+/// Returns what is to be told of an output.
+pub(super) fn words(output: Output) -> Vec<Word> {
+    let facts = |facts: Vec<GateFact>| facts.into_iter().map(Word::Fact).collect();
+    match output {
+        Output::LaneFact(fact) => vec![Word::Fact(facts::of_lane(fact))],
+        Output::InsideFact(fact) => vec![Word::Fact(facts::of_inside(fact))],
+        Output::DeskFact(fact) => vec![Word::Fact(facts::of_desk(fact))],
+        Output::MusterFact(fact) => match facts::of_muster(&fact) {
+            Some(fact) => vec![Word::Fact(fact)],
+            None => vec![Word::People(fact.zh, fact.en)],
+        },
+        Output::Violation(violation) => facts(facts::of_violation(&violation)),
+        Output::Unsettled { passage, zh, en } => facts(facts::unsettled(&passage, &zh, &en).into()),
+        Output::Told(told) => vec![Word::People(told.zh, told.en)],
+        Output::Bay(HazmatOutput::Call { plate, bay }) => {
+            vec![Word::People(format!("{plate} 可驶入，泊位 {bay}"), format!("{plate} may come: bay {bay}"))]
+        }
+        Output::Bay(HazmatOutput::Guide { plate, bay }) => {
+            vec![Word::People(format!("{plate} 请驶往泊位 {bay}"), format!("{plate} is to go to bay {bay}"))]
+        }
+        Output::AskWaybills { have } => {
+            tracing::warn!(have, "The list of waybills does not fit the one before it: the whole list is needed.");
+            Vec::new()
+        }
+        // The desk has a ticket for a call; the rest is not for people, or has gone its way.
+        Output::Call(_)
+        | Output::Bay(_)
+        | Output::Audit { .. }
+        | Output::Command(_)
+        | Output::Document(_)
+        | Output::Share(_)
+        | Output::Register(_)
+        | Output::Receipt { .. } => Vec::new(),
+    }
+}
+
 /// Where the gates leave what is not the engine's.
 #[derive(Debug)]
 pub(super) struct Ways {
@@ -108,11 +176,74 @@ pub(super) struct Keeper {
     gates: Gates,
     ways: Ways,
     pending: Pending,
+    /// An entry was written neither to the store nor to the journal beside it: nothing is until the passage stream is durable up
+    /// to here. While that lasts, entries hold.
+    stuck: Option<u64>,
+    /// Revisions of danger when the gates were last told of it.
+    seen: Option<(u64, u64)>,
+    /// Evacuations for which people are being counted, or were.
+    counted: BTreeSet<Evacuation>,
+    /// Events of the account since the last that is known to be saved, with their places in line.
+    events: Vec<(u64, Arc<Event>)>,
+    next_event: u64,
 }
 
 impl Keeper {
-    pub(super) fn new(gates: Gates, ways: Ways) -> Self {
-        Self { gates, ways, pending: Pending::default() }
+    pub(super) fn new(gates: Gates, ways: Ways, counted: BTreeSet<Evacuation>) -> Self {
+        let (pending, events) = (Pending::default(), Vec::new());
+        Self { gates, ways, pending, stuck: None, seen: None, counted, events, next_event: 0 }
+    }
+
+    /// Takes what danger has to say to a decision, where that has changed; and lets people be counted where they leave.
+    pub(super) fn look_at(&mut self, danger: &Danger, now: Now) {
+        let revisions = danger.revisions();
+        if self.seen.replace(revisions) == Some(revisions) {
+            return;
+        }
+        let store_failed = self.stuck.is_some();
+        self.gates.handle_surroundings(|around| *around = Surroundings { store_failed, ..danger.surroundings() });
+        let evacuations: BTreeSet<Evacuation> = danger.evacuations().into_iter().collect();
+        for evacuation in evacuations.difference(&self.counted) {
+            let Evacuation { zone, episode, drill } = evacuation;
+            let began =
+                self.gates.handle_evacuation(&ZoneId::new(zone.as_str()), episode, *drill, &Actor::gateway(), now);
+            if let Err(refused) = began {
+                tracing::error!(%refused, zone, "Nobody is counted in an evacuation.");
+            }
+        }
+        self.counted = evacuations;
+    }
+
+    /// Returns whether the lane is one of these.
+    pub(super) fn moves(&self, lane: &LaneId) -> bool {
+        self.gates.lanes().any(|at| at.spec().id == *lane)
+    }
+
+    /// Takes an order of the site.
+    pub(super) fn rule(&mut self, order: &LaneOrder, now: Now) {
+        self.gates.handle_rule(&order.lane, &order.key, order.rule, order.state, order.drill, now);
+    }
+
+    /// Changes with whatever [`Keeper::kept`] must not lose.
+    pub(super) fn revision(&self) -> u64 {
+        self.gates.revision().wrapping_add(self.next_event)
+    }
+
+    /// Returns what must survive a restart.
+    pub(super) fn kept(&self, now: Now) -> KeptGates {
+        let counted = self.counted.clone();
+        KeptGates { saved: self.gates.saved(now), counted, events: self.events.clone() }
+    }
+
+    /// Keeps an event of the account until it is known to be saved.
+    pub(super) fn share(&mut self, event: Arc<Event>) {
+        self.events.push((self.next_event, event));
+        self.next_event += 1;
+    }
+
+    /// The events up to this place are saved.
+    pub(super) fn saved(&mut self, up_to: u64) {
+        self.events.retain(|(at, _)| *at > up_to);
     }
 
     /// Takes what reached the gates.
@@ -132,12 +263,20 @@ impl Keeper {
                 let LaneAct { lane, hand, why } = *act;
                 drop(answer.send(self.gates.handle_hand(&lane, &hand, &actor, &why, now)));
             }
+            Ask::View(answer) => drop(answer.send(Arc::new(self.gates.view(now)))),
+            Ask::Ticket(said, actor, answer) => {
+                let (ticket, what, why) = *said;
+                drop(answer.send(self.gates.handle_answer(&ticket, what, &actor, &why, now)));
+            }
+            Ask::Muster(act, actor, answer) => {
+                let (muster, action) = *act;
+                drop(answer.send(self.gates.handle_muster(&muster, action, &actor, now)));
+            }
             Ask::Inside(action, actor, answer) => drop(answer.send(self.gates.handle_inside(*action, &actor, now))),
             Ask::Policies(policies) => self.gates.handle_policies(policies),
             Ask::Register(prepared, answer) => drop(answer.send(self.gates.handle_register(&prepared))),
             Ask::Hazmat(act) => self.gates.handle_hazmat(|hazmat| act(hazmat, now), now),
             Ask::Shared(events) => self.gates.handle_shared(events, now),
-            Ask::View(answer) => drop(answer.send(Arc::new(self.gates.view(now)))),
         }
     }
 
@@ -186,14 +325,24 @@ impl Keeper {
 
     /// Tells the lanes what has become of their entries.
     pub(super) fn tell_entries(&mut self, durable: &[u64; 6], committed: &[u64; 6], now: Now) {
-        while let Some((Entered { lane, key, .. }, receipt)) = self.pending.next(durable, committed, now.mono) {
-            self.gates.handle_audit(&lane, &key, receipt, now);
+        let passages = durable.get(Stream::Passage.rank()).copied().unwrap_or(0);
+        let was = self.stuck.is_some();
+        self.stuck = self.stuck.filter(|seq| passages < *seq);
+        while let Some((entered, receipt)) = self.pending.next(durable, committed, now.mono) {
+            if receipt == AuditReceipt::Failed {
+                self.stuck = Some(entered.seq.max(passages + 1));
+            }
+            self.gates.handle_audit(&entered.lane, &entered.key, receipt, now);
+        }
+        let is = self.stuck.is_some();
+        if was != is {
+            self.gates.handle_surroundings(|around| around.store_failed = is);
         }
     }
 
     /// Returns whether a lane waits for the store.
     pub(super) fn waits(&self) -> bool {
-        self.pending.deadline().is_some()
+        self.pending.deadline().is_some() || self.stuck.is_some()
     }
 
     /// Hands a change of the register to its store.

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::{GateInput, Keeper, N_QUEUED_CHANGES, N_QUEUED_COMMANDS, Ways};
+use crate::app::memory::Remembered;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::domain::engine::Engine;
 use crate::domain::gate::decide::{Judged, Policies};
 use crate::domain::gate::facts::Facts;
 use crate::domain::gate::gates::Gates;
@@ -20,6 +22,8 @@ use crate::state::register::RegisterStore;
 
 /// Folder of the register within the state folder.
 const REGISTER: &str = "register";
+/// Folder of the events of who is inside.
+const EVENTS: &str = "inside";
 
 /// The other ends of what reaches the gates and of what they leave.
 #[expect(dead_code, reason = "taken by app/lanes and app/registry: whoever takes the last of them takes this away")]
@@ -32,21 +36,19 @@ pub(in crate::app) struct Ends {
     pub(in crate::app) store: Option<RegisterStore>,
 }
 
-/// The ends of the hardware.
-pub(in crate::app) struct Hardware {
-    /// What it says.
-    pub(in crate::app) inputs: mpsc::Sender<GateInput>,
-    /// What it is to do.
-    pub(in crate::app) commands: mpsc::Receiver<LaneCommand>,
+/// Returns the folder of the account's events, where the configuration has lanes.
+pub(in crate::app) fn events_dir(config: &Config) -> Option<PathBuf> {
+    (!config.gates.lanes.is_empty()).then(|| config.state_dir.join(EVENTS))
 }
 
-/// Makes the gates of a configuration; without lanes there are none. What cannot be opened is said in the log: the gates decide
-/// all the same, and what is not known is never good. `inputs` is by which the hardware speaks to them. Blocking: it opens the
-/// register.
+/// Makes the gates of a configuration; without lanes there are none. What stood before a restart goes on; nothing moves by it but
+/// what holds open for the sake of life. What cannot be opened is said in the log: the gates decide all the same, and what is not
+/// known is never good. `inputs` is by which the hardware speaks to them. Blocking: it opens the register.
 pub(in crate::app) fn begin(
-    config: &Config,
-    boot: u32,
+    (config, boot): (&Config, u32),
     inputs: mpsc::Sender<GateInput>,
+    remembered: Remembered,
+    engine: &Engine,
     clock: &Clock,
 ) -> Option<(Keeper, Ends)> {
     if config.gates.lanes.is_empty() {
@@ -55,12 +57,26 @@ pub(in crate::app) fn begin(
     let store = open(config.state_dir.join(REGISTER));
     let register = store.as_ref().map_or_else(Register::default, |store| store.register().clone());
     let now = clock.now();
-    let settings = Arc::new(config.gates_settings(now.wall));
-    let gates = Gates::new(settings, policies(config), register, boot, now);
+    let (settings, policies) = (Arc::new(config.gates_settings(now.wall)), policies(config));
+    let Remembered { saved, counted, events } = remembered;
+    let gates = match saved {
+        Some(saved) => Gates::restore(settings, policies, register, boot, saved, events, now),
+        None => {
+            let mut gates = Gates::new(settings, policies, register, boot, now);
+            if !events.is_empty() {
+                gates.handle_shared(events, now);
+            }
+            gates
+        }
+    };
     let (commands_tx, commands) = mpsc::channel(N_QUEUED_COMMANDS);
     let (changes_tx, changes) = mpsc::channel(N_QUEUED_CHANGES);
     let ways = Ways { commands: commands_tx, changes: changes_tx };
-    Some((Keeper::new(gates, ways), Ends { hardware: Some(Hardware { inputs, commands }), changes, store }))
+    let mut keeper = Keeper::new(gates, ways, counted);
+    // The site orders what differs from what it ordered last: a lane that comes back must hear what holds.
+    keeper.look_at(engine.danger(), now);
+    engine.danger().lanes_now().iter().for_each(|order| keeper.rule(order, now));
+    Some((keeper, Ends { hardware: Some(Hardware { inputs, commands }), changes, store }))
 }
 
 fn open(dir: PathBuf) -> Option<RegisterStore> {

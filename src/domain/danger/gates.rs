@@ -100,7 +100,13 @@ const SHARED: [(&str, &str, Priority, &str, &str); 13] = [
     ("desk", "desk_full", Priority::Orange, "待答复事项过多", "too many questions wait"),
     ("muster", "unaccounted", Priority::Red, "人员清点：有人未到", "muster: persons are unaccounted for"),
     ("muster", "sos", Priority::Red, "人员求救", "a person calls for help"),
-    ("gates", "unsettled", Priority::Yellow, "门岗有待人工核对事项", "something at the gates needs a person to settle it"),
+    (
+        "gates",
+        "unsettled",
+        Priority::Yellow,
+        "门岗有待人工核对事项",
+        "something at the gates needs a person to settle it",
+    ),
 ];
 
 /// How bad a fault of a lane is.
@@ -227,18 +233,22 @@ impl Danger {
     /// what became of it comes back by [`Danger::handle_receipt`].
     pub fn poll_lane_order(&mut self) -> Option<LaneOrder> {
         let (key, lane, rule) = self.lane_orders.pop_front()?;
-        let AtLane { state, drill, .. } = self.site.at_lane(&lane).unwrap_or(AtLane { state: State::Normal, rule, drill: false });
+        let AtLane { state, drill, .. } =
+            self.site.at_lane(&lane).unwrap_or(AtLane { state: State::Normal, rule, drill: false });
         Some(LaneOrder { key, lane: LaneId::new(lane), rule, state, drill })
     }
 
     /// Returns what holds at each lane that this gateway moves, for a start: orders of before it are not repeated.
     pub fn lanes_now(&self) -> Vec<LaneOrder> {
-        let lanes = self.rules.lanes.iter();
-        let order = |lane: &String| {
-            let AtLane { state, rule, drill } = self.site.at_lane(lane)?;
-            Some(LaneOrder { key: format!("start.{lane}"), lane: LaneId::new(lane.as_str()), rule, state, drill })
+        let lanes = self.site.at_lanes().into_iter().filter(|(lane, _)| self.rules.lanes.contains(lane));
+        let order = |(lane, at): (String, AtLane)| LaneOrder {
+            key: format!("start.{lane}"),
+            lane: LaneId::new(lane),
+            rule: at.rule,
+            state: at.state,
+            drill: at.drill,
         };
-        lanes.filter_map(order).collect()
+        lanes.map(order).collect()
     }
 
     /// Returns what the gates decide by and others know.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::Site;
+use super::desk::Wanted;
 use super::state::State;
 use crate::domain::order::{LaneRule, OrderKind};
 use crate::domain::record::Mode;
@@ -19,7 +22,7 @@ pub struct AtLane {
 }
 
 /// A zone that is left, or in which leaving is rehearsed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Evacuation {
     /// Id of the zone.
     pub zone: String,
@@ -30,12 +33,20 @@ pub struct Evacuation {
 }
 
 impl Site {
+    /// Returns what holds at each lane, but for those that are out of service for good.
+    pub fn at_lanes(&self) -> Vec<(String, AtLane)> {
+        let wanted = self.wanted_lanes().into_iter();
+        let at = |(lane, _, wanted): (String, LaneRule, Wanted)| {
+            let zone = self.book.lanes.get(self.book.lane(&lane)?)?.zone;
+            let OrderKind::Lane { rule, .. } = wanted.what else { return None };
+            Some((lane, AtLane { state: self.holds(zone), rule, drill: wanted.mode == Mode::Drill }))
+        };
+        wanted.filter_map(at).collect()
+    }
+
     /// Returns what holds at a lane; `None` for one that the site does not have, or that is out of service for good.
     pub fn at_lane(&self, lane: &str) -> Option<AtLane> {
-        let zone = self.book.lanes.get(self.book.lane(lane)?)?.zone;
-        let (.., wanted) = self.wanted_lanes().into_iter().find(|(id, ..)| id == lane)?;
-        let OrderKind::Lane { rule, .. } = wanted.what else { return None };
-        Some(AtLane { state: self.holds(zone), rule, drill: wanted.mode == Mode::Drill })
+        self.at_lanes().into_iter().find(|(id, _)| id == lane).map(|(_, at)| at)
     }
 
     /// Returns the highest level of a gas alarm in each zone that has one.

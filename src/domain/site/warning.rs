@@ -54,6 +54,18 @@ pub enum WarningKind {
     Other,
 }
 
+impl WarningKind {
+    /// Returns the word of records and policies.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Flood => "flood",
+            Self::FireBan => "fire_ban",
+            Self::Weather => "weather",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// A warning that stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {

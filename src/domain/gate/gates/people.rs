@@ -40,7 +40,8 @@ impl Gates {
         let answer = match hand {
             Hand::Open { .. } => Some(Answer::Pass),
             Hand::Refuse => Some(Answer::TurnBack),
-            Hand::Close
+            Hand::Refer
+            | Hand::Close
             | Hand::HoldOpen { .. }
             | Hand::EndHold
             | Hand::Turn(_)

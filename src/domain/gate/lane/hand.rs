@@ -28,6 +28,8 @@ pub enum Hand {
     },
     /// Refuses what waits.
     Refuse,
+    /// Has what waits decided by a person, whatever was decided of it; what is being opened for is past that.
+    Refer,
     /// Closes what stands open. The arm closes when everything is clear, as always.
     Close,
     /// Holds open until then.
@@ -64,6 +66,7 @@ impl Hand {
             Self::Open { emergency: false } => "lane.open",
             Self::Open { emergency: true } => "lane.open_emergency",
             Self::Refuse => "lane.refuse",
+            Self::Refer => "lane.refer",
             Self::Close => "lane.close",
             Self::HoldOpen { .. } => "lane.hold",
             Self::EndHold => "lane.hold_end",
@@ -78,9 +81,13 @@ impl Hand {
 
     fn role(&self) -> Role {
         match self {
-            Self::Open { .. } | Self::Refuse | Self::Close | Self::HoldOpen { .. } | Self::EndHold | Self::Turn(_) => {
-                Role::Guard
-            }
+            Self::Open { .. }
+            | Self::Refuse
+            | Self::Refer
+            | Self::Close
+            | Self::HoldOpen { .. }
+            | Self::EndHold
+            | Self::Turn(_) => Role::Guard,
             Self::Serve(_) | Self::Test { .. } | Self::Arm { .. } | Self::ResetFire | Self::TrustInput(_) => {
                 Role::Supervisor
             }
@@ -126,6 +133,7 @@ impl Lane {
         match hand {
             Hand::Open { emergency } => return self.open_by_hand(*emergency, actor, why, now),
             Hand::Refuse => return self.refuse_by_hand(actor, why, now),
+            Hand::Refer => return self.refer_by_hand(actor, why, now),
             Hand::Close => return self.close_by_hand(actor, why, now),
             Hand::HoldOpen { until } => return self.hold_by_hand(*until, actor, why, now),
             Hand::EndHold if self.rights.hold.is_none() => {
@@ -194,6 +202,21 @@ impl Lane {
         self.note("lane.refuse", actor, &detail);
         self.answer_no(now);
         self.go(Phase::Decided, now);
+        Ok(())
+    }
+
+    fn refer_by_hand(&mut self, actor: &Actor, why: &str, now: Now) -> Result<(), Refused> {
+        let waits = matches!(self.phase, Phase::Approach | Phase::Identified | Phase::Decided);
+        let Some(passage) = self.current.as_ref().filter(|_| waits) else {
+            return Err(Refused::new("没有等待的通行", "nothing waits"));
+        };
+        if self.spec.kind == LaneKind::Person && passage.direction == Direction::Out {
+            return Err(Refused::new("人员离开不得拦截", "a person who leaves is never kept"));
+        }
+        let detail = format!("{} {why}", passage.id);
+        self.drop_release(now);
+        self.note("lane.refer", actor, &detail);
+        self.refer(super::CallWhy::Referred, now);
         Ok(())
     }
 
