@@ -166,7 +166,6 @@ pub struct Danger {
     orders: VecDeque<Order>,
     /// Key, lane and rule.
     lane_orders: VecDeque<(String, String, LaneRule)>,
-    store_failed: bool,
     notices: VecDeque<Notice>,
     /// Documents told, and those of them that no later record brings back.
     changes: u64,
@@ -194,7 +193,6 @@ impl Danger {
             at_once: VecDeque::new(),
             orders: VecDeque::new(),
             lane_orders: VecDeque::new(),
-            store_failed: false,
             notices: VecDeque::new(),
             changes: 0,
             alone: 0,
@@ -275,7 +273,6 @@ impl Danger {
 
     /// Takes whether the store writes.
     pub fn handle_store(&mut self, healthy: bool, now: Now) {
-        self.store_failed = !healthy;
         self.fault(STORE, !healthy, now);
         self.settle(now);
     }
