@@ -36,6 +36,14 @@ pub(in crate::app) struct Ends {
     pub(in crate::app) store: Option<RegisterStore>,
 }
 
+/// The ends of the hardware.
+pub(in crate::app) struct Hardware {
+    /// What it says.
+    pub(in crate::app) inputs: mpsc::Sender<GateInput>,
+    /// What it is to do.
+    pub(in crate::app) commands: mpsc::Receiver<LaneCommand>,
+}
+
 /// Returns the folder of the account's events, where the configuration has lanes.
 pub(in crate::app) fn events_dir(config: &Config) -> Option<PathBuf> {
     (!config.gates.lanes.is_empty()).then(|| config.state_dir.join(EVENTS))
