@@ -92,7 +92,9 @@ fn what_is_not_of_the_form_is_refused_and_each_reason_has_its_word() {
         let bytes = write(&east(), &Say::Have { have, of: BTreeSet::new() });
         assert_eq!(refused(&of_east, false, &bytes), Refusal::Impossible);
     }
-    let have = Have((0..=MAX_SOURCES).map(|boot| (Source { boot: boot as u32, ..source.clone() }, vec![])).collect());
+    let have = Have(
+        (0..=u32::try_from(MAX_SOURCES).unwrap()).map(|boot| (Source { boot, ..source.clone() }, vec![])).collect(),
+    );
     let bytes = write(&east(), &Say::Have { have, of: BTreeSet::new() });
     assert_eq!(refused(&of_east, false, &bytes), Refusal::Impossible);
 }

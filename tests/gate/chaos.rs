@@ -425,7 +425,12 @@ impl Run {
                         let way = i64::from(!crossed.enters.is_empty()) - i64::from(!crossed.leaves.is_empty());
                         count + way * i64::from(crossed.of(stock))
                     }
-                    _ => count,
+                    Body::Void { .. }
+                    | Body::Corrected(_)
+                    | Body::Violated(_)
+                    | Body::Reviewed { .. }
+                    | Body::Loose(_)
+                    | Body::Settled { .. } => count,
                 }
                 .max(0);
             }

@@ -34,6 +34,7 @@ async fn look(gates: impl FnOnce(&mut GatesView, Now)) -> Look {
         opcua: park.opcua(),
         buses: park.buses(),
         gate_calls: park.gate_calls(),
+        peers: park.peers(),
         config: park.config(),
         clock: park.clock(),
         readiness: park.ready(),

@@ -2,6 +2,8 @@
 //! reasons; two zones that were counted; a parking with four bays. Everything is a plain value, so that a test changes what its
 //! story is about.
 
+#![expect(clippy::indexing_slicing, reason = "a test may")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
