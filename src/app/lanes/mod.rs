@@ -301,3 +301,6 @@ async fn tracked(
 async fn bound(listen: SocketAddr) -> Result<TcpListener, String> {
     TcpListener::bind(listen).await.map_err(|error| format!("cannot listen on {listen}: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

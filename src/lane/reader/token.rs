@@ -8,6 +8,7 @@
 //!
 //! With a clock that cannot be trusted a code is refused as undated: who leaves needs none. A nonce is remembered to the end
 //! of its code; when [`REMEMBERED`] are open, more are refused, and people go to the guard.
+//! A restart forgets them: until its end a code is then good once more, and anti-passback is what still tells.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
