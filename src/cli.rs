@@ -19,6 +19,7 @@ use crate::config::{self, Loaded};
 use crate::field::settings::planned_buses;
 use crate::policy::PolicyBook;
 use crate::tools;
+use crate::tools::audit::AuditCommand;
 use crate::tools::daybook::{AccidentArgs, DutyArgs, HazardArgs, ReportArgs};
 use crate::tools::desk::{LoopTestArgs, OutputArgs, WireLogArgs};
 use crate::tools::operator::{AlarmsArgs, HideArgs, NamedArgs, OneArgs, SilenceArgs};
@@ -75,9 +76,12 @@ enum Command {
         #[arg(long, requires = "explain")]
         csv: bool,
     },
-    /// 门岗策略：检查，按决策表测试 / policies of the gates: check them, test them by decision tables
+    /// 门岗策略：检查，按决策表测试，重演 / policies of the gates: check, test by decision tables, replay the past
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// 审计：验证链 / the audit: prove its chain
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// 查看存储内容 / show what is in the store
     ///
     /// Streams, first and last number, bytes, oldest record, gaps, quarantine. Reads only; works while the gateway runs.
@@ -243,6 +247,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
             }
             Err(Ended::Missed(why)) => ended(Err(why)),
         },
+        Command::Audit(command) => ended(tools::audit::run(&command)),
         Command::Buffer { folder } => with_config(&folder.config, |loaded| show_store(&loaded)),
         Command::Trust(args) => opcua::trust(&args),
         Command::Opcua(command) => opcua::run(command),
@@ -275,9 +280,12 @@ pub fn run(arguments: Arguments) -> ExitCode {
             tools::register::template(table);
             ExitCode::SUCCESS
         }
-        Command::Registry(RegisterCommand::Import(args)) => with_config(&args.config, |loaded| {
-            ended(run_in_runtime(async { tools::register::import(&loaded.config, &args) }))
-        }),
+        Command::Registry(RegisterCommand::Import(args)) => match tools::register::import_running(&args) {
+            Some(done) => ended(done),
+            None => with_config(&args.config, |loaded| {
+                ended(run_in_runtime(async { tools::register::import(&loaded.config, &args) }))
+            }),
+        },
         Command::Service(args) => ended(tools::service::service(args)),
         Command::Bypass(args) => ended(tools::service::bypass(args)),
         Command::Report(args) => ended(tools::daybook::report(args)),

@@ -4,6 +4,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::control::{Desk, may_ask};
 use super::engine::Request;
+use super::register;
 use crate::buffer::Store;
 use crate::control::ask::DidLine;
 use crate::control::{Ask, Line};
@@ -70,6 +71,20 @@ impl Desk {
         send(lines, Line::Did(DidLine { zh: done.zh, en: done.en, id: done.id })).await
     }
 
+    /// Has files of the register imported; what they say of its rows goes first, why nothing was imported last.
+    pub(super) async fn import(&self, files: register::Files, lines: &mpsc::Sender<Line>) -> Result<(), String> {
+        let Some(register) = &self.register else {
+            return Err("本网关没有配置车道，没有登记册；请停网关后导入，或先配置车道 / \
+                        this gateway has no lanes and no register: stop it to import, or configure lanes first"
+                .to_owned());
+        };
+        let stopping = || "网关正在停止 / the gateway is stopping".to_owned();
+        let (answer, done) = oneshot::channel();
+        register.send(register::Asked::Files(Box::new(files), answer)).await.map_err(|_| stopping())?;
+        let line = done.await.map_err(|_| stopping())??;
+        send(lines, Line::Imported(Box::new(line))).await
+    }
+
     /// Puts writes and loop tests, and whatever is refused for want of a role, into the audit; the machines do so with their
     /// own actions.
     pub(super) async fn note_deed(&self, ask: &Ask, caller: &Actor) {
@@ -77,9 +92,19 @@ impl Desk {
             Ask::Write { output, value, issuer, .. } => ("write", output.clone(), format!("{value}, {issuer}")),
             Ask::LoopTest { tag, issuer, .. } => ("loop_test", tag.clone(), issuer.clone()),
             Ask::WireLog { device, .. } => ("wire_log", device.clone(), String::new()),
-            Ask::Read { .. } | Ask::Watch { .. } | Ask::Alarms | Ask::Danger | Ask::Report { .. } | Ask::Act { .. } => {
-                return;
+            Ask::Documents { kind, .. } => ("export", kind.clone(), String::new()),
+            // What it changes is in the audit by itself.
+            Ask::Import { files, .. } if may_ask(ask, caller).is_err() => {
+                let names = files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>().join(", ");
+                ("register", names, String::new())
             }
+            Ask::Read { .. }
+            | Ask::Watch { .. }
+            | Ask::Alarms
+            | Ask::Danger
+            | Ask::Report { .. }
+            | Ask::Act { .. }
+            | Ask::Import { .. } => return,
         };
         let (result, detail) = match may_ask(ask, caller) {
             Ok(()) => (AuditResult::Done, detail),
@@ -98,7 +123,7 @@ impl Desk {
     }
 }
 
-async fn send(lines: &mpsc::Sender<Line>, line: Line) -> Result<(), String> {
+pub(super) async fn send(lines: &mpsc::Sender<Line>, line: Line) -> Result<(), String> {
     lines.send(line).await.map_err(|_| "the client went away".to_owned())
 }
 

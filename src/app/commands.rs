@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::engine::Request;
+use super::lists::Lists;
 use crate::domain::actor::{Actor, Via};
 use crate::domain::danger::Action;
 use crate::domain::daybook::{self, DutyAction};
@@ -25,12 +26,14 @@ const MAX_VALUES: usize = 500;
 pub(super) struct Answerer {
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) book: RegistryBook,
+    /// The lists that the platform may fill.
+    pub(super) lists: Lists,
 }
 
 impl Answerer {
     /// Runs until `stop`, or until the engine is gone.
     pub(super) async fn run(
-        self,
+        mut self,
         mut commands: mpsc::Receiver<Command>,
         stop: CancellationToken,
     ) -> Result<(), String> {
@@ -49,7 +52,7 @@ impl Answerer {
     }
 
     /// Returns whether the engine took the answer.
-    async fn answer(&self, command: Command) -> bool {
+    async fn answer(&mut self, command: Command) -> bool {
         let request = match command {
             Command::Answer { json } => Request::Answer(json),
             Command::Values { id, selection } => Request::Answer(self.values(&id, &selection).await),
@@ -60,6 +63,8 @@ impl Answerer {
             }
             Command::DutyCheck { id, issuer, limit_min } => self.duty_check(id, issuer, limit_min).await,
             Command::Site(command) => self.site(command).await,
+            Command::Register { id, issuer, part } => Request::Answer(self.lists.register(&id, &issuer, *part).await),
+            Command::Waybills { id, issuer, part } => Request::Answer(self.lists.waybills(&id, &issuer, *part).await),
         };
         self.requests.send(request).await.is_ok()
     }
@@ -220,7 +225,10 @@ mod tests {
         commands.try_send(Command::Answer { json: "{}".into() }).unwrap();
         commands.try_send(Command::Registry { id: "8".into(), rev: 9 }).unwrap();
         stop.cancel();
-        Answerer { requests, book }.run(given, stop).await.unwrap();
+        Answerer { requests: requests.clone(), book, lists: Lists::new(None, requests, BTreeSet::new()) }
+            .run(given, stop)
+            .await
+            .unwrap();
         assert!(matches!(asked.recv().await, Some(Request::Answer(json)) if json == "{}"));
         assert!(matches!(asked.recv().await, Some(Request::Answer(json)) if json.contains("unknown_revision")));
     }

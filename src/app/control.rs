@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::Request;
 use super::outputs::Outputs;
+use super::register;
 use super::views::Views;
 use crate::clock::Clock;
 use crate::control::ask::{FrameLine, PointLine, TestedLine, WroteLine};
@@ -23,6 +24,7 @@ use crate::domain::reading::{Quality, Reading, Value};
 use crate::domain::record::Mode;
 use crate::domain::registry::{Commissioning, PointSpec};
 use crate::domain::snapshot::Snapshot;
+use crate::domain::time::Timestamp;
 use crate::field::tap::{Direction, Frame, Tap, Taps};
 use crate::output::Order;
 use crate::web::Park;
@@ -43,6 +45,8 @@ pub(super) struct Desk {
     pub(super) taps: watch::Sender<Arc<Taps>>,
     pub(super) clock: Clock,
     pub(super) store: crate::buffer::Store,
+    /// The register of the gates; `None` without lanes.
+    pub(super) register: Option<mpsc::Sender<register::Asked>>,
 }
 
 /// Opens the socket. Without it the gateway runs all the same.
@@ -86,7 +90,7 @@ async fn answer_all(mut asks: mpsc::Receiver<Asked>, desk: Desk, stop: Cancellat
 
 /// Gives the whole answer and its end. A client that went away ends it at the next line.
 async fn answered(asked: Asked, desk: Desk) {
-    let Asked { ask, caller, lines } = asked;
+    let Asked { ask, caller, attached, lines } = asked;
     desk.note_deed(&ask, &caller).await;
     if let Err(refused) = may_ask(&ask, &caller) {
         drop(lines.send(Line::End(refused.to_string())).await);
@@ -103,7 +107,12 @@ async fn answered(asked: Asked, desk: Desk) {
         Ask::Alarms => desk.alarms(&lines).await,
         Ask::Danger => desk.danger(&lines).await,
         Ask::Report { day } => desk.report(day.as_deref(), &lines).await,
+        Ask::Documents { kind, since_ms } => desk.documents(&kind, since_ms.map(Timestamp), &lines).await,
         Ask::Act { action } => desk.act(action, caller, &lines).await,
+        Ask::Import { files, table, dry_run, partial } => {
+            let files = register::Files { files, bytes: attached, table, dry_run, partial, by: caller };
+            desk.import(files, &lines).await
+        }
     };
     drop(lines.send(Line::End(end.err().unwrap_or_default())).await);
 }
@@ -113,7 +122,12 @@ async fn answered(asked: Asked, desk: Desk) {
 pub(super) fn may_ask(ask: &Ask, caller: &Actor) -> Result<(), Refused> {
     let open = match ask {
         Ask::Read { .. } | Ask::Watch { .. } | Ask::Alarms | Ask::Danger | Ask::Report { .. } | Ask::Act { .. } => true,
-        Ask::WireLog { .. } | Ask::Write { .. } | Ask::LoopTest { .. } => caller.has(Role::Admin),
+        // What people did, and whom a gate decided about, is for those who answer for it.
+        Ask::Documents { .. } => {
+            let may = [Role::Auditor, Role::Supervisor, Role::Admin].iter().any(|role| caller.has(*role));
+            return if may { Ok(()) } else { Err(Refused::role(Role::Auditor)) };
+        }
+        Ask::WireLog { .. } | Ask::Write { .. } | Ask::LoopTest { .. } | Ask::Import { .. } => caller.has(Role::Admin),
     };
     if open { Ok(()) } else { Err(Refused::role(Role::Admin)) }
 }

@@ -85,6 +85,8 @@ pub(super) enum Request {
     Report(Option<Date>, oneshot::Sender<Option<DailyReport>>),
     /// The whole active set is to be recorded.
     ActiveSet,
+    /// Whether the register of the gates is whole, and takes changes.
+    RegisterGood(bool),
     /// Something of the gates; nobody answers where there are none.
     Gates(gates::Ask),
 }
@@ -338,6 +340,7 @@ impl EngineTask {
             Request::Deed(deed) => self.engine.handle_deed(*deed, now),
             Request::Receipt(key, receipt) => self.engine.handle_receipt(&key, &receipt, now),
             Request::Store(healthy) => self.engine.handle_store(healthy, now),
+            Request::RegisterGood(good) => self.engine.handle_register(good, now),
             Request::Account(account, delivered) => {
                 self.engine.handle_account(*account, now);
                 self.engine.handle_delivered(&|seq| delivered.contains(seq), now);

@@ -20,6 +20,7 @@
 //! | `stored` | restartable | it knows how far points of OPC UA servers are stored |
 //! | `orders` | core | stopped with the sources, after the writes that were under way |
 //! | `memory` | core | the engine has ended and what stood is saved |
+//! | `register` | core | the engine has ended, and what the gates counted last is stored; there is none without lanes |
 //! | `store watch` | core | stopped with the sources |
 //! | `control` | restartable | stopped with the page; it answers to the end |
 //! | `page` | restartable | stopped last |
@@ -33,6 +34,7 @@ mod control;
 mod danger;
 #[cfg(feature = "sim")]
 pub mod demo;
+mod documents;
 mod engine;
 mod feed;
 mod foundation;
@@ -40,10 +42,12 @@ mod gates;
 mod housekeeping;
 mod lanes;
 mod links;
+mod lists;
 mod memory;
 mod orders;
 mod outputs;
 mod refresh;
+mod register;
 mod reload;
 mod service;
 mod stored;
@@ -163,6 +167,8 @@ pub struct Gateway {
     gates: Option<gates::start::Ends>,
     /// The hardware of the lanes.
     lanes: Option<lanes::Lanes>,
+    /// To the task of the register; `None` without lanes.
+    register: Option<mpsc::Sender<register::Asked>>,
     /// The allow-list of the outputs' driver.
     allowed: watch::Sender<Arc<Vec<Arc<Output>>>>,
     reloads: mpsc::Receiver<()>,
@@ -229,8 +235,7 @@ impl Gateway {
     ///
     /// [`StartError`]; nothing runs then.
     pub async fn start(config: Config, config_dir: PathBuf) -> Result<Self, StartError> {
-        let clock = Clock::system();
-        let (config, service, service_tx) = InService::before(config, &config_dir);
+        let (clock, (config, service, service_tx)) = (Clock::system(), InService::before(config, &config_dir));
         let (files, folder) = housekeeping::Folder::of(&config, &config_dir);
         let Foundation { state, book, revision, listener, opened } = lay_foundation(&config, &clock).await?;
         let (web_addr, mut links) = (listener.local_addr().unwrap_or(config.web.listen), Links::new());
@@ -239,16 +244,17 @@ impl Gateway {
         let mut engine = Engine::new(boot, boot_body(&opened.start, &clock), plan, clock.now());
         let memory = memory::Memory::new(state, &opened).brought_back(&mut engine, &clock).await;
         let (engine::Senders { events, requests, gates }, inputs) = Inputs::open(&opened.store);
-        let ((reloads_tx, reloads_rx), (rev_tx, rev_rx)) = (mpsc::channel(1), watch::channel(registry.rev));
-        let (commands_tx, commands_rx) = mpsc::channel(N_QUEUED_COMMANDS);
+        let ((reloads_tx, reloads), (rev_tx, rev_rx)) = (mpsc::channel(1), watch::channel(registry.rev));
+        let (commands_tx, commands) = mpsc::channel(N_QUEUED_COMMANDS);
         let (status_tx, config_status) = (watch::Sender::<Arc<UplinkStatus>>::default(), watch::Sender::default());
         let pulses = ["engine", "housekeeping"].map(|name| Pulse::new(name, clock.mono()));
         let (stops, [engine_pulse, _]) = (Stops::default(), pulses.clone());
-        let mut supervisor = Supervisor::new(clock.clone());
         let (outlets, inlets) = engine::outlets(opened.appender.next(), service_tx);
-        let (keeper, gates) = gates::start::begin(&config, boot, gates, &clock).unzip();
+        let mut supervisor = Supervisor::new(clock.clone());
+        let (keeper, mut gates) = gates::start::begin(&config, boot, gates, &clock).unzip();
         let task = EngineTask::new((engine, keeper), opened.appender, outlets, clock.clone(), engine_pulse).run(inputs);
         supervisor.core("engine", stops.engine.clone(), task);
+        let register = register::start(&mut supervisor, &stops, gates.as_mut(), &requests, &config, &clock);
         let opcua = links.opcua(config.pki_dir(), &mut supervisor, &stops.field, &opened.store, &book);
         let views = Views::new(views::Parts {
             status_of_config: config_status.subscribe(),
@@ -270,21 +276,22 @@ impl Gateway {
             reloads: reloads_tx,
             pulses,
             book: book.clone(),
-            commands: commands_rx,
+            commands: (commands, lists::Lists::new(register.clone(), requests.clone(), config.gates.issuers.clone())),
             status: status_tx.subscribe(),
             requests: requests.clone(),
             memory,
             kept: inlets.kept,
         }
         .start(&mut supervisor, &stops);
-        let identity = identity_of(&opened.start, rev_rx);
-        let uplink = UplinkParts::new((&config, &stops), identity, (inlets.next, status_tx, commands_tx));
-        let mut gateway = Self {
+        let ways = (inlets.next, status_tx, commands_tx);
+        let uplink = UplinkParts::new((&config, &stops), identity_of(&opened.start, rev_rx), ways);
+        let gateway = Self {
             config_status,
             service,
             jobs: Some(inlets.orders),
             gates,
             lanes: None,
+            register,
             allowed: watch::Sender::new(Arc::new(config.outputs.clone())),
             uplink,
             clock,
@@ -301,20 +308,20 @@ impl Gateway {
             registry_rev: rev_tx,
             registry: watch::Sender::new(registry),
             files,
-            reloads: reloads_rx,
+            reloads,
             views,
             web_addr,
         };
-        gateway.start_tasks(listener).await;
-        Ok(gateway)
+        Ok(gateway.start_tasks(listener).await)
     }
 
-    async fn start_tasks(&mut self, listener: TcpListener) {
+    async fn start_tasks(mut self, listener: TcpListener) -> Self {
         self.start_lanes();
         self.start_page(listener);
         self.start_control();
         self.start_uplink().await;
         self.start_links();
+        self
     }
 
     /// Returns where the page listens.
@@ -462,8 +469,8 @@ impl Gateway {
             self.supervisor.core("orders", self.stops.field.clone(), orders::run(parts, self.stops.field.clone()));
         }
         let (views, requests, clock) = (self.views.clone(), self.requests.clone(), self.clock.clone());
-        let desk =
-            control::Desk { views, outputs, requests, taps: self.links.taps(), clock, store: self.store.clone() };
+        let (taps, store, register) = (self.links.taps(), self.store.clone(), self.register.clone());
+        let desk = control::Desk { views, outputs, requests, taps, clock, store, register };
         let settings = self.config.control.clone();
         self.supervisor.restartable("control", self.stops.page.clone(), move |stop| {
             let (desk, settings, listener) = (desk.clone(), settings.clone(), control::open(&settings));
@@ -508,7 +515,8 @@ struct Keepers {
     /// Of the engine and of the housekeeping.
     pulses: [Pulse; 2],
     book: RegistryBook,
-    commands: mpsc::Receiver<uplink::Command>,
+    /// What the platform asks, and the lists that it may fill.
+    commands: (mpsc::Receiver<uplink::Command>, lists::Lists),
     status: watch::Receiver<Arc<UplinkStatus>>,
     requests: mpsc::Sender<Request>,
     memory: memory::Memory,
@@ -521,8 +529,9 @@ impl Keepers {
         let (pulses, stop) = (self.pulses.to_vec(), stops.page.clone());
         let house = housekeeping::run(self.clock.clone(), self.folder, self.reloads, pulses, own, stop.clone());
         supervisor.core("housekeeping", stop, house);
-        let answers = commands::Answerer { requests: self.requests.clone(), book: self.book };
-        supervisor.core("commands", stops.engine.clone(), answers.run(self.commands, stops.engine.clone()));
+        let (commands, lists) = self.commands;
+        let answers = commands::Answerer { requests: self.requests.clone(), book: self.book, lists };
+        supervisor.core("commands", stops.engine.clone(), answers.run(commands, stops.engine.clone()));
         let (requests, clock, stop) = (self.requests.clone(), self.clock.clone(), stops.engine.clone());
         let watch = memory::watch_store(self.memory.store(), requests, clock, stop.clone());
         supervisor.core("store watch", stop.clone(), watch);

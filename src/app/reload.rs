@@ -6,14 +6,18 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::Gateway;
-use super::danger;
 use super::engine::Request;
+use super::{danger, gates};
 use crate::config;
 use crate::config::Config;
 use crate::config::problem::Severity;
+use crate::domain::actor::Actor;
+use crate::domain::audit::{AuditResult, Deed, Digest};
 use crate::domain::engine::Plan;
+use crate::domain::gate::decide::Policies as _;
 use crate::domain::snapshot::{ConfigStatus, RefusedConfig};
 use crate::domain::time::Mono;
+use crate::policy::PolicyBook;
 
 /// Problems shown on the page: who mends these calls `check` for the rest.
 const N_SHOWN: usize = 8;
@@ -29,12 +33,16 @@ impl Gateway {
                     tracing::warn!(%warning, "New configuration should be looked at.");
                 }
                 let restart = needs_restart(&self.config, &loaded.config);
-                match self.take_over(loaded.config).await {
+                let taken = match self.policies_of(&loaded.config) {
+                    Ok(policies) => self.take_over(loaded.config, policies).await.map_err(|why| vec![why]),
+                    Err(flaws) => Err(flaws),
+                };
+                match taken {
                     Ok(()) => {
                         self.service.keep(service);
                         drop(self.config_status.send_replace(Arc::new(ConfigStatus { refused: None, restart })));
                     }
-                    Err(why) => self.note_refused(vec![why]),
+                    Err(why) => self.note_refused(why),
                 }
             }
             Err(problems) => {
@@ -46,6 +54,38 @@ impl Gateway {
         drop(sd_notify::notify(&[sd_notify::NotifyState::Ready]));
     }
 
+    /// The policies of a new configuration, where they are others than those in force.
+    ///
+    /// # Errors
+    /// Every flaw of the set: one refuses the configuration as a whole.
+    fn policies_of(&self, new: &Config) -> Result<Option<Arc<PolicyBook>>, Vec<String>> {
+        if new.policies == self.config.policies {
+            return Ok(None);
+        }
+        PolicyBook::load(&new.policies).map(|book| Some(Arc::new(book))).map_err(|flaws| {
+            tracing::error!(%flaws, "New policies are refused; the running configuration goes on.");
+            flaws.0.iter().map(ToString::to_string).collect()
+        })
+    }
+
+    /// Puts policies in force from the next decision on, and into the audit.
+    async fn put_policies(&mut self, book: Arc<PolicyBook>, new: &mut Config) {
+        let (revision, count) = (book.revision().to_owned(), book.count());
+        let deed = Deed {
+            actor: Actor::gateway(),
+            action: "policies".into(),
+            object: book.files().join(", "),
+            before: None,
+            after: Digest::parse(&revision),
+            result: AuditResult::Done,
+            detail: format!("revision {revision}, {count} policies"),
+        };
+        drop(self.requests.send(Request::Deed(Box::new(deed))).await);
+        drop(self.requests.send(Request::Gates(gates::Ask::Policies(book))).await);
+        self.config.policies = std::mem::take(&mut new.policies);
+        tracing::info!(%revision, count, "New policies are in force.");
+    }
+
     /// Shows on the page what only the log would say.
     fn note_refused(&self, problems: Vec<String>) {
         let now = self.clock.mono();
@@ -53,7 +93,7 @@ impl Gateway {
     }
 
     /// Takes over what it can; says why it could not.
-    async fn take_over(&mut self, mut new: Config) -> Result<(), String> {
+    async fn take_over(&mut self, mut new: Config, policies: Option<Arc<PolicyBook>>) -> Result<(), String> {
         for what in needs_restart(&self.config, &new) {
             tracing::warn!(what, "Changed setting takes effect at the next start.");
         }
@@ -66,6 +106,9 @@ impl Gateway {
             self.allowed.send_replace(Arc::new(self.config.outputs.clone()));
         }
         self.reload_lanes(&mut new.gates);
+        if let Some(book) = policies {
+            self.put_policies(book, &mut new).await;
+        }
         let uplink_changed = new.uplink != self.config.uplink;
         let same_danger = danger::rules_of(&new, 0) == danger::rules_of(&self.config, 0);
         if !uplink_changed && new.devices == self.config.devices && new.specs == self.config.specs && same_danger {
@@ -130,8 +173,17 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("web", old.web != new.web),
         ("control, roles", old.control != new.control),
         ("lanes", old.gates.lanes != new.gates.lanes),
+        ("zones", old.zones != new.zones),
+        ("desk, account, register", people(old) != people(new)),
+        ("hazmat", old.hazmat != new.hazmat),
     ];
     checks.into_iter().filter(|(_, changed)| *changed).map(|(what, _)| what).collect()
+}
+
+/// What gates.toml says of people.
+fn people(config: &Config) -> impl PartialEq + '_ {
+    let gates = &config.gates;
+    (&gates.desk, &gates.inside, &gates.register, &gates.issuers)
 }
 
 /// Returns the status after one more refusal.

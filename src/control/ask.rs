@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::actor::Role;
 use crate::domain::alarm::view::ActiveAlarm;
 use crate::domain::danger::Action;
+use crate::domain::gate::register::row::Table;
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -75,11 +77,64 @@ pub enum Ask {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         day: Option<String>,
     },
+    /// Documents of one kind as they are stored, in order: decisions for a replay, entries of the audit for its proof.
+    Documents {
+        /// Their kind, by its word on the wire.
+        kind: String,
+        /// Those from this wall time on, milliseconds since 1970; all that are kept where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since_ms: Option<i64>,
+    },
+    /// Files of the register into the register. Their contents follow the request's line, one after the other, as they are.
+    Import {
+        /// The files, in order.
+        files: Vec<SentFile>,
+        /// What they hold; judged by their headers where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        table: Option<Table>,
+        /// Check only.
+        #[serde(default)]
+        dry_run: bool,
+        /// Take the good rows although others are refused.
+        #[serde(default)]
+        partial: bool,
+    },
     /// Do something to an alarm, the site, duty, a hazard, an accident. The caller is who the kernel says.
     Act {
         /// What.
         action: Action,
     },
+}
+
+impl Ask {
+    /// Returns how many bytes follow the request's line, and who may have them read at all; `None` where nothing follows.
+    pub fn attached(&self) -> Option<(u64, Role)> {
+        match self {
+            Self::Import { files, .. } => {
+                let bytes = files.iter().map(|file| file.bytes).fold(0, u64::saturating_add);
+                Some((bytes, Role::Admin))
+            }
+            Self::Read { .. }
+            | Self::Watch { .. }
+            | Self::WireLog { .. }
+            | Self::Write { .. }
+            | Self::LoopTest { .. }
+            | Self::Alarms
+            | Self::Danger
+            | Self::Report { .. }
+            | Self::Documents { .. }
+            | Self::Act { .. } => None,
+        }
+    }
+}
+
+/// A file that follows a request.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct SentFile {
+    /// Its name, for the words about its rows.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
 }
 
 /// One line of an answer.
@@ -100,6 +155,10 @@ pub enum Line {
     Told(Box<serde_json::Value>),
     /// An action was done.
     Did(DidLine),
+    /// A document as it is stored.
+    Document(DocumentLine),
+    /// What became of files of the register.
+    Imported(Box<ImportedLine>),
     /// The last line: empty when all went well, else why not.
     End(String),
 }
@@ -175,6 +234,32 @@ pub struct DidLine {
     pub en: String,
     /// Number or id of what it made.
     pub id: Option<String>,
+}
+
+/// A document as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct DocumentLine {
+    /// Its number on its stream.
+    pub seq: u64,
+    /// Its text, byte for byte: a JSON object.
+    pub json: String,
+}
+
+/// What became of files of the register.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ImportedLine {
+    /// What is wrong or doubtful, for people, by file and line.
+    pub told: String,
+    /// Rows that there are.
+    pub rows: usize,
+    /// Rows that could be taken.
+    pub taken: usize,
+    /// Rows that are new in the register, or would be.
+    pub added: usize,
+    /// Rows that are changed, or would be.
+    pub changed: usize,
+    /// The revision that holds now; absent where nothing was imported.
+    pub rev: Option<u64>,
 }
 
 /// Reads a request line.

@@ -22,6 +22,7 @@
 //! |---|---|---|
 //! | connections at a time | [`MAX_CONNECTIONS`] | told `busy` and closed |
 //! | a request | [`MAX_ASK_BYTES`], within [`ASK_WITHIN`] | told what is wrong and closed |
+//! | files that follow a request | [`MAX_ATTACHED_BYTES`], within [`ATTACHED_WITHIN`], one request at a time | told, or waits |
 //! | lines waiting for a slow client | [`N_QUEUED_LINES`] | the source waits (watch), or drops and counts (wire log) |
 //! | a client that takes nothing | [`STALL`] | closed |
 //! | length of a watch or wire log | [`MAX_SPAN`] | cut to it |
@@ -43,6 +44,10 @@ pub const MAX_CONNECTIONS: usize = 8;
 pub const MAX_ASK_BYTES: usize = 64 << 10;
 /// Time for a request to arrive whole.
 pub const ASK_WITHIN: Duration = Duration::from_secs(5);
+/// Files that follow a request: 100,000 rows of the register's widest table, twice over.
+pub const MAX_ATTACHED_BYTES: u64 = 64 << 20;
+/// Time for them: a local socket takes them in a second; a client that stops half-way must not keep the next one waiting.
+pub const ATTACHED_WITHIN: Duration = Duration::from_secs(30);
 /// Lines on their way to a client.
 pub const N_QUEUED_LINES: usize = 256;
 /// A client that takes no line for so long is gone.

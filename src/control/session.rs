@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::ask::{parse, written};
 use super::settings::Settings;
-use super::{ASK_WITHIN, Ask, Line, MAX_ASK_BYTES, MAX_CONNECTIONS, N_QUEUED_LINES, STALL};
+use super::{
+    ASK_WITHIN, ATTACHED_WITHIN, Ask, Line, MAX_ASK_BYTES, MAX_ATTACHED_BYTES, MAX_CONNECTIONS, N_QUEUED_LINES, STALL,
+};
 use crate::domain::actor::{Actor, Via};
 use crate::sys::users;
 
@@ -32,6 +34,8 @@ pub struct Asked {
     pub ask: Ask,
     /// Who, with his roles; at least one.
     pub caller: Actor,
+    /// The files that followed the request, one after the other; empty where none do, or the caller may not send any.
+    pub attached: Vec<u8>,
     /// The answer.
     pub lines: mpsc::Sender<Line>,
 }
@@ -125,7 +129,8 @@ async fn greet(
     let uid = stream.peer_cred().map_err(|error| error.to_string())?.uid();
     let caller = known(uid, settings).await?;
     let mut line = Vec::new();
-    let mut limited = BufReader::new(&mut *stream).take(MAX_ASK_BYTES as u64);
+    let mut reader = BufReader::new(&mut *stream);
+    let mut limited = (&mut reader).take(MAX_ASK_BYTES as u64);
     match timeout(ASK_WITHIN, limited.read_until(b'\n', &mut line)).await {
         Ok(Ok(_)) if line.ends_with(b"\n") => {}
         Ok(Ok(_)) => return Err(format!("a request is one line of at most {MAX_ASK_BYTES} bytes")),
@@ -133,9 +138,31 @@ async fn greet(
         Err(_) => return Err(format!("no request within {ASK_WITHIN:?}")),
     }
     let ask = parse(&line)?;
+    let attached = match ask.attached() {
+        Some((bytes, role)) if caller.has(role) => attached(&mut reader, bytes).await?,
+        _ => Vec::new(),
+    };
     let (lines, receiver) = mpsc::channel(N_QUEUED_LINES);
-    asks.send(Asked { ask, caller, lines }).await.map_err(|_| "the gateway is stopping".to_owned())?;
+    asks.send(Asked { ask, caller, attached, lines }).await.map_err(|_| "the gateway is stopping".to_owned())?;
     Ok(receiver)
+}
+
+/// Files are read for one request at a time: each may be as large as the gateway's own memory should ever get.
+static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
+
+async fn attached(reader: &mut (impl AsyncReadExt + Unpin), bytes: u64) -> Result<Vec<u8>, String> {
+    if bytes > MAX_ATTACHED_BYTES {
+        return Err(format!("文件共超过 {MAX_ATTACHED_BYTES} 字节 / more than {MAX_ATTACHED_BYTES} bytes of files"));
+    }
+    let _turn = ONE_AT_A_TIME.acquire().await.map_err(|error| error.to_string())?;
+    let mut all = Vec::new();
+    let read = timeout(ATTACHED_WITHIN, reader.take(bytes).read_to_end(&mut all)).await;
+    match read {
+        Ok(Ok(_)) if all.len() as u64 == bytes => Ok(all),
+        Ok(Ok(_)) => Err("文件不完整 / the files are not whole".to_owned()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no files within {ATTACHED_WITHIN:?}")),
+    }
 }
 
 /// Returns who the caller is and what he may do; refuses one who may do nothing.

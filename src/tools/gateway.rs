@@ -33,6 +33,11 @@ pub struct Reach {
 }
 
 impl Reach {
+    /// Returns the folder of the configuration.
+    pub fn folder(&self) -> &Path {
+        &self.config
+    }
+
     fn path(&self) -> PathBuf {
         let named = self.socket.clone().or_else(|| config::socket_of(&self.config));
         named.unwrap_or_else(|| PathBuf::from(USUAL))
@@ -105,11 +110,28 @@ pub enum AskError {
 /// # Errors
 ///
 /// [`AskError`].
-pub fn ask(socket: &Path, ask: &Ask, span: Duration, mut take: impl FnMut(Line) -> bool) -> Result<(), AskError> {
+pub fn ask(socket: &Path, ask: &Ask, span: Duration, take: impl FnMut(Line) -> bool) -> Result<(), AskError> {
+    ask_with(socket, ask, &[], span, take)
+}
+
+/// The same, with what follows the request's line.
+///
+/// # Errors
+///
+/// [`AskError`].
+pub fn ask_with(
+    socket: &Path,
+    ask: &Ask,
+    attached: &[u8],
+    span: Duration,
+    mut take: impl FnMut(Line) -> bool,
+) -> Result<(), AskError> {
     let mut stream = connect(socket)?;
     let broken = |error: std::io::Error| AskError::Broken(error.to_string());
     stream.set_read_timeout(Some(span + PATIENCE)).map_err(broken)?;
     stream.write_all(&written(ask)).map_err(broken)?;
+    // Who refuses what follows may close before it is written: his words are read all the same.
+    let _refused = stream.write_all(attached);
     for line in BufReader::new(stream).lines() {
         let line = line.map_err(broken)?;
         match serde_json::from_str(&line) {

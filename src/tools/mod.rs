@@ -8,7 +8,8 @@
 //! | `wirelog` | the bytes between gateway and device | a running gateway |
 //! | `check --explain` | what each line of the point table was understood to mean, and each alarm | a configuration |
 //! | `policy check`, `policy test` | the policies of the gates, and what they make of the cases of decision tables | a configuration |
-//! | `registry import` | tables of the register, each refused row with its place | a configuration, no running gateway |
+//! | `policy replay`, `audit verify` | past decisions under other policies; the chain of the audit, proved | a running gateway |
+//! | `registry import` | tables of the register, each refused row with its place | a running gateway, or a configuration |
 //! | `probe modbus`, `probe serial` | unknown devices | nothing |
 //! | `alarms`, `ack`, `reset`, `shelve` … `site`, `report`, `duty`, `hazard`, `accident` | what operators do | a running gateway |
 //!
@@ -17,6 +18,7 @@
 //! Ctrl-C ends with what was found so far.
 
 pub mod alarms;
+pub mod audit;
 pub mod daybook;
 pub mod desk;
 pub mod explain;

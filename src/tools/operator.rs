@@ -75,7 +75,7 @@ pub struct SilenceArgs {
 }
 
 /// Reads what [`span`] reads, and whole days.
-fn long_span(text: &str) -> Result<Duration, String> {
+pub(super) fn long_span(text: &str) -> Result<Duration, String> {
     if let Some(days) = text.strip_suffix('d').and_then(|n| n.parse::<u64>().ok()).filter(|n| (1..=366).contains(n)) {
         return Ok(Duration::from_secs(days * 86_400));
     }

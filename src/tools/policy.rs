@@ -1,10 +1,18 @@
-//! `policy check`, `policy test`: the policies of the gates, looked at on files before they are put in force.
+//! `policy check`, `policy test`, `policy replay`: the policies of the gates, looked at before they are put in force: on files,
+//! by decision tables, and by what the gates decided in the past.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use super::audit;
+use super::gateway::Reach;
+use super::operator::long_span;
 use super::table::say;
+use crate::clock::Clock;
 use crate::config::policies::{self, Read};
-use crate::domain::gate::decide::Policies as _;
+use crate::domain::gate::decide::{Policies as _, Replayed};
+use crate::domain::gate::verdict::Decision;
+use crate::domain::time::Timestamp;
 use crate::policy::table::{self, Case};
 use crate::policy::{Flaws, PolicyBook, shipped};
 
@@ -31,6 +39,40 @@ pub enum PolicyCommand {
         #[arg(value_name = "TABLE")]
         tables: Vec<PathBuf>,
     },
+    /// 用新策略重演过去的决定，列出会改变的 / decide the past again under a set, and show what would change
+    ///
+    /// The decisions are those of the running gateway's store, each with everything that it was made of; nothing is put in
+    /// force. Needs the role auditor, supervisor or admin; that they were read is in the audit.
+    Replay {
+        /// How the gateway is reached.
+        #[command(flatten)]
+        reach: Reach,
+        /// 从何时起：7d、8h，日期 2026-11-20（UTC），或 2026-11-20T08:00:00.000Z / from when on
+        #[arg(long, value_name = "WHEN", value_parser = since)]
+        since: Since,
+        /// 新策略所在的配置目录，不写则为 --config 的 / the set: a folder of a configuration, or its `policies/`
+        #[arg(long, value_name = "DIR")]
+        policies: Option<PathBuf>,
+    },
+}
+
+/// From when on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// So long ago.
+    Ago(Duration),
+    /// A moment.
+    At(Timestamp),
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    let day = |text: &str| Timestamp::parse(&format!("{text}T00:00:00.000Z"));
+    if let Some(at) = Timestamp::parse(text).or_else(|| day(text)) {
+        return Ok(Since::At(at));
+    }
+    long_span(text).map(Since::Ago).map_err(|_| {
+        format!("`{text}`：请写 7d、8h、2026-11-20 / write 7d, 8h, 2026-11-20 or 2026-11-20T08:00:00.000Z")
+    })
 }
 
 /// How it ended otherwise than well; the words are for standard error.
@@ -54,7 +96,36 @@ pub fn run(command: &PolicyCommand) -> Result<(), Ended> {
             Ok(())
         }
         PolicyCommand::Test { config, tables } => test(config, tables),
+        PolicyCommand::Replay { reach, since, policies } => replay(reach, *since, policies.as_deref()),
     }
+}
+
+/// Makes past decisions again under a set.
+fn replay(reach: &Reach, since: Since, dir: Option<&Path>) -> Result<(), Ended> {
+    let dir = dir.unwrap_or_else(|| reach.folder());
+    // Whoever names the folder of policies itself means its configuration.
+    let dir = if dir.ends_with(policies::FOLDER) { dir.parent().unwrap_or(dir) } else { dir };
+    let (_, book) = book(dir)?;
+    let since = match since {
+        Since::At(at) => at,
+        Since::Ago(ago) => {
+            let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
+            Timestamp(Clock::system().now().wall.0.saturating_sub(ago))
+        }
+    };
+    let (mut replayed, mut unreadable) = (Replayed::default(), 0_u64);
+    let read =
+        audit::documents(reach, "decision", Some(since), |_, json| match serde_json::from_str::<Decision>(json) {
+            Ok(decision) => replayed.add(&decision, &book),
+            Err(_) => unreadable += 1,
+        });
+    read.map_err(Ended::Missed)?;
+    say(&replayed.to_string());
+    if unreadable > 0 {
+        say(&format!("{unreadable} 次决定的记录读不懂 / {unreadable} decisions cannot be understood"));
+    }
+    say(&format!("修订 revision {}", book.revision()));
+    Ok(())
 }
 
 /// Makes the book of a configuration's policies.

@@ -1,23 +1,26 @@
-//! `registry import`: files of the register into the register, while no gateway runs.
+//! `registry import`: files of the register into the register.
 //!
-//! The files are read and checked as a whole ([`crate::config::roster`]), and become one change set; a gateway that is sent the
-//! same files will do the same with the same code. Offline it holds the locks of the store and of the register, so that no
-//! gateway begins meanwhile.
+//! The files are read and checked as a whole ([`crate::config::roster`]), and become one change set: by the running gateway,
+//! which they are sent to through its control socket, or, while none runs, here, with the same code. Offline it holds the locks
+//! of the store and of the register, so that no gateway begins meanwhile.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::fcntl::Flock;
 use nix::unistd::geteuid;
 
+use super::gateway::{self, AskError};
 use super::table::say;
 use crate::clock::Clock;
 use crate::config::roster::{self, Fitted, Roster};
-use crate::config::{Config, report};
+use crate::config::{self, Config};
+use crate::control::ask::{ImportedLine, SentFile};
+use crate::control::{Ask, Line};
 use crate::domain::actor::{Actor, Via};
 use crate::domain::gate::register::row::Table;
-use crate::domain::gate::word::PersonRef;
 use crate::state::register::RegisterStore;
 use crate::sys::{disk, users};
 
@@ -27,7 +30,8 @@ pub enum RegisterCommand {
     /// 导入登记表（企业、人员、车辆、名单、预约）/ import tables: companies, persons, vehicles, lists, permits
     ///
     /// CSV as Excel saves it, UTF-8 or GB18030, headers Chinese or English. Every refused row is named with line, column and
-    /// what to write instead; then nothing is imported, unless --partial. The gateway must not be running.
+    /// what to write instead; then nothing is imported, unless --partial. The running gateway takes them at once, for who has
+    /// the role admin in gateway.toml; while none runs, the gateway's user imports.
     Import(ImportArgs),
     /// 打印空白表，供 Excel 填写 / print an empty table, to be filled in with Excel
     Template {
@@ -62,12 +66,64 @@ fn table(word: &str) -> Result<Table, String> {
     Table::from_name(word).ok_or_else(|| format!("one of {}", all()))
 }
 
+/// Time for the gateway to take files: the largest table is read, checked and stored in seconds, on a slow disk in some more.
+const IMPORT_WITHIN: Duration = Duration::from_secs(180);
+
 /// Prints an empty table.
 pub fn template(table: Table) {
     say(roster::template(table).trim_end());
 }
 
-/// Imports. Must be called inside a tokio runtime (for its clock); blocking.
+/// Imports through the running gateway; `None` where none runs with this folder.
+///
+/// # Errors
+/// In words: a file cannot be read, rows were refused, the gateway refused.
+pub fn import_running(args: &ImportArgs) -> Option<Result<(), String>> {
+    let socket = config::socket_of(&args.config)?;
+    if !socket.exists() {
+        return None;
+    }
+    let (mut sent, mut bytes) = (Vec::new(), Vec::new());
+    for path in &args.files {
+        let one = match roster::read_file(path) {
+            Ok(one) => one,
+            Err(error) => return Some(Err(format!("{}: {error}", path.display()))),
+        };
+        sent.push(SentFile { name: path.display().to_string(), bytes: one.len() as u64 });
+        bytes.extend(one);
+    }
+    let ImportArgs { table, dry_run, partial, .. } = *args;
+    let request = Ask::Import { files: sent, table, dry_run, partial };
+    let mut line = None;
+    let done = gateway::ask_with(&socket, &request, &bytes, IMPORT_WITHIN, |answer| {
+        if let Line::Imported(imported) = answer {
+            line = Some(*imported);
+        }
+        true
+    });
+    match done {
+        Err(AskError::NotRunning(_)) => None,
+        Err(error) => Some(Err(error.to_string())),
+        Ok(()) => {
+            Some(line.ok_or_else(|| "没有结果 / there is no result".to_owned()).and_then(|line| told(&line, args)))
+        }
+    }
+}
+
+/// Prints what the gateway made of the files.
+fn told(line: &ImportedLine, args: &ImportArgs) -> Result<(), String> {
+    let ImportedLine { told, rows, taken, added, changed, rev } = line;
+    tell(told, *rows, *taken);
+    match rev {
+        Some(rev) => did(*added, *changed, *rev),
+        None if taken < rows && !args.partial => return Err(NOTHING.to_owned()),
+        None if args.dry_run => would(*added, *changed),
+        None => say("登记册已是如此，没有改动 / the register says so already: nothing changed"),
+    }
+    Ok(())
+}
+
+/// Imports while no gateway runs. Must be called inside a tokio runtime (for its clock); blocking.
 ///
 /// # Errors
 /// In words: rows were refused, the gateway runs, the disk refuses.
@@ -79,56 +135,47 @@ pub fn import(config: &Config, args: &ImportArgs) -> Result<(), String> {
     let _stays = no_gateway(&config.store.dir)?;
     let mut store = RegisterStore::open(&config.state_dir.join("register")).map_err(crate::cli::chain)?;
     let fitted = fit(&mut read, &store)?;
-    tell(&read, &fitted);
+    tell(&read.told(), read.n_rows, fitted.n_taken);
     if read.is_refused() && !args.partial {
-        return Err(
-            "有行被拒绝，未导入任何内容；改正后重试，或加 --partial / rows were refused, nothing was imported; \
-                    correct them, or add --partial"
-                .into(),
-        );
+        return Err(NOTHING.to_owned());
     }
     let Fitted { set, private, .. } = fitted;
     let prepared = store.register().prepare(set, &now).map_err(|refusal| refusal.words().to_string())?;
     let (added, changed, _) = prepared.counts();
     if args.dry_run {
-        say(&format!("检查通过，将新增 {added}，修改 {changed} / good: {added} would be added, {changed} changed"));
+        would(added, changed);
         return Ok(());
     }
     store.apply(&prepared, private).map_err(crate::cli::chain)?;
-    let rev = prepared.rev;
-    say(&format!(
-        "已导入：新增 {added}，修改 {changed}，登记册第 {rev} 版 / imported: {added} added, {changed} changed, revision {rev}"
-    ));
+    did(added, changed, prepared.rev);
     Ok(())
 }
 
 fn fit(read: &mut Roster, store: &RegisterStore) -> Result<Fitted, String> {
     let vault = store.persons();
-    let mut failed = None;
-    let mut make_ref = || {
-        vault.new_ref().unwrap_or_else(|error| {
-            failed = Some(crate::cli::chain(error));
-            PersonRef::new("")
-        })
-    };
     let by = Actor { name: users::look_up(geteuid().as_raw()).name, via: Via::Machine, roles: Default::default() };
-    let fitted = roster::fit(read, store.register(), &vault.look_up_key(), &mut make_ref, by);
-    failed.map_or(Ok(fitted), Err)
+    let (register, key) = (store.register(), vault.look_up_key());
+    vault.with_refs(|make_ref| roster::fit(read, register, &key, make_ref, by)).map_err(crate::cli::chain)
 }
 
 /// Problems go to standard error, the sum to standard output.
-fn tell(read: &Roster, fitted: &Fitted) {
-    let mut problems = read.problems.clone();
-    problems.sort_by(|a, b| (&a.at.file, a.at.line).cmp(&(&b.at.file, b.at.line)));
-    if !problems.is_empty() {
-        eprint!("{}", report(&problems));
-    }
-    if read.beyond > 0 {
-        eprintln!("另有 {0} 个问题未列出 / {0} more problems are not listed", read.beyond);
-    }
-    let (rows, taken) = (read.n_rows, fitted.n_taken);
+fn tell(told: &str, rows: usize, taken: usize) {
+    eprint!("{told}");
     let refused = rows.saturating_sub(taken);
     say(&format!("共 {rows} 行：可导入 {taken}，拒绝 {refused} / {rows} rows: {taken} good, {refused} refused"));
+}
+
+const NOTHING: &str = "有行被拒绝，未导入任何内容；改正后重试，或加 --partial / rows were refused, nothing was imported; \
+                       correct them, or add --partial";
+
+fn would(added: usize, changed: usize) {
+    say(&format!("检查通过，将新增 {added}，修改 {changed} / good: {added} would be added, {changed} changed"));
+}
+
+fn did(added: usize, changed: usize, rev: u64) {
+    say(&format!(
+        "已导入：新增 {added}，修改 {changed}，登记册第 {rev} 版 / imported: {added} added, {changed} changed, revision {rev}"
+    ));
 }
 
 /// Takes the lock of the store, as a gateway would; where there is no store yet, no gateway has run.

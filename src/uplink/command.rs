@@ -32,10 +32,14 @@ use std::time::Duration;
 
 use ring::hmac;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::feed::Feed;
 use super::settings::CommandKey;
+use crate::domain::gate::hazmat::book::Update;
+use crate::domain::gate::parts::Part;
+use crate::domain::gate::register::change::Message;
 use crate::domain::site::{CityCommand, CityOrder};
 use crate::domain::time::{ClockTrust, Mono, Now, Timestamp};
 
@@ -86,6 +90,24 @@ pub enum Command {
     },
     /// Give to the state of the site what the city asks, and answer with its word.
     Site(CityCommand),
+    /// Take a table of the register, or a part of one, and answer with what became of it.
+    Register {
+        /// Id of the command.
+        id: String,
+        /// Who sends it.
+        issuer: String,
+        /// The table.
+        part: Box<Part<Message>>,
+    },
+    /// The same with the waybills.
+    Waybills {
+        /// Id of the command.
+        id: String,
+        /// Who sends them.
+        issuer: String,
+        /// The waybills.
+        part: Box<Part<Update>>,
+    },
     /// Record revision `rev` on `registry` once more, then answer.
     Registry {
         /// Id of the command.
@@ -105,7 +127,7 @@ pub enum Selection {
 }
 
 /// A command that is to be done, once its id is saved.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Accepted {
     /// Its id.
     pub id: String,
@@ -118,7 +140,7 @@ pub struct Accepted {
 }
 
 /// What a command asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Send these numbers again, as history.
     Resend(Feed, RangeInclusive<u64>),
@@ -134,10 +156,14 @@ pub enum Action {
     DutyCheck(u8),
     /// A state or a warning for the site, which judges whether it is enabled for this issuer.
     Site(CityOrder),
+    /// A table of the register, or a part of one; whether this issuer may fill it the application judges.
+    Register(Box<Part<Message>>),
+    /// Waybills, the same.
+    Waybills(Box<Part<Update>>),
 }
 
 /// The word on a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Judgement {
     /// To be done.
     Accept(Accepted),
@@ -409,8 +435,15 @@ fn action_of(name: &str, args: &str) -> Result<Action, Refusal> {
         "active_alarms" => Ok(Action::ActiveAlarms),
         "duty_check" => duty_check_of(args),
         "site" => serde_json::from_str(args).map(Action::Site).map_err(|_| Refusal::Arguments),
+        "register" => part_of(args).map(Action::Register),
+        "waybills" => part_of(args).map(Action::Waybills),
         _ => Err(Refusal::Unknown),
     }
+}
+
+fn part_of<T: DeserializeOwned>(args: &str) -> Result<Box<Part<T>>, Refusal> {
+    let part: Part<T> = serde_json::from_str(args).map_err(|_| Refusal::Arguments)?;
+    if part.is_sound() { Ok(Box::new(part)) } else { Err(Refusal::Arguments) }
 }
 
 fn resend_of(args: &str) -> Result<Action, Refusal> {

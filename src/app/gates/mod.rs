@@ -70,8 +70,12 @@ pub(super) enum Ask {
     Inside(Box<InsideAction>, Actor, oneshot::Sender<Result<(), Refused>>),
     /// Other policies, from the next decision on.
     Policies(Arc<dyn Policies + Send + Sync>),
+    /// The register is held for a change; answered with its revision. No use of a permit is counted meanwhile.
+    HoldRegister(oneshot::Sender<u64>),
     /// A change of the register that is stored; answered with whether it fits what the gates have.
     Register(Box<Prepared>, oneshot::Sender<bool>),
+    /// The hold is over; what waited is counted.
+    ReleaseRegister,
     /// Something is to be done with the dangerous goods, by a few steps that do not wait.
     Hazmat(HazmatAct),
     /// Events of the park's other gateways.
@@ -134,6 +138,8 @@ impl Keeper {
             }
             Ask::Inside(action, actor, answer) => drop(answer.send(self.gates.handle_inside(*action, &actor, now))),
             Ask::Policies(policies) => self.gates.handle_policies(policies),
+            Ask::HoldRegister(answer) => drop(answer.send(self.gates.hold_register())),
+            Ask::ReleaseRegister => self.gates.release_register(now),
             Ask::Register(prepared, answer) => drop(answer.send(self.gates.handle_register(&prepared))),
             Ask::Hazmat(act) => self.gates.handle_hazmat(|hazmat| act(hazmat, now), now),
             Ask::Shared(events) => self.gates.handle_shared(events, now),

@@ -22,10 +22,15 @@ use crate::state::register::RegisterStore;
 const REGISTER: &str = "register";
 
 /// The other ends of what reaches the gates and of what they leave.
-#[expect(dead_code, reason = "taken by app/lanes and app/registry: whoever takes the last of them takes this away")]
 pub(in crate::app) struct Ends {
     /// Of the hardware, until its tasks are started.
     pub(in crate::app) hardware: Option<Hardware>,
+    /// For the task of the register, which takes it.
+    pub(in crate::app) register: Option<RegisterEnds>,
+}
+
+/// What the task of the register has of the gates.
+pub(in crate::app) struct RegisterEnds {
     /// What the gates changed in the register.
     pub(in crate::app) changes: mpsc::Receiver<Prepared>,
     /// The store of the register, where it could be opened.
@@ -60,7 +65,8 @@ pub(in crate::app) fn begin(
     let (commands_tx, commands) = mpsc::channel(N_QUEUED_COMMANDS);
     let (changes_tx, changes) = mpsc::channel(N_QUEUED_CHANGES);
     let ways = Ways { commands: commands_tx, changes: changes_tx };
-    Some((Keeper::new(gates, ways), Ends { hardware: Some(Hardware { inputs, commands }), changes, store }))
+    let register = Some(RegisterEnds { changes, store });
+    Some((Keeper::new(gates, ways), Ends { hardware: Some(Hardware { inputs, commands }), register }))
 }
 
 fn open(dir: PathBuf) -> Option<RegisterStore> {

@@ -63,6 +63,8 @@ pub struct Gates {
     pub peers: Option<Sharing>,
     /// Approvals, papers, how long what is kept; the park's clock is joined by [`super::Config::gates_settings`].
     pub register: register::rules::Rules,
+    /// Who may fill the register and the waybills by signed commands of the platform; empty: nobody.
+    pub issuers: BTreeSet<String>,
     /// Files of secrets, to be watched for changes.
     pub files: Vec<PathBuf>,
 }
@@ -109,7 +111,7 @@ pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, around: &Aroun
     if let Some(peers) = &gates.peers {
         (gates.inside.peers, gates.inside.peer_silent_after) = (peers.peers.clone(), peers.silent_after);
     }
-    gates.register = people::register(root.section("register", out), out);
+    (gates.register, gates.issuers) = people::register(root.section("register", out), out);
     root.finish(&[], out);
     gates
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::hazmat::{List, words_wanted};
 use super::super::problem::{Findings, Spot, Wrong, say};
 use super::super::section::Section;
+use super::super::site::Codes;
 use super::super::value::{Label, Span, Whole};
 use super::super::zones::by_word;
 use crate::domain::gate::desk::{LaneRule, Patience};
@@ -86,7 +87,7 @@ pub(super) fn account(mut section: Section<'_>, out: &mut Findings) -> inside::R
 }
 
 /// `[register]`: approvals, papers, validity, how long what is kept.
-pub(super) fn register(mut section: Section<'_>, out: &mut Findings) -> Rules {
+pub(super) fn register(mut section: Section<'_>, out: &mut Findings) -> (Rules, BTreeSet<String>) {
     let mut rules = Rules::default();
     let kinds = List(PermitKind::from_name, || words_wanted(PermitKind::ALL, PermitKind::zh));
     if let Some(got) = section.read("delegated", &kinds, out) {
@@ -113,8 +114,9 @@ pub(super) fn register(mut section: Section<'_>, out: &mut Findings) -> Rules {
     let keep = by_word(of, ("人员类别", "kind of persons"), PersonKind::ALL, &span, out);
     rules.keep_days.extend(keep.into_iter().map(|(kind, span)| (kind, days(span))));
     rules.keep_permits_days = days(section.or("keep_permits", &span, DAY * rules.keep_permits_days, out));
+    let issuers = section.or("issuers", &Codes, Vec::new(), out).into_iter().collect();
     section.finish(&[], out);
-    rules
+    (rules, issuers)
 }
 
 /// Whole days of a span; a part of a day counts as one.

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use self::fit::Around;
 use self::grid::{Cells, Column, Faults, Split};
 use super::folder::read_bounded;
-use super::problem::{Place, Problem, Severity, Spot, Wrong, say};
+use super::problem::{Place, Problem, Severity, Spot, Wrong, report, say};
 use crate::domain::actor::Actor;
 use crate::domain::gate::register::Register;
 use crate::domain::gate::register::change::{Change, ChangeSet, Origin};
@@ -58,6 +58,17 @@ pub struct Roster {
 }
 
 impl Roster {
+    /// Returns everything that is wrong or doubtful as text for people, by file and line; empty where nothing is.
+    pub fn told(&self) -> String {
+        let mut problems = self.problems.clone();
+        problems.sort_by(|a, b| (&a.at.file, a.at.line).cmp(&(&b.at.file, b.at.line)));
+        let mut text = if problems.is_empty() { String::new() } else { report(&problems) };
+        if self.beyond > 0 {
+            text.push_str(&format!("另有 {0} 个问题未列出 / {0} more problems are not listed\n", self.beyond));
+        }
+        text
+    }
+
     /// Returns whether something is refused.
     pub fn is_refused(&self) -> bool {
         self.beyond > 0 || self.problems.iter().any(|problem| problem.severity == Severity::Error)
@@ -80,11 +91,36 @@ pub fn template(table: Table) -> String {
 
 /// Reads files from the disk. `table`: what they hold; `None`: each says it by its header. Blocking.
 pub fn read_files(paths: &[PathBuf], table: Option<Table>, rules: &Rules) -> Roster {
+    read_all(paths.iter().map(|path| (path.as_path(), read_bounded(path))), table, rules)
+}
+
+/// Reads the contents of one file, of bounded size. Blocking.
+///
+/// # Errors
+/// The system's answer, or that it is too large.
+pub fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    read_bounded(path)
+}
+
+/// Reads files that were sent, each with its name, in the same way.
+pub fn read_sent<'a>(
+    files: impl IntoIterator<Item = (&'a Path, &'a [u8])>,
+    table: Option<Table>,
+    rules: &Rules,
+) -> Roster {
+    read_all(files.into_iter().map(|(path, bytes)| (path, Ok(bytes))), table, rules)
+}
+
+fn read_all<'a, B: AsRef<[u8]>>(
+    files: impl Iterator<Item = (&'a Path, std::io::Result<B>)>,
+    table: Option<Table>,
+    rules: &Rules,
+) -> Roster {
     let mut all = Roster::default();
-    for path in paths {
-        match read_bounded(path) {
+    for (path, bytes) in files {
+        match bytes {
             Ok(bytes) => {
-                let one = read(path, &bytes, table, rules);
+                let one = read(path, bytes.as_ref(), table, rules);
                 all.rows.extend(one.rows);
                 all.problems.extend(one.problems);
                 all.n_rows += one.n_rows;

@@ -15,9 +15,11 @@ use super::super::site::book::SiteBook;
 
 /// The fault of the gateway itself, for [`Faults::set`]: that the store does not write.
 pub(super) const STORE: (&str, &str) = ("gateway", "store");
+/// The same, that the register of the gates is damaged or does not take changes.
+pub(super) const REGISTER: (&str, &str) = ("gateway", "register");
 
 /// Words of faults with their priority and what they say: Chinese, English.
-const WORDS: [(&str, Class, Priority, &str, &str); 11] = [
+const WORDS: [(&str, Class, Priority, &str, &str); 12] = [
     ("fire_line", Class::Equipment, Priority::Orange, "消防联动线路故障", "the line of the fire linkage is broken"),
     ("key", Class::Equipment, Priority::Yellow, "硬按钮读不到", "a hard key cannot be read"),
     ("order", Class::Equipment, Priority::Orange, "指令未执行", "an order was not carried out"),
@@ -35,6 +37,13 @@ const WORDS: [(&str, Class, Priority, &str, &str); 11] = [
     ),
     ("accident_first_late", Class::System, Priority::Red, "事故首报逾期", "the first accident report is late"),
     ("store", Class::System, Priority::Orange, "存储不可写", "the store does not write"),
+    (
+        "register",
+        Class::System,
+        Priority::Orange,
+        "登记册受损或不能保存，须重新导入或由平台整表重发",
+        "the register is damaged or cannot be stored: import its tables, or have them sent whole",
+    ),
 ];
 
 /// Adds the alarms of these faults to a book.
@@ -89,7 +98,8 @@ pub(super) fn add_to(book: &mut AlarmBook, site: &SiteBook) {
         add(&format!("channel.{}", channel.id), &channel.id, "order", None);
     }
     for (word, ..) in WORDS {
-        let subject = if word == STORE.1 { STORE.0 } else { "site" };
+        let own = [STORE, REGISTER].into_iter().find(|(_, own)| *own == word);
+        let subject = own.map_or("site", |(gateway, _)| gateway);
         add(subject, "", word, None);
     }
 }

@@ -37,7 +37,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::channels::{Channels, Notice};
-use self::faults::{Faults, STORE};
+use self::faults::{Faults, REGISTER, STORE};
 use self::view::DangerView;
 use super::alarm::spec::AlarmBook;
 use super::alarm::{self, Alarms};
@@ -268,6 +268,12 @@ impl Danger {
     /// Takes whether the store writes.
     pub fn handle_store(&mut self, healthy: bool, now: Now) {
         self.fault(STORE, !healthy, now);
+        self.settle(now);
+    }
+
+    /// Takes whether the register of the gates is whole, and takes changes.
+    pub fn handle_register(&mut self, good: bool, now: Now) {
+        self.fault(REGISTER, !good, now);
         self.settle(now);
     }
 

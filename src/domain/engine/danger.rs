@@ -76,6 +76,12 @@ impl Engine {
         self.danger.handle_store(healthy, now);
     }
 
+    /// Takes whether the register of the gates is whole, and takes changes.
+    pub fn handle_register(&mut self, good: bool, now: Now) {
+        self.look_at_clock(now);
+        self.danger.handle_register(good, now);
+    }
+
     /// Records the whole active set.
     pub fn handle_active_set(&mut self, now: Now) {
         self.look_at_clock(now);

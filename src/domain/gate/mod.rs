@@ -23,6 +23,7 @@ pub mod identity;
 pub mod inside;
 pub mod lane;
 pub mod muster;
+pub mod parts;
 pub mod plate;
 pub mod presented;
 pub mod register;

@@ -154,6 +154,22 @@ impl Vault {
         Ok(PersonRef::new(format!("p-{}", keys::hex(&bytes))))
     }
 
+    /// Does work that needs new references; what it did is void where the machine gave no random numbers.
+    ///
+    /// # Errors
+    /// As [`Vault::new_ref`].
+    pub fn with_refs<T>(&self, work: impl FnOnce(&mut dyn FnMut() -> PersonRef) -> T) -> Result<T, VaultError> {
+        let mut failed = None;
+        let mut make_ref = || {
+            self.new_ref().unwrap_or_else(|error| {
+                failed = Some(error);
+                PersonRef::new("")
+            })
+        };
+        let done = work(&mut make_ref);
+        failed.map_or(Ok(done), Err)
+    }
+
     /// Returns how many persons there are.
     pub fn len(&self) -> usize {
         self.people.len()

@@ -121,6 +121,9 @@ impl<S: Source, R: Registries> Hub<S, R> {
                 self.give(reply("accepted", "ok", None));
                 self.give(Command::Site(CityCommand { id, issuer, what }));
             }
+            // A list has many parts: its answers are as many already.
+            Action::Register(part) => self.give(Command::Register { id, issuer, part }),
+            Action::Waybills(part) => self.give(Command::Waybills { id, issuer, part }),
         }
     }
 

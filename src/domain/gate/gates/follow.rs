@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::gather::usual_class;
-use super::{Gates, MAX_ABOUT, Output};
+use super::{Gates, MAX_ABOUT};
 use crate::domain::actor::{Actor, Via};
 use crate::domain::gate::hardware::CameraEvent;
 use crate::domain::gate::hazmat::{Entered, Left, Went};
 use crate::domain::gate::inside::event::{Crossing, VehicleSeen};
 use crate::domain::gate::inside::passage::{Answered, Links};
-use crate::domain::gate::inside::{self, Begin, Decided, Passage, Who};
+use crate::domain::gate::inside::{self, Begin, Decided, Who};
 use crate::domain::gate::lane::told::{Outcome, PassageStep};
 use crate::domain::gate::lane::{Authority, Lane, Step};
 use crate::domain::gate::presented::PlateRead;
@@ -139,7 +139,7 @@ impl Gates {
     }
 
     /// The zones before and behind a lane, on the way in; `None` is outside of the park.
-    fn sides(&self, lane: &LaneId, direction: Direction) -> (Option<ZoneId>, Option<ZoneId>) {
+    pub(super) fn sides(&self, lane: &LaneId, direction: Direction) -> (Option<ZoneId>, Option<ZoneId>) {
         let Some(spec) = self.lanes.get(lane).map(Lane::spec) else { return (None, None) };
         let known = |zone: &ZoneId| self.settings.inside.zones.contains_key(zone).then(|| zone.clone());
         let (before, behind) = (known(&spec.zone_from), known(&spec.zone));
@@ -247,27 +247,6 @@ impl Gates {
             (Some(_), None) => self.hazmat.handle_left(Left { passage: id, plate, gross_kg }, now),
             (Some(_), Some(to)) => self.hazmat.handle_went(Went { passage: id, plate, to }, now),
             (None, None) => {}
-        }
-    }
-
-    /// Counts the use of a permit: it begins with an entry into the park, and is over with the exit.
-    fn use_permit(&mut self, passage: &Passage, permit: Option<&PermitId>, now: Now) {
-        let Some(permit) = permit else { return };
-        let prepared = match self.sides(&passage.lane, passage.direction) {
-            (None, Some(_)) => self.register.begin_use(permit, &passage.passage, &now),
-            (Some(_), None) => self.register.complete_use(permit, passage.pair.as_ref(), &passage.passage, &now),
-            _ => return,
-        };
-        match prepared {
-            Ok(Some(prepared)) if self.register.commit(&prepared) => {
-                self.outputs.push_back(Output::Register(Box::new(prepared)));
-            }
-            Ok(_) => {}
-            Err(refusal) => {
-                let words = refusal.words();
-                let passage = passage.passage.clone();
-                self.outputs.push_back(Output::Unsettled { passage, zh: words.zh, en: words.en });
-            }
         }
     }
 }

@@ -21,6 +21,7 @@ mod gather;
 mod goods;
 mod people;
 mod saved;
+mod uses;
 pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -168,6 +169,7 @@ pub struct Gates {
     counted: BTreeSet<LaneId>,
     next_decision: u64,
     revision: u64,
+    turn: uses::Turn,
     outputs: VecDeque<Output>,
 }
 
@@ -209,6 +211,7 @@ impl Gates {
             decided: BTreeMap::new(),
             counted: BTreeSet::new(),
             next_decision: 0,
+            turn: uses::Turn::default(),
             revision: 0,
             outputs: VecDeque::new(),
             settings,

@@ -1,0 +1,120 @@
+//! The lists that the platform fills by signed commands: tables of the register, and waybills. Who may is configured; what a list
+//! came to is the answer to its command, and the last part's where it came in parts.
+
+use std::collections::BTreeSet;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::engine::Request;
+use super::{gates, register};
+use crate::domain::actor::{Actor, Via};
+use crate::domain::audit::{AuditResult, Deed};
+use crate::domain::gate::hazmat::book::{Taken, Update};
+use crate::domain::gate::parts::{Added, Assembly, Part};
+use crate::domain::gate::register::change::Message;
+use crate::uplink::command::answer;
+
+/// State, code and detail of an answer.
+type Word = (&'static str, &'static str, Option<String>);
+
+/// See the module.
+pub(super) struct Lists {
+    register: Option<mpsc::Sender<register::Asked>>,
+    requests: mpsc::Sender<Request>,
+    /// Who may fill them.
+    issuers: BTreeSet<String>,
+    tables: Assembly<Message>,
+    waybills: Assembly<Update>,
+}
+
+impl Lists {
+    /// `register`: the task of the register; `None` where the gateway has no gates.
+    pub(super) fn new(
+        register: Option<mpsc::Sender<register::Asked>>,
+        requests: mpsc::Sender<Request>,
+        issuers: BTreeSet<String>,
+    ) -> Self {
+        Self { register, requests, issuers, tables: Assembly::default(), waybills: Assembly::default() }
+    }
+
+    /// Takes a table of the register, or a part of one; returns the answer.
+    pub(super) async fn register(&mut self, id: &str, issuer: &str, part: Part<Message>) -> String {
+        let word = match self.task_for(issuer) {
+            Err(word) => word,
+            Ok(task) => match self.tables.add(part) {
+                Added::Waits { here, of } => waits(here, of),
+                Added::Whole(message) => table(&task, message).await,
+            },
+        };
+        told(id, "register", word)
+    }
+
+    /// Takes waybills, or a part of them; returns the answer.
+    pub(super) async fn waybills(&mut self, id: &str, issuer: &str, part: Part<Update>) -> String {
+        let word = match self.task_for(issuer) {
+            Err(word) => word,
+            Ok(_) => match self.waybills.add(part) {
+                Added::Waits { here, of } => waits(here, of),
+                Added::Whole(update) => self.update(issuer, update).await,
+            },
+        };
+        told(id, "waybills", word)
+    }
+
+    fn task_for(&self, issuer: &str) -> Result<mpsc::Sender<register::Asked>, Word> {
+        if !self.issuers.contains(issuer) {
+            return Err(("failed", "not_enabled", Some(issuer.to_owned())));
+        }
+        self.register.clone().ok_or(("failed", "no_gates", None))
+    }
+
+    async fn update(&self, issuer: &str, update: Update) -> Word {
+        let (to, n) = (update.to, update.put.len());
+        let (taken_tx, taken) = oneshot::channel();
+        let act: gates::HazmatAct = Box::new(move |hazmat, now| drop(taken_tx.send(hazmat.handle_update(update, now))));
+        drop(self.requests.send(Request::Gates(gates::Ask::Hazmat(act))).await);
+        let (word, result): (Word, _) = match taken.await {
+            Ok(Taken::Applied(refused)) => {
+                let detail =
+                    format!("version {to}: {} waybills, {} refused", n.saturating_sub(refused.len()), refused.len());
+                (("done", "ok", Some(detail)), AuditResult::Done)
+            }
+            Ok(Taken::Old) => (("failed", "refused", Some(format!("version {to} is not newer"))), AuditResult::Refused),
+            Ok(Taken::Gap { have }) => (("failed", "whole_needed", Some(have.to_string())), AuditResult::Refused),
+            Err(_) => (("failed", "stopping", None), AuditResult::Failed),
+        };
+        let deed = Deed {
+            actor: Actor { name: issuer.to_owned(), via: Via::Platform, roles: BTreeSet::new() },
+            action: "waybills".into(),
+            object: format!("version {to}"),
+            before: None,
+            after: None,
+            result,
+            detail: word.2.clone().unwrap_or_default(),
+        };
+        drop(self.requests.send(Request::Deed(Box::new(deed))).await);
+        word
+    }
+}
+
+async fn table(task: &mpsc::Sender<register::Asked>, message: Message) -> Word {
+    let (answer_tx, done) = oneshot::channel();
+    drop(task.send(register::Asked::Message(Box::new(message), answer_tx)).await);
+    match done.await {
+        Ok(Ok(register::Told::InForce { rev, rows })) => {
+            ("done", "ok", Some(format!("revision {rev}: {rows} rows changed")))
+        }
+        Ok(Ok(register::Told::Held)) => ("done", "held", None),
+        Ok(Ok(register::Told::AskWhole { table, have })) => ("failed", "whole_needed", Some(format!("{table} {have}"))),
+        Ok(Err(why)) => ("failed", "refused", Some(why)),
+        Err(_) => ("failed", "stopping", None),
+    }
+}
+
+fn waits(here: usize, of: u32) -> Word {
+    ("done", "part", Some(format!("{here}/{of}")))
+}
+
+fn told(id: &str, name: &str, (state, code, detail): Word) -> String {
+    answer(id, name, state, code, detail.as_deref())
+}
