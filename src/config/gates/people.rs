@@ -1,6 +1,7 @@
 //! What `gates.toml` says of people: who is asked and for how long (`[desk]`, and of each lane the way back), who may be inside
 //! (`[account]`), and what is settled of the register (`[register]`).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::super::hazmat::{List, words_wanted};
