@@ -6,6 +6,9 @@
 #[expect(dead_code, reason = "each test file uses its part")]
 mod support;
 
+#[path = "wire_mqtt/peers.rs"]
+mod peers;
+
 use std::time::Duration;
 
 use parkgate::domain::record::{Body, Gap, GapReason, Stream};
