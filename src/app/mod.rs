@@ -18,6 +18,7 @@
 //! | `commands` | core | stopped with the sources, after its last answer |
 //! | `refresh` | core | stopped with the sources |
 //! | `stored` | restartable | it knows how far points of OPC UA servers are stored |
+//! | `peers` | restartable | stopped with the uplink |
 //! | `orders` | core | stopped with the sources, after the writes that were under way |
 //! | `memory` | core | the engine has ended and what stood is saved |
 //! | `store watch` | core | stopped with the sources |
@@ -46,6 +47,7 @@ mod outputs;
 mod refresh;
 mod reload;
 mod service;
+mod shares;
 mod stored;
 mod trend;
 mod views;
@@ -311,6 +313,7 @@ impl Gateway {
     }
 
     async fn start_tasks(&mut self, listener: TcpListener) {
+        self.start_sharing();
         self.start_lanes();
         self.start_page(listener);
         self.start_control();

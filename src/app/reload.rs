@@ -129,6 +129,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("store", old.store != new.store || old.state_dir != new.state_dir),
         ("web", old.web != new.web),
         ("control, roles", old.control != new.control),
+        ("gates.toml [peers]", old.gates.peers != new.gates.peers),
         ("lanes", old.gates.lanes != new.gates.lanes),
     ];
     checks.into_iter().filter(|(_, changed)| *changed).map(|(what, _)| what).collect()

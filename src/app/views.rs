@@ -13,7 +13,9 @@ use super::trend;
 use crate::buffer;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::snapshot::{BusStatus, ClockStatus, ConfigStatus, OpcUaStatus, Snapshot, StoreStatus, UplinkStatus};
+use crate::domain::snapshot::{
+    BusStatus, ClockStatus, ConfigStatus, OpcUaStatus, PeersStatus, Snapshot, StoreStatus, UplinkStatus,
+};
 use crate::domain::time::Now;
 use crate::field::Buses;
 use crate::state::registry::RegistryBook;
@@ -42,6 +44,8 @@ pub struct Views {
     requests: mpsc::Sender<Request>,
     book: RegistryBook,
     pulses: Vec<Pulse>,
+    /// Where sharing with the park's other gateways says how it stands.
+    pub(super) peers: watch::Sender<Arc<PeersStatus>>,
     /// Where devices of the gates call; `None` without lanes.
     gate_calls: Option<GateCalls>,
 }
@@ -77,6 +81,7 @@ impl Views {
             store_status: parts.store.status(),
             store: parts.store,
             uplink: parts.uplink,
+            peers: watch::Sender::default(),
             news: parts.news,
             opcua: parts.opcua,
             buses: parts.buses,
@@ -136,6 +141,10 @@ impl Park for Views {
 
     fn uplink(&self) -> Arc<UplinkStatus> {
         self.uplink.borrow().clone()
+    }
+
+    fn peers(&self) -> Arc<PeersStatus> {
+        self.peers.borrow().clone()
     }
 
     fn config(&self) -> Arc<ConfigStatus> {

@@ -19,11 +19,11 @@ use crate::domain::field_event::LinkState;
 use crate::domain::gate::gates::view::{GatesView, ZoneView};
 use crate::domain::gate::hazmat::lot::BayStatus;
 use crate::domain::gate::lane::Phase;
-use crate::domain::gate::word::VehicleClass;
+use crate::domain::gate::word::{GatewayId, VehicleClass};
 use crate::domain::reading::Quality;
 use crate::domain::record::Stream;
 use crate::domain::registry::DeviceSpec;
-use crate::domain::snapshot::{BusStatus, ClassView, DeviceView, OpcUaCounters, OpcUaServer, Snapshot};
+use crate::domain::snapshot::{BusStatus, ClassView, DeviceView, OpcUaCounters, OpcUaServer, PeerStatus, Snapshot};
 use crate::domain::time::ClockTrust;
 
 /// Content type of the answer.
@@ -119,6 +119,7 @@ pub fn text(look: &Look) -> Result<String, fmt::Error> {
     families.extend(buses(look));
     families.extend(store(look));
     families.extend(uplink(look));
+    families.extend(peers(look));
     families.extend(opcua(look));
     families.extend(clock(look));
     families.extend(gate_calls(look));
@@ -399,6 +400,31 @@ fn uplink(look: &Look) -> Vec<Family> {
         ),
     ]);
     families
+}
+
+fn peers(look: &Look) -> Vec<Family> {
+    let p = &look.peers;
+    if !p.configured {
+        return Vec::new();
+    }
+    let of = |gateway: &GatewayId| vec![("gateway", gateway.to_string())];
+    let in_step = p.peers.iter().map(|peer| (of(&peer.gateway), flag(peer.in_step))).collect();
+    let age = |peer: &PeerStatus| Some((of(&peer.gateway), look.now.mono.since(peer.heard?).as_secs_f64()));
+    let refused = p.refused.iter().map(|(reason, n)| (vec![("reason", (*reason).to_owned())], *n)).collect();
+    vec![
+        plain("peers_session_up", "Whether the session with the park's broker is up", flag(p.up)),
+        Family::gauge("peers_in_step", "Whether what the gateway had is here", in_step),
+        Family::gauge(
+            "peers_heard_age_seconds",
+            "Age of the last word both ways",
+            p.peers.iter().filter_map(age).collect(),
+        ),
+        total("peers_shared_events", "Events given to all as they were stored", p.shared),
+        total("peers_resent_events", "Events given to one that lacked them", p.resent),
+        total("peers_taken_events", "Events of others taken in", p.taken),
+        total("peers_dropped_messages", "Messages that did not go because the line was busy", p.dropped),
+        Family::counter("peers_refused", "Messages and events refused, by reason", refused),
+    ]
 }
 
 fn clock(look: &Look) -> Vec<Family> {

@@ -8,7 +8,9 @@ use crate::domain::gate::gates::view::GatesView;
 use crate::domain::id::Tag;
 use crate::domain::reading::Reading;
 use crate::domain::registry::PointSpec;
-use crate::domain::snapshot::{BusStatus, ClockStatus, ConfigStatus, OpcUaStatus, Snapshot, StoreStatus, UplinkStatus};
+use crate::domain::snapshot::{
+    BusStatus, ClockStatus, ConfigStatus, OpcUaStatus, PeersStatus, Snapshot, StoreStatus, UplinkStatus,
+};
 use crate::domain::time::{Now, Timestamp};
 
 /// The gateway as the page sees it. Cheap to clone; every method may be called at any time from any connection.
@@ -31,6 +33,10 @@ pub trait Park: Clone + Send + Sync + 'static {
     fn store(&self) -> Arc<StoreStatus>;
     /// Returns the uplink as it stands.
     fn uplink(&self) -> Arc<UplinkStatus>;
+    /// Returns how sharing with the park's other gateways stands.
+    fn peers(&self) -> Arc<PeersStatus> {
+        Arc::default()
+    }
     /// Returns the configuration on disk against the one in force.
     fn config(&self) -> Arc<ConfigStatus> {
         Arc::default()

@@ -77,6 +77,7 @@ impl<P: Park> Hub<P> {
             gates: gates.unwrap_or(Gates::Silent),
             store: self.park.store(),
             uplink: self.park.uplink(),
+            peers: self.park.peers(),
             opcua: self.park.opcua(),
             buses: self.park.buses(),
             gate_calls: self.park.gate_calls(),

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use self::pending::{Entered, Pending};
+use super::shares::Shares;
 use crate::domain::actor::{Actor, Refused};
 use crate::domain::danger::Danger;
 use crate::domain::danger::gates::{GateFact, LaneOrder};
@@ -37,12 +38,12 @@ use crate::domain::gate::gates::{Gates, Output, Saved, Surroundings};
 use crate::domain::gate::hardware::{Carried, LaneCommand, LaneEvent, LaneReceipt, Said, TerminalEvent};
 use crate::domain::gate::hazmat::Hazmat;
 use crate::domain::gate::hazmat::record::Output as HazmatOutput;
-use crate::domain::gate::inside::InsideAction;
 use crate::domain::gate::inside::event::Event;
+use crate::domain::gate::inside::{Have, InsideAction};
 use crate::domain::gate::lane::{AuditReceipt, Hand, Lane};
 use crate::domain::gate::muster::MusterAction;
 use crate::domain::gate::register::change::Prepared;
-use crate::domain::gate::word::{LaneId, ZoneId};
+use crate::domain::gate::word::{GatewayId, LaneId, ZoneId};
 use crate::domain::record::Stream;
 use crate::domain::site::around::Evacuation;
 use crate::domain::time::{Mono, Now};
@@ -91,6 +92,12 @@ pub(super) enum Ask {
     Hazmat(HazmatAct),
     /// Events of the park's other gateways.
     Shared(Vec<Event>),
+    /// What the account of who is inside has.
+    Have(oneshot::Sender<Have>),
+    /// What somebody lacks of it and is saved, at most a batch.
+    Lacking(Have, oneshot::Sender<Vec<Arc<Event>>>),
+    /// Another gateway was heard, and in step, at this time.
+    Heard(GatewayId, Mono),
 }
 
 /// Steps with the dangerous goods that do not wait; whoever wants to know what came of them keeps an end of a channel in them.
@@ -169,6 +176,8 @@ pub(super) struct Ways {
     pub(super) commands: mpsc::Sender<LaneCommand>,
     /// To the store of the register.
     pub(super) changes: mpsc::Sender<Prepared>,
+    /// To the park's other gateways.
+    pub(super) shares: Shares,
 }
 
 /// The gates, with what the engine's task must remember of them.
@@ -243,7 +252,17 @@ impl Keeper {
 
     /// The events up to this place are saved.
     pub(super) fn saved(&mut self, up_to: u64) {
-        self.events.retain(|(at, _)| *at > up_to);
+        let unsaved = self.events.partition_point(|(at, _)| *at <= up_to);
+        for (_, event) in self.events.drain(..unsaved) {
+            self.ways.shares.share(event);
+        }
+    }
+
+    /// Returns what a peer lacks. What is not saved is none of its business yet: a kill might take it back.
+    fn lacking(&self, peer: &Have) -> Vec<Arc<Event>> {
+        let mut lacking = self.gates.inside().lacking(peer);
+        lacking.retain(|event| !self.events.iter().any(|(_, unsaved)| Arc::ptr_eq(unsaved, event)));
+        lacking
     }
 
     /// Takes what reached the gates.
@@ -277,6 +296,9 @@ impl Keeper {
             Ask::Register(prepared, answer) => drop(answer.send(self.gates.handle_register(&prepared))),
             Ask::Hazmat(act) => self.gates.handle_hazmat(|hazmat| act(hazmat, now), now),
             Ask::Shared(events) => self.gates.handle_shared(events, now),
+            Ask::Have(answer) => drop(answer.send(self.gates.inside().have())),
+            Ask::Lacking(have, answer) => drop(answer.send(self.lacking(&have))),
+            Ask::Heard(peer, at) => self.gates.handle_heard(peer, Now { mono: at, ..now }),
         }
     }
 

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::{GateInput, Keeper, N_QUEUED_CHANGES, N_QUEUED_COMMANDS, Ways};
 use crate::app::memory::Remembered;
+use crate::app::shares::{Shares, Way};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::engine::Engine;
@@ -34,6 +35,8 @@ pub(in crate::app) struct Ends {
     pub(in crate::app) changes: mpsc::Receiver<Prepared>,
     /// The store of the register, where it could be opened.
     pub(in crate::app) store: Option<RegisterStore>,
+    /// Where sharing with the park's other gateways takes events from, until it is started.
+    pub(in crate::app) peers: Option<Way>,
 }
 
 /// The ends of the hardware.
@@ -79,12 +82,13 @@ pub(in crate::app) fn begin(
     };
     let (commands_tx, commands) = mpsc::channel(N_QUEUED_COMMANDS);
     let (changes_tx, changes) = mpsc::channel(N_QUEUED_CHANGES);
-    let ways = Ways { commands: commands_tx, changes: changes_tx };
+    let (way, shares) = Shares::open();
+    let ways = Ways { commands: commands_tx, changes: changes_tx, shares };
     let mut keeper = Keeper::new(gates, ways, counted);
     // The site orders what differs from what it ordered last: a lane that comes back must hear what holds.
     keeper.look_at(engine.danger(), now);
     engine.danger().lanes_now().iter().for_each(|order| keeper.rule(order, now));
-    Some((keeper, Ends { hardware: Some(Hardware { inputs, commands }), changes, store }))
+    Some((keeper, Ends { hardware: Some(Hardware { inputs, commands }), changes, store, peers: Some(way) }))
 }
 
 fn open(dir: PathBuf) -> Option<RegisterStore> {

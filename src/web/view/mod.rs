@@ -36,7 +36,9 @@ use super::park::{Gates, Identity, Readiness};
 use super::request::Choice;
 use crate::domain::reading::Quality;
 use crate::domain::record::Stream;
-use crate::domain::snapshot::{BusStatus, ClockStatus, ConfigStatus, OpcUaStatus, Snapshot, StoreStatus, UplinkStatus};
+use crate::domain::snapshot::{
+    BusStatus, ClockStatus, ConfigStatus, OpcUaStatus, PeersStatus, Snapshot, StoreStatus, UplinkStatus,
+};
 use crate::domain::time::{ClockTrust, Mono, Now};
 
 /// A page without script loads itself again after this many seconds.
@@ -63,6 +65,8 @@ pub struct Look {
     pub store: Arc<StoreStatus>,
     /// The uplink.
     pub uplink: Arc<UplinkStatus>,
+    /// Sharing with the park's other gateways.
+    pub peers: Arc<PeersStatus>,
     /// The OPC UA sources.
     pub opcua: OpcUaStatus,
     /// The field buses, by id.

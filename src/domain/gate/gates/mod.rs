@@ -297,6 +297,11 @@ impl Gates {
         done
     }
 
+    /// Notes that another gateway of the park was heard at this time, and that what it had is here.
+    pub fn handle_heard(&mut self, peer: GatewayId, now: Now) {
+        self.inside.heard(peer, now);
+    }
+
     /// Takes events of the park's other gateways.
     pub fn handle_shared(&mut self, events: impl IntoIterator<Item = Event>, now: Now) {
         self.inside.merge(events, now);
