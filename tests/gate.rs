@@ -3,22 +3,55 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may")]
 
+#[path = "gate/chaos.rs"]
+mod chaos;
+#[path = "gate/day.rs"]
+mod day;
+#[path = "gate/papers.rs"]
+mod papers;
 #[path = "gate/park.rs"]
 mod park;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use park::{DAY, HOUR, Park, codes};
+use papers::DAY;
+use park::{Park, codes};
 use parkgate::domain::gate::facts::WaybillFact;
 use parkgate::domain::gate::hardware::Input;
 use parkgate::domain::gate::inside::Stock;
 use parkgate::domain::gate::verdict::Verdict;
-use parkgate::domain::gate::word::{VehicleClass, WaybillNo};
+use parkgate::domain::gate::word::{Direction, VehicleClass, WaybillNo};
+use parkgate::domain::time::ClockTrust;
+use parkgate::policy::PolicyBook;
+use parkgate::policy::settings::{Parameters, PolicyFile, Sources};
+
+/// A small park under the shipped policies. It weighs nothing, has no parking and no list from a platform.
+fn park() -> Park {
+    let parameters = Parameters {
+        stale_hazmat: std::time::Duration::ZERO,
+        stale_visitor: std::time::Duration::ZERO,
+        stale_fixed: std::time::Duration::ZERO,
+        weigh: BTreeSet::new(),
+        dispatch_zones: BTreeSet::new(),
+        parking_zones: BTreeSet::new(),
+        quota: false,
+        ..Parameters::default()
+    };
+    let book = PolicyBook::load(&Sources { own: Vec::new(), parameters }).unwrap();
+    Park::open(papers::small_park(), Arc::new(book))
+}
+
+fn forbidding_everything() -> Arc<PolicyBook> {
+    let text = "@code(\"NOBODY\")\n@verdict(\"deny\")\n@zh(\"一律禁止\")\n@en(\"nobody\")\nforbid (principal, action, resource);\n";
+    let file = PolicyFile { path: "nobody.cedar".into(), text: text.into() };
+    Arc::new(PolicyBook::of(&[file], &Parameters::default()).unwrap())
+}
 
 /// A20, 1.
 #[test]
 fn a_hazmat_truck_with_everything_valid_is_let_in_counted_and_its_waybill_used() {
-    let mut park = Park::new();
+    let mut park = park();
     park.truck("皖A12345", "W1");
     let decision = park.drives("h-in", "皖A12345", &["driver", "escort"]);
     assert_eq!((decision.verdict, codes(&decision)), (Verdict::Allow, vec!["OK"]), "{:?}", decision.reasons);
@@ -31,7 +64,7 @@ fn a_hazmat_truck_with_everything_valid_is_let_in_counted_and_its_waybill_used()
 /// A20, 2.
 #[test]
 fn the_same_truck_with_the_same_waybill_is_refused() {
-    let mut park = Park::new();
+    let mut park = park();
     park.truck("皖A12345", "W1");
     park.drives("h-in", "皖A12345", &["driver", "escort"]);
     park.drives("h-out", "皖A12345", &["driver", "escort"]);
@@ -44,8 +77,8 @@ fn the_same_truck_with_the_same_waybill_is_refused() {
 /// A20, 3.
 #[test]
 fn an_expired_tank_and_a_missing_escort_are_both_told() {
-    let mut park = Park::new();
-    park.truck_with("皖A12345", "W1", |vehicle, now| {
+    let mut park = park();
+    park.truck_with("皖A12345", "W1", ("driver", "escort"), |vehicle, now| {
         vehicle.papers.insert(parkgate::domain::gate::word::PaperKind::Tank, now.before(DAY));
     });
     let decision = park.comes("h-in", "皖A12345", &["driver"]);
@@ -58,7 +91,7 @@ fn an_expired_tank_and_a_missing_escort_are_both_told() {
 /// A20, 4.
 #[test]
 fn a_hazmat_truck_at_an_unmanned_gate_is_at_the_wrong_lane() {
-    let mut park = Park::new();
+    let mut park = park();
     park.truck("皖A12345", "W1");
     let decision = park.comes("u-in", "皖A12345", &["driver", "escort"]);
     assert_eq!(decision.verdict, Verdict::Deny);
@@ -68,7 +101,7 @@ fn a_hazmat_truck_at_an_unmanned_gate_is_at_the_wrong_lane() {
 /// A20, 5.
 #[test]
 fn who_was_decided_before_midnight_may_cross_after_it() {
-    let mut park = Park::new();
+    let mut park = park();
     park.truck("皖A12345", "W1");
     park.until_local(23, 59, 58);
     let decision = park.comes("h-in", "皖A12345", &["driver", "escort"]);
@@ -83,13 +116,13 @@ fn who_was_decided_before_midnight_may_cross_after_it() {
 /// A20, 6.
 #[test]
 fn a_visitor_comes_once() {
-    let mut park = Park::new();
+    let mut park = park();
     park.visitor("v1");
-    assert_eq!(park.walks("door", "v1").verdict, Verdict::Allow);
+    assert_eq!(park.walks("door", "v1", Direction::In).verdict, Verdict::Allow);
     assert_eq!(park.inside(Stock::Persons), 1);
-    park.walks_out("door", "v1");
+    park.walks("door", "v1", Direction::Out);
     assert_eq!(park.inside(Stock::Persons), 0);
-    let decision = park.walks("door", "v1");
+    let decision = park.walks("door", "v1", Direction::In);
     assert_eq!(decision.verdict, Verdict::Deny);
     assert!(codes(&decision).contains(&"PERMIT_EXPIRED"), "{:?}", codes(&decision));
 }
@@ -97,7 +130,7 @@ fn a_visitor_comes_once() {
 /// A20, 9.
 #[test]
 fn the_fire_contact_opens_for_a_vehicle_that_is_on_the_block_list() {
-    let mut park = Park::new();
+    let mut park = park();
     park.car("皖B00001");
     park.drives("g-in", "皖B00001", &[]);
     park.block("皖B00001");
@@ -106,6 +139,7 @@ fn the_fire_contact_opens_for_a_vehicle_that_is_on_the_block_list() {
     park.set("g-out", Input::Fire, Some(true));
     park.run(2_000);
     assert!(park.is_up("g-out"), "within two seconds");
+    assert_eq!(park.moves("g-out"), ["hold"]);
     park.crosses("g-out");
     assert_eq!(park.inside(Stock::Vehicles(VehicleClass::Small)), 0);
 }
@@ -113,12 +147,30 @@ fn the_fire_contact_opens_for_a_vehicle_that_is_on_the_block_list() {
 /// The line 5: a set that forbids everything, a store that fails, a clock that nobody trusts.
 #[test]
 fn a_person_leaves_at_once_whatever_the_policies_the_store_and_the_clock_say() {
-    let mut park = Park::forbidding_everything();
+    let mut park = park();
+    park.rule_by(forbidding_everything());
     park.visitor("v1");
     park.store_fails();
-    park.clock_unsynced();
-    park.walks_out("door", "v1");
+    park.trust = ClockTrust::Unsynced;
+    park.walks("door", "v1", Direction::Out);
     assert_eq!(park.moves("door"), ["open"], "no entry of the audit is waited for");
-    park.run(u64::try_from(HOUR.as_millis()).unwrap() / 60);
-    assert!(park.calls().is_empty());
+    park.run(60_000);
+    assert!(park.seen.calls.is_empty(), "nobody is asked");
+}
+
+/// The line 1, of the whole.
+#[test]
+fn whatever_happens_the_whole_keeps_what_it_promises() {
+    for seed in 0..chaos::RUNS {
+        chaos::run(seed);
+    }
+}
+
+/// The line 6.
+#[test]
+fn a_day_at_a_real_park_closes_to_the_last_vehicle() {
+    let account = day::live(day::shipped());
+    println!("{account}");
+    assert!(account.closes(), "{account}");
+    assert_eq!(account.completed(), 1_200 - account.doubt_late.0, "{account}");
 }

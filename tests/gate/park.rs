@@ -1,67 +1,113 @@
-//! A park in virtual time: lanes with arms that move, loops that are said again each 200 ms, a store that answers, and what
-//! drives and walks through it.
+//! A park in virtual time: lanes with arms that move, modules that are asked again and again, a store that answers, and what
+//! drives and walks through it. Deterministic; whoever uses it says what happens and looks at what came of it.
+//!
+//! Time goes from one thing that happens to the next. A module of a lane where something goes on is asked each
+//! [`AWAKE`], of a lane at rest only often enough that none of its inputs counts as silent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
-use parkgate::domain::actor::Actor;
+use parkgate::domain::actor::{Actor, Role, Via};
+use parkgate::domain::audit::Deed;
 use parkgate::domain::document::DocumentKind;
-use parkgate::domain::gate::gates::{Gates, Output, Settings};
+use parkgate::domain::gate::decide::Policies;
+use parkgate::domain::gate::gates::{Gates, Output, Saved, Settings};
 use parkgate::domain::gate::hardware::{
-    Act, CameraEvent, Carried, Input, LaneCommand, LaneEvent, LaneReceipt, PlateSeen, Seen,
+    Act, CameraEvent, Carried, Input, LaneCommand, LaneEvent, LaneReceipt, PlateSeen, Seen, Weight,
 };
-use parkgate::domain::gate::hazmat;
-use parkgate::domain::gate::hazmat::goods::{Goods, HazardClass, PackingGroup, Portion, Unit};
-use parkgate::domain::gate::hazmat::waybill::{Purpose, Waybill, WaybillState};
-use parkgate::domain::gate::inside::{self, Stock, ZoneRule};
-use parkgate::domain::gate::lane::spec::{Closes, Fail, Flow, LaneSpec, Position, Service, Timing};
-use parkgate::domain::gate::lane::{ArmAt, AuditReceipt, Call};
-use parkgate::domain::gate::plate::{Plate, PlateColour};
-use parkgate::domain::gate::presented::{Credential, PlateRead};
+use parkgate::domain::gate::inside::event::Body;
+use parkgate::domain::gate::inside::{Event, InsideAction, Passage, Stock, Stocks, Subject};
+use parkgate::domain::gate::lane::spec::{LaneSpec, Position};
+use parkgate::domain::gate::lane::{ArmAt, AuditReceipt, Call, LaneFact, Phase};
+use parkgate::domain::gate::plate::Plate;
+use parkgate::domain::gate::presented::PlateRead;
+use parkgate::domain::gate::register::Register;
 use parkgate::domain::gate::register::change::{Change, ChangeSet, Origin};
-use parkgate::domain::gate::register::permit::{Approval, Approver, Permit, PermitKind, PermitStage};
-use parkgate::domain::gate::register::row::{
-    CredentialKey, Holder, ListKind, ListSource, Listing, Person, Qualification, Row, Vehicle,
-};
-use parkgate::domain::gate::register::{self, Register};
+use parkgate::domain::gate::register::row::Row;
 use parkgate::domain::gate::verdict::Decision;
-use parkgate::domain::gate::word::{
-    CompanyId, Direction, GateClass, GateId, GatewayId, LaneId, LaneKind, ListingId, PaperKind, PermitId, PersonKind,
-    PersonRef, Skill, VehicleClass, WaybillNo, ZoneClass, ZoneId,
-};
-use parkgate::domain::order::{LaneRule, Urgency};
+use parkgate::domain::gate::word::{Direction, LaneId, ZoneId};
+use parkgate::domain::order::Urgency;
 use parkgate::domain::time::{ClockTrust, Mono, Now, Timestamp};
-use parkgate::policy::PolicyBook;
-use parkgate::policy::settings::{Parameters, PolicyFile, Sources};
 
-pub(crate) const HOUR: Duration = Duration::from_secs(3600);
-pub(crate) const DAY: Duration = Duration::from_secs(86_400);
-/// 2026-11-26 in the morning, Beijing.
-const MORNING: i64 = 1_795_651_200_000;
-const TICK: u64 = 100;
-/// The arm needs 1.5 s from down to up.
-const TRAVEL: i32 = 15;
+use super::papers;
 
-/// One lane's world.
-struct World {
-    spec: Arc<LaneSpec>,
-    says: BTreeMap<Input, Option<bool>>,
-    arm: i32,
-    moves: i32,
-    acts: Vec<&'static str>,
+/// 2026-11-26 08:00 in Beijing.
+pub(crate) const MORNING: i64 = 1_795_651_200_000;
+/// The arm needs so long from down to up, milliseconds.
+const TRAVEL: i64 = 1_500;
+/// A module is asked so often, milliseconds: where something goes on, where other lanes are awake, where all is at rest.
+const AWAKE: u64 = 400;
+const ASLEEP: u64 = 2_500;
+const NIGHT: u64 = 60_000;
+
+/// What the store does with entries of the audit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Store {
+    Works,
+    Fails,
+    /// It answers when it is asked for: [`Park::answer_audits`].
+    Late,
 }
 
+/// One lane's world.
+pub(crate) struct World {
+    pub(crate) spec: Arc<LaneSpec>,
+    says: BTreeMap<Input, Option<bool>>,
+    /// Inputs that are not heard.
+    pub(crate) silent: BTreeSet<Input>,
+    arm: i64,
+    pub(crate) moves: i64,
+    pub(crate) broken: bool,
+    acts: Vec<&'static str>,
+    asked: u64,
+    touched: u64,
+}
+
+/// See the module.
 pub(crate) struct Park {
     pub(crate) gates: Gates,
+    settings: Arc<Settings>,
+    policies: Arc<dyn Policies + Send + Sync>,
+    boot: u32,
     worlds: BTreeMap<LaneId, World>,
     ms: u64,
+    turned: u64,
     wall: i64,
-    trust: ClockTrust,
-    store: AuditReceipt,
-    events: u64,
-    decisions: Vec<Decision>,
-    calls: Vec<Call>,
+    pub(crate) trust: ClockTrust,
+    pub(crate) store: Store,
+    late: VecDeque<(LaneId, String)>,
+    reads: u64,
+    pub(crate) seen: Record,
+}
+
+/// What came out, as far as anybody looks at it.
+#[derive(Default)]
+pub(crate) struct Record {
+    pub(crate) decisions: BTreeMap<String, Decision>,
+    pub(crate) last: Option<Decision>,
+    pub(crate) calls: Vec<Call>,
+    pub(crate) facts: Vec<LaneFact>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) audits: BTreeMap<String, (Deed, bool)>,
+    pub(crate) passages: BTreeMap<String, Passage>,
+    pub(crate) documents: BTreeMap<DocumentKind, u64>,
+    pub(crate) commands: u64,
+    pub(crate) uses: u64,
+    pub(crate) violations: u64,
+    pub(crate) shown: u64,
+    /// Everything since the last look, in order, in a word each.
+    pub(crate) order: Vec<Word>,
+}
+
+/// What came out.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Word {
+    Decided(String),
+    Audit(String),
+    Command(LaneCommand),
+    Crossed(String),
+    Counted,
+    Used(String),
 }
 
 pub(crate) fn codes(decision: &Decision) -> Vec<&str> {
@@ -69,74 +115,35 @@ pub(crate) fn codes(decision: &Decision) -> Vec<&str> {
 }
 
 impl Park {
-    pub(crate) fn new() -> Self {
-        let parameters = Parameters {
-            stale_hazmat: Duration::ZERO,
-            stale_visitor: Duration::ZERO,
-            stale_fixed: Duration::ZERO,
-            weigh: BTreeSet::new(),
-            dispatch_zones: BTreeSet::new(),
-            parking_zones: BTreeSet::new(),
-            quota: false,
-            ..Parameters::default()
-        };
-        let book = PolicyBook::load(&Sources { own: Vec::new(), parameters }).unwrap();
-        Self::under(book)
-    }
-
-    pub(crate) fn forbidding_everything() -> Self {
-        let text = "@code(\"NOBODY\")\n@verdict(\"deny\")\n@zh(\"一律禁止\")\n@en(\"nobody\")\nforbid (principal, action, resource);\n";
-        let file = PolicyFile { path: "nobody.cedar".into(), text: text.into() };
-        Self::under(PolicyBook::of(&[file], &Parameters::default()).unwrap())
-    }
-
-    fn under(book: PolicyBook) -> Self {
-        let specs = [
-            vehicles("h-in", "g1", GateClass::HazmatOnly, Flow::In, &[VehicleClass::Hazmat, VehicleClass::HazWaste]),
-            vehicles("h-out", "g1", GateClass::HazmatOnly, Flow::Out, &[VehicleClass::Hazmat, VehicleClass::HazWaste]),
-            vehicles("g-in", "g2", GateClass::GeneralGoods, Flow::In, &[VehicleClass::Goods, VehicleClass::Small]),
-            vehicles("g-out", "g2", GateClass::GeneralGoods, Flow::Out, &[VehicleClass::Goods, VehicleClass::Small]),
-            vehicles("u-in", "g3", GateClass::LightUnmanned, Flow::In, &[VehicleClass::Small]),
-            door("door", "g2"),
-        ];
-        let lanes: Vec<Arc<LaneSpec>> = specs.into_iter().map(Arc::new).collect();
-        let zone = ZoneRule { ..ZoneRule::of(ZoneClass::General) };
-        let inside = inside::Rules { zones: [(ZoneId::new("park"), zone)].into(), ..inside::Rules::default() };
-        let settings = Settings {
-            gateway: GatewayId::new("gw-test"),
-            lanes: lanes.clone(),
-            register: register::rules::Rules::default(),
-            inside,
-            desk: parkgate::domain::gate::desk::Rules::default(),
-            hazmat: Arc::new(hazmat::rules::Rules { items: Vec::new(), ..hazmat::rules::Rules::default() }),
-        };
-        let (ms, wall, trust) = (1_000_000, MORNING, ClockTrust::Synced);
-        let now = Now { mono: Mono::from_millis(ms), wall: Timestamp(wall), trust };
-        let gates = Gates::new(Arc::new(settings), Arc::new(book), Register::default(), 1, now);
+    /// A park that opens in the morning, with nobody inside: counted by name, and signed.
+    pub(crate) fn open(settings: Settings, policies: Arc<dyn Policies + Send + Sync>) -> Self {
+        let settings = Arc::new(settings);
+        let ms = 1_000_000;
+        let now = Now { mono: Mono::from_millis(ms), wall: Timestamp(MORNING), trust: ClockTrust::Synced };
+        let gates = Gates::new(settings.clone(), policies.clone(), Register::default(), 1, now);
         let world = |spec: &Arc<LaneSpec>| {
             let says = spec.inputs.iter().map(|input| (*input, Some(*input == Input::CloseLimit))).collect();
-            World { spec: spec.clone(), says, arm: 0, moves: 0, acts: Vec::new() }
+            let (silent, acts) = (BTreeSet::new(), Vec::new());
+            World { spec: spec.clone(), says, silent, arm: 0, moves: 0, broken: false, acts, asked: 0, touched: 0 }
         };
-        let worlds = lanes.iter().map(|spec| (spec.id.clone(), world(spec))).collect();
+        let worlds = settings.lanes.iter().map(|spec| (spec.id.clone(), world(spec))).collect();
         let mut park = Self {
             gates,
+            settings,
+            policies,
+            boot: 1,
             worlds,
             ms,
-            wall: wall - i64::try_from(ms).unwrap(),
-            trust,
-            store: AuditReceipt::Stored,
-            events: 0,
-            decisions: Vec::new(),
-            calls: Vec::new(),
-        };
-        let counted = inside::InsideAction::Count {
-            zones: [(ZoneId::new("park"), inside::Stocks::default())].into(),
-            list: Some([(ZoneId::new("park"), BTreeSet::new())].into()),
-            reason: "开园清点".into(),
+            turned: ms,
+            wall: MORNING - i64::try_from(ms).unwrap(),
+            trust: ClockTrust::Synced,
+            store: Store::Works,
+            late: VecDeque::new(),
+            reads: 0,
+            seen: Record::default(),
         };
         park.run(1_000);
-        park.gates.handle_inside(counted, &supervisor(), park.now()).unwrap();
-        park.drain();
+        park.count(BTreeMap::new(), &BTreeMap::new());
         park
     }
 
@@ -145,82 +152,183 @@ impl Park {
         Now { mono: Mono::from_millis(self.ms), wall, trust: self.trust }
     }
 
+    pub(crate) fn ms(&self) -> u64 {
+        self.ms
+    }
+
+    /// The time of the park's day, in milliseconds.
+    pub(crate) fn of_day(&self) -> i64 {
+        (self.now().wall.0 + 8 * 3_600_000).rem_euclid(86_400_000)
+    }
+
+    /// Sets the clock to this time of the park's day, or of the next. Nothing else happens on the way.
+    pub(crate) fn until_local(&mut self, hour: i64, minute: i64, second: i64) {
+        let wanted = ((hour * 60 + minute) * 60 + second) * 1000;
+        self.wall += (wanted - self.of_day()).rem_euclid(86_400_000);
+    }
+
+    /// Moves the clock.
+    pub(crate) fn shift_clock(&mut self, ms: i64) {
+        self.wall += ms;
+    }
+
     /// Lets time pass.
     pub(crate) fn run(&mut self, ms: u64) {
         let end = self.ms + ms;
         while self.ms < end {
-            self.ms += TICK;
-            let lanes: Vec<LaneId> = self.worlds.keys().cloned().collect();
-            for lane in &lanes {
-                self.turn(lane);
-                if self.ms.is_multiple_of(200) {
-                    self.say_all(lane);
-                }
-            }
+            self.ms = self.next(end);
+            self.turn_arms();
+            self.ask_modules();
             self.gates.handle_timeout(self.now());
             self.drain();
         }
     }
 
-    /// Sets the clock to this time of the park's day, or of the next.
-    pub(crate) fn until_local(&mut self, hour: i64, minute: i64, second: i64) {
-        let day = 86_400_000;
-        let local = (self.now().wall.0 + 8 * 3_600_000).rem_euclid(day);
-        let wanted = ((hour * 60 + minute) * 60 + second) * 1000;
-        // The clock is set, and nothing else happens on the way.
-        self.wall += (wanted - local).rem_euclid(day);
+    /// When the next thing happens.
+    fn next(&self, end: u64) -> u64 {
+        let awake = self.worlds.keys().any(|lane| self.is_awake(lane));
+        let asked = self.worlds.iter().map(|(lane, world)| world.asked + self.pace(lane, awake));
+        let arms = self.worlds.values().filter_map(World::arrives).map(|in_ms| self.turned + in_ms);
+        let due = self.gates.poll_timeout(self.now()).map(millis).filter(|_| awake);
+        asked.chain(arms).chain(due).min().unwrap_or(end).clamp(self.ms + 1, end)
     }
 
-    fn turn(&mut self, lane: &LaneId) {
-        let Some(world) = self.worlds.get_mut(lane) else { return };
-        let before = world.arm;
-        world.arm = (world.arm + world.moves).clamp(0, TRAVEL);
-        let at = world.arm;
-        if at != before && world.spec.position == Position::Limits {
-            self.set(lane.as_str(), Input::OpenLimit, Some(at == TRAVEL));
-            self.set(lane.as_str(), Input::CloseLimit, Some(at == 0));
+    fn is_awake(&self, lane: &LaneId) -> bool {
+        let phase = self.lane(lane.as_str()).phase();
+        let world = &self.worlds[lane];
+        world.moves != 0 || world.touched + 3_000 > self.ms || !matches!(phase, Phase::Idle | Phase::Held)
+    }
+
+    fn pace(&self, lane: &LaneId, any_awake: bool) -> u64 {
+        match (self.is_awake(lane), any_awake) {
+            (true, _) => AWAKE,
+            (false, true) => ASLEEP,
+            (false, false) => NIGHT,
         }
     }
 
-    fn say_all(&mut self, lane: &LaneId) {
-        let Some(world) = self.worlds.get(lane) else { return };
-        let all: Vec<_> = world.says.iter().map(|(input, on)| (*input, *on)).collect();
-        for (input, on) in all {
-            self.event(lane, Seen::Input { input, on });
+    fn turn_arms(&mut self) {
+        let passed = i64::try_from(self.ms - self.turned).unwrap();
+        self.turned = self.ms;
+        let lanes: Vec<LaneId> = self.worlds.keys().cloned().collect();
+        for lane in lanes {
+            let Some(world) = self.worlds.get_mut(&lane).filter(|world| world.moves != 0) else { continue };
+            let before = world.arm;
+            if !world.broken {
+                world.arm = (world.arm + world.moves * passed).clamp(0, TRAVEL);
+            }
+            let at = world.arm;
+            if at == 0 || at == TRAVEL {
+                world.moves = 0;
+            }
+            if at != before && world.spec.position == Position::Limits {
+                self.set(lane.as_str(), Input::OpenLimit, Some(at == TRAVEL));
+                self.set(lane.as_str(), Input::CloseLimit, Some(at == 0));
+            }
         }
     }
 
+    /// Asks the modules that are due; those at rest all together, so that none of them is silent while others speak.
+    fn ask_modules(&mut self) {
+        let awake = self.worlds.keys().any(|lane| self.is_awake(lane));
+        let due = |lane: &&LaneId| self.ms >= self.worlds[*lane].asked + self.pace(lane, awake);
+        let due: Vec<LaneId> = self.worlds.keys().filter(due).cloned().collect();
+        let at = self.now().mono;
+        let mut events = Vec::new();
+        for lane in due {
+            let Some(world) = self.worlds.get_mut(&lane) else { continue };
+            world.asked = millis(at);
+            let heard = world.says.iter().filter(|(input, _)| !world.silent.contains(input));
+            events.extend(heard.map(|(input, on)| {
+                let what = Seen::Input { input: *input, on: *on };
+                LaneEvent { lane: lane.clone(), at, what }
+            }));
+        }
+        if !events.is_empty() {
+            self.gates.handle_events(&events, self.now());
+            self.drain();
+        }
+    }
+
+    /// An input changes.
     pub(crate) fn set(&mut self, lane: &str, input: Input, on: Option<bool>) {
         let lane = LaneId::new(lane);
-        if let Some(world) = self.worlds.get_mut(&lane) {
-            world.says.insert(input, on);
+        let ms = self.ms;
+        let Some(world) = self.worlds.get_mut(&lane).filter(|world| world.spec.inputs.contains(&input)) else { return };
+        world.says.insert(input, on);
+        world.touched = ms;
+        if !world.silent.contains(&input) {
+            self.event(&lane, Seen::Input { input, on });
         }
-        self.event(&lane, Seen::Input { input, on });
     }
 
-    fn event(&mut self, lane: &LaneId, what: Seen) {
+    /// These go off, and nobody hears of it yet.
+    pub(crate) fn quietly(&mut self, lane: &str, off: &[Input]) {
+        let world = self.world(lane);
+        world.says.extend(off.iter().map(|input| (*input, Some(false))));
+    }
+
+    pub(crate) fn event(&mut self, lane: &LaneId, what: Seen) {
         let event = LaneEvent { lane: lane.clone(), at: self.now().mono, what };
         self.gates.handle_event(&event, self.now());
         self.drain();
     }
 
-    fn drain(&mut self) {
+    /// Takes what came out.
+    pub(crate) fn drain(&mut self) {
         while let Some(output) = self.gates.poll_output() {
-            match output {
-                Output::Audit { lane, audit } if audit.urgency == Urgency::AfterCommit => {
-                    self.gates.handle_audit(&lane, &audit.key, self.store, self.now());
-                }
-                Output::Command(command) => self.carry_out(&command),
-                Output::Document(document) if document.kind == DocumentKind::Decision => {
-                    self.decisions.push(serde_json::from_str(&document.json).unwrap());
-                }
-                Output::Call(call) => self.calls.push(call),
-                _ => {}
-            }
+            self.take(output);
         }
     }
 
-    fn carry_out(&mut self, command: &LaneCommand) {
+    fn take(&mut self, output: Output) {
+        match output {
+            Output::Audit { lane, audit } => {
+                let waits = audit.urgency == Urgency::AfterCommit;
+                let stored = !waits || self.store == Store::Works;
+                let before = self.seen.audits.insert(audit.key.clone(), (audit.deed, stored));
+                assert!(before.is_none(), "one entry of the audit for each actuation: {}", audit.key);
+                self.seen.order.push(Word::Audit(audit.key.clone()));
+                match self.store {
+                    _ if !waits => {}
+                    Store::Works => self.gates.handle_audit(&lane, &audit.key, AuditReceipt::Stored, self.now()),
+                    Store::Fails => self.gates.handle_audit(&lane, &audit.key, AuditReceipt::Failed, self.now()),
+                    Store::Late => self.late.push_back((lane, audit.key)),
+                }
+            }
+            Output::Command(command) => self.carry_out(command),
+            Output::Document(document) => {
+                *self.seen.documents.entry(document.kind).or_default() += 1;
+                if document.kind == DocumentKind::Decision {
+                    let decision: Decision = serde_json::from_str(&document.json).unwrap();
+                    self.seen.order.push(Word::Decided(decision.id.to_string()));
+                    self.seen.decisions.insert(decision.id.to_string(), decision.clone());
+                    self.seen.last = Some(decision);
+                } else if document.kind == DocumentKind::Passage {
+                    let passage: Passage = serde_json::from_str(&document.json).unwrap();
+                    self.seen.passages.insert(passage.passage.to_string(), passage);
+                }
+            }
+            Output::Share(event) => {
+                match &event.body {
+                    Body::Crossed(crossed) => self.seen.order.push(Word::Crossed(crossed.passage.to_string())),
+                    Body::Counted(_) | Body::Corrected(_) | Body::Void { .. } => self.seen.order.push(Word::Counted),
+                    _ => {}
+                }
+                self.seen.events.push((*event).clone());
+            }
+            Output::Register(prepared) => {
+                self.seen.uses += 1;
+                self.seen.order.push(Word::Used(prepared.why.clone()));
+            }
+            Output::Call(call) => self.seen.calls.push(call),
+            Output::LaneFact(fact) => self.seen.facts.push(fact),
+            Output::Violation(_) => self.seen.violations += 1,
+            _ => {}
+        }
+    }
+
+    fn carry_out(&mut self, command: LaneCommand) {
         let Some(world) = self.worlds.get_mut(&command.lane) else { return };
         let (moves, act) = match command.act {
             Act::Open { .. } => (1, Some("open")),
@@ -232,49 +340,117 @@ impl Park {
         world.moves = moves;
         world.acts.extend(act);
         let (key, lane) = (command.key.clone(), command.lane.clone());
+        match act {
+            Some(_) => {
+                self.seen.commands += 1;
+                self.seen.order.push(Word::Command(command));
+            }
+            None => self.seen.shown += 1,
+        }
         let receipt = LaneReceipt { key, lane, at: self.now().mono, carried: Carried::Sent };
         self.gates.handle_receipt(&receipt, self.now());
     }
 
-    /// A vehicle comes to a lane and is read, after its people showed their cards. Returns what was decided last.
-    pub(crate) fn comes(&mut self, lane: &str, plate: &str, people: &[&str]) -> Decision {
-        let id = LaneId::new(lane);
-        self.set(lane, Input::Approach, Some(true));
-        let direction = if lane.ends_with("out") { Direction::Out } else { Direction::In };
-        for person in people {
-            let credential = card(person);
-            self.event(&id, Seen::Shown { reader: format!("{lane}-reader"), direction, credential });
+    /// The store answers what it owes, the oldest first.
+    pub(crate) fn answer_audits(&mut self, most: usize, receipt: AuditReceipt) {
+        for _ in 0..most {
+            let Some((lane, key)) = self.late.pop_front() else { return };
+            if let Some(entry) = self.seen.audits.get_mut(&key) {
+                entry.1 = receipt != AuditReceipt::Failed;
+            }
+            self.gates.handle_audit(&lane, &key, receipt, self.now());
+            self.drain();
         }
-        self.run(300);
-        self.events += 1;
-        let seen = PlateSeen {
+    }
+
+    /// The gateway is off for so long, and starts again: with what it saved, the register and the events that were stored.
+    pub(crate) fn restart(&mut self, off_ms: u64) {
+        let saved = serde_json::to_string(&self.gates.saved(self.now())).unwrap();
+        let saved: Saved = serde_json::from_str(&saved).unwrap();
+        let events: Vec<Event> = self.seen.events.iter().filter(|event| !saved.is_folded(event)).cloned().collect();
+        let register = self.gates.register().clone();
+        self.boot += 1;
+        self.ms += off_ms;
+        self.turn_arms_unseen(off_ms);
+        self.late.clear();
+        let (settings, policies) = (self.settings.clone(), self.policies.clone());
+        self.gates = Gates::restore(settings, policies, register, self.boot, saved, events, self.now());
+        self.drain();
+    }
+
+    fn turn_arms_unseen(&mut self, off_ms: u64) {
+        self.turned = self.ms;
+        for world in self.worlds.values_mut() {
+            let moved = world.moves * i64::try_from(off_ms).unwrap();
+            world.arm = (world.arm + moved).clamp(0, TRAVEL);
+            world.moves = 0;
+            if world.spec.position == Position::Limits {
+                world.says.insert(Input::OpenLimit, Some(world.arm == TRAVEL));
+                world.says.insert(Input::CloseLimit, Some(world.arm == 0));
+            }
+        }
+    }
+
+    pub(crate) fn rule_by(&mut self, policies: Arc<dyn Policies + Send + Sync>) {
+        self.policies = policies.clone();
+        self.gates.handle_policies(policies);
+    }
+
+    // What drives and walks.
+
+    /// What a camera reads now.
+    pub(crate) fn read(&mut self, lane: &str, plate: Option<Plate>) -> PlateSeen {
+        self.reads += 1;
+        PlateSeen {
             device: format!("{lane}-cam"),
-            event: CameraEvent { serial: lane.into(), number: self.events },
-            read: PlateRead { plate: Some(yellow(plate)), confidence: 96, fake: false, exempt: false },
+            event: CameraEvent { serial: lane.into(), number: self.reads },
+            read: PlateRead { plate, confidence: 96, fake: false, exempt: false },
             direction: None,
             device_time: Some(self.now().wall),
             live: true,
             offline: false,
             opened_by_camera: false,
             flags: BTreeSet::new(),
-        };
-        self.event(&id, Seen::Plate(seen));
-        self.run(600);
-        self.decisions.last().cloned().expect("something is decided")
+        }
     }
+
+    /// Somebody shows a card.
+    pub(crate) fn shows(&mut self, lane: &str, person: &str, direction: Direction) {
+        let reader = format!("{lane}-{direction}");
+        self.event(&LaneId::new(lane), Seen::Shown { reader, direction, credential: papers::card(person) });
+    }
+
+    /// It stands on the scale.
+    pub(crate) fn weighs(&mut self, lane: &str, kg: u32) {
+        self.event(&LaneId::new(lane), Seen::Weight(Weight::Still(kg)));
+    }
+
+    /// A vehicle comes to a lane and is read, after its people showed their cards. Returns what was decided last.
+    pub(crate) fn comes(&mut self, lane: &str, plate: &str, people: &[&str]) -> Decision {
+        self.set(lane, Input::Approach, Some(true));
+        let direction = if lane.ends_with("out") { Direction::Out } else { Direction::In };
+        people.iter().for_each(|person| self.shows(lane, person, direction));
+        self.run(300);
+        let seen = self.read(lane, Some(papers::yellow(plate)));
+        self.event(&LaneId::new(lane), Seen::Plate(seen));
+        self.run(600);
+        self.seen.last.clone().expect("something is decided")
+    }
+
+    /// The steps of a vehicle under an arm.
+    pub(crate) const WAY: [(Input, bool); 7] = [
+        (Input::UnderArm, true),
+        (Input::Beam, true),
+        (Input::Approach, false),
+        (Input::Exit, true),
+        (Input::UnderArm, false),
+        (Input::Beam, false),
+        (Input::Exit, false),
+    ];
 
     /// It drives through an open arm, and the arm closes behind it.
     pub(crate) fn crosses(&mut self, lane: &str) {
-        let steps = [
-            (Input::UnderArm, true),
-            (Input::Beam, true),
-            (Input::Approach, false),
-            (Input::Exit, true),
-            (Input::UnderArm, false),
-            (Input::Beam, false),
-            (Input::Exit, false),
-        ];
-        for (input, on) in steps {
+        for (input, on) in Self::WAY {
             self.set(lane, input, Some(on));
             self.run(600);
         }
@@ -294,21 +470,10 @@ impl Park {
         decision
     }
 
-    /// A person shows a card on the way in, and walks in if the door is released.
-    pub(crate) fn walks(&mut self, lane: &str, person: &str) -> Decision {
-        self.shows(lane, person, Direction::In);
-        self.decisions.last().cloned().expect("something is decided")
-    }
-
-    pub(crate) fn walks_out(&mut self, lane: &str, person: &str) {
-        self.shows(lane, person, Direction::Out);
-    }
-
-    fn shows(&mut self, lane: &str, person: &str, direction: Direction) {
-        let id = LaneId::new(lane);
+    /// A person shows a card, and walks through if the door is released. Returns what was decided.
+    pub(crate) fn walks(&mut self, lane: &str, person: &str, direction: Direction) -> Decision {
         let before = self.moves(lane).len();
-        let reader = format!("{lane}-{direction}");
-        self.event(&id, Seen::Shown { reader, direction, credential: card(person) });
+        self.shows(lane, person, direction);
         self.run(1_000);
         if self.moves(lane).len() > before {
             self.set(lane, Input::DoorOpen, Some(true));
@@ -319,247 +484,89 @@ impl Park {
             self.set(lane, Input::DoorOpen, Some(false));
             self.run(2_000);
         }
+        self.seen.last.clone().expect("something is decided")
+    }
+
+    // What stands where.
+
+    pub(crate) fn lane(&self, lane: &str) -> &parkgate::domain::gate::lane::Lane {
+        self.gates.lanes().find(|one| one.spec().id.as_str() == lane).unwrap()
+    }
+
+    pub(crate) fn world(&mut self, lane: &str) -> &mut World {
+        self.worlds.get_mut(&LaneId::new(lane)).unwrap()
     }
 
     pub(crate) fn is_up(&self, lane: &str) -> bool {
-        let lane = self.gates.lanes().find(|one| one.spec().id.as_str() == lane).unwrap();
-        lane.arm_at(self.now().mono) == ArmAt::Up
+        self.lane(lane).arm_at(self.now().mono) == ArmAt::Up
     }
 
-    pub(crate) fn moves(&self, lane: &str) -> Vec<&'static str> {
-        self.worlds[&LaneId::new(lane)].acts.clone()
+    pub(crate) fn moves(&self, lane: &str) -> &[&'static str] {
+        &self.worlds[&LaneId::new(lane)].acts
     }
 
     pub(crate) fn inside(&self, stock: Stock) -> u32 {
         self.gates.inside().stocks(&ZoneId::new("park")).of(stock)
     }
 
-    pub(crate) fn calls(&self) -> &[Call] {
-        &self.calls
-    }
-
     pub(crate) fn store_fails(&mut self) {
-        self.store = AuditReceipt::Failed;
+        self.store = Store::Fails;
         self.gates.handle_surroundings(|around| around.store_failed = true);
     }
 
-    pub(crate) fn clock_unsynced(&mut self) {
-        self.trust = ClockTrust::Unsynced;
+    /// A supervisor counts by name, and those whom nobody knows; and signs.
+    pub(crate) fn count(&mut self, names: BTreeMap<ZoneId, BTreeSet<Subject>>, unnamed: &BTreeMap<ZoneId, u32>) {
+        let mut zones: BTreeMap<ZoneId, Stocks> = BTreeMap::new();
+        let mut list = names;
+        for zone in self.settings.inside.zones.keys() {
+            let named = list.entry(zone.clone()).or_default();
+            let stocks = zones.entry(zone.clone()).or_default();
+            stocks.persons = unnamed.get(zone).copied().unwrap_or(0);
+            for subject in named.iter() {
+                match subject {
+                    Subject::Person(_) => stocks.persons += 1,
+                    Subject::Vehicle(plate) => {
+                        let class = self.gates.register().class_of(plate).unwrap();
+                        *stocks.vehicles.entry(class).or_default() += 1;
+                    }
+                }
+            }
+        }
+        let action = InsideAction::Count { zones, list: Some(list), reason: "清点".into() };
+        self.gates.handle_inside(action, &supervisor(), self.now()).unwrap();
+        self.drain();
     }
 
-    // What is registered.
-
-    fn put(&mut self, rows: Vec<Row>) {
+    /// Puts rows into the register.
+    pub(crate) fn put(&mut self, rows: Vec<Row>) {
         let changes = rows.into_iter().map(Change::Put).collect();
         let (by, why) = (supervisor(), "story".to_owned());
         let set = ChangeSet { by, origin: Origin::Local, why, changes, named: Vec::new(), version: None };
         let prepared = self.gates.register().prepare(set, &self.now()).unwrap();
         assert!(self.gates.handle_register(&prepared));
     }
+}
 
-    /// A tank lorry with its driver, escort, permit and waybill, all valid today.
-    pub(crate) fn truck(&mut self, plate: &str, waybill: &str) {
-        self.truck_with(plate, waybill, |_, _| {});
-    }
-
-    pub(crate) fn truck_with(&mut self, plate: &str, waybill: &str, change: impl FnOnce(&mut Vehicle, Timestamp)) {
-        let wall = self.now().wall;
-        let year = wall.after(365 * DAY);
-        let mut vehicle = Vehicle {
-            plate: yellow(plate),
-            class: VehicleClass::Hazmat,
-            company: None,
-            papers: PaperKind::ALL.iter().map(|kind| (*kind, year)).collect(),
-            gross_max_kg: Some(49_000),
-            tank: true,
-            scope: ["3".to_owned()].into(),
-            media: ["1230".to_owned()].into(),
+impl World {
+    /// In how many milliseconds the arm stands.
+    fn arrives(&self) -> Option<u64> {
+        let way = match self.moves {
+            0 => return None,
+            1 => TRAVEL - self.arm,
+            _ => self.arm,
         };
-        change(&mut vehicle, wall);
-        let rows = vec![
-            Row::Vehicle(Arc::new(vehicle)),
-            Row::Person(Arc::new(person("driver", PersonKind::Driver, Some((Skill::HazmatDriver, year)), year))),
-            Row::Person(Arc::new(person("escort", PersonKind::Escort, Some((Skill::HazmatEscort, year)), year))),
-            Row::Permit(Arc::new(permit(
-                &format!("P-{plate}"),
-                PermitKind::Hazmat,
-                Holder::Vehicle(yellow(plate)),
-                wall,
-                Some(1),
-            ))),
-        ];
-        self.put(rows);
-        let company = |name: &str| CompanyId::new(name);
-        let goods = Goods {
-            un: 1230,
-            name: "甲醇".into(),
-            class: HazardClass::C3,
-            subsidiary: [HazardClass::C61].into(),
-            packing_group: Some(PackingGroup::II),
-            quantity: 30_000.0,
-            unit: Unit::Kilogram,
-            mass_kg: None,
-            portion: Portion::Full,
-            packages: 0,
-            fire_group: None,
-            natures: None,
-        };
-        let waybill = Waybill {
-            number: WaybillNo::new(waybill),
-            state: WaybillState::InTransit,
-            purpose: Purpose::Deliver,
-            carrier: company("carrier"),
-            consignor: company("consignor"),
-            loader: company("loader"),
-            consignee: company("consignee"),
-            driver: PersonRef::new("driver"),
-            escort: Some(PersonRef::new("escort")),
-            tractor: yellow(plate),
-            trailer: None,
-            goods: vec![goods],
-            waste: false,
-            manifest: None,
-            route: None,
-            not_before: None,
-            not_after: None,
-        };
-        let now = self.now();
-        self.gates.handle_hazmat(|hazmat| hazmat.handle_waybill(waybill, "story", now), now).unwrap();
-        self.drain();
-    }
-
-    pub(crate) fn car(&mut self, plate: &str) {
-        let wall = self.now().wall;
-        let vehicle = Vehicle {
-            plate: yellow(plate),
-            class: VehicleClass::Small,
-            company: None,
-            papers: BTreeMap::new(),
-            gross_max_kg: None,
-            tank: false,
-            scope: BTreeSet::new(),
-            media: BTreeSet::new(),
-        };
-        let permit = permit(&format!("P-{plate}"), PermitKind::Vehicle, Holder::Vehicle(yellow(plate)), wall, None);
-        self.put(vec![Row::Vehicle(Arc::new(vehicle)), Row::Permit(Arc::new(permit))]);
-    }
-
-    pub(crate) fn visitor(&mut self, name: &str) {
-        let wall = self.now().wall;
-        let year = wall.after(365 * DAY);
-        let holder = Holder::Person(PersonRef::new(name));
-        let permit = permit(&format!("P-{name}"), PermitKind::Person, holder, wall, Some(1));
-        self.put(vec![
-            Row::Person(Arc::new(person(name, PersonKind::Visitor, None, year))),
-            Row::Permit(Arc::new(permit)),
-        ]);
-    }
-
-    pub(crate) fn block(&mut self, plate: &str) {
-        let from = self.now().wall;
-        let listing = Listing {
-            id: ListingId::new(format!("B-{plate}")),
-            kind: ListKind::Block,
-            holder: Holder::Vehicle(yellow(plate)),
-            source: ListSource::Park,
-            from,
-            until: None,
-            reason: "屡次违停".into(),
-        };
-        self.put(vec![Row::Listing(Arc::new(listing))]);
+        u64::try_from(way).ok().filter(|_| !self.broken)
     }
 }
 
-fn yellow(text: &str) -> Plate {
-    Plate::new(text, PlateColour::Yellow)
+fn millis(at: Mono) -> u64 {
+    u64::try_from(at.0.as_millis()).unwrap()
 }
 
-fn card(person: &str) -> Credential {
-    Credential::Card { digest: format!("digest of {person}") }
-}
-
-fn supervisor() -> Actor {
-    use parkgate::domain::actor::{Role, Via};
+pub(crate) fn supervisor() -> Actor {
     Actor { name: "zhao".into(), via: Via::Machine, roles: Role::ALL.into() }
 }
 
-fn person(name: &str, kind: PersonKind, skill: Option<(Skill, Timestamp)>, trained: Timestamp) -> Person {
-    let held = |(skill, until)| (skill, Qualification { until, classes: BTreeSet::new() });
-    Person {
-        person: PersonRef::new(name),
-        kind,
-        company: None,
-        credentials: [(CredentialKey(card(name)), None)].into(),
-        skills: skill.map(held).into_iter().collect(),
-        training_until: Some(trained),
-        left: None,
-    }
-}
-
-fn permit(id: &str, kind: PermitKind, holder: Holder, from: Timestamp, uses: Option<u32>) -> Permit {
-    let approved = |stage: Approver| Approval { stage, by: format!("{stage:?}"), at: Some(from), passed: true };
-    Permit {
-        id: PermitId::new(id),
-        kind,
-        holder,
-        trailer: None,
-        persons: BTreeSet::new(),
-        company: None,
-        stage: PermitStage::ParkPassed,
-        approvals: vec![approved(Approver::Enterprise), approved(Approver::Park)],
-        from: from.before(HOUR),
-        until: from.after(DAY),
-        hours: None,
-        plan_in: None,
-        plan_out: None,
-        gates_in: BTreeSet::new(),
-        gates_out: BTreeSet::new(),
-        uses_allowed: uses,
-        uses: 0,
-        begun: BTreeSet::new(),
-        counted: BTreeSet::new(),
-        purpose: "story".into(),
-    }
-}
-
-fn vehicles(id: &str, gate: &str, class: GateClass, flow: Flow, classes: &[VehicleClass]) -> LaneSpec {
-    use Input::{Approach, ArmOff, Beam, CloseLimit, Exit, Fire, OpenLimit, UnderArm};
-    LaneSpec {
-        id: LaneId::new(id),
-        name: id.into(),
-        name_en: id.into(),
-        gate: GateId::new(gate),
-        gate_class: class,
-        manned: class != GateClass::LightUnmanned,
-        zone: ZoneId::new("park"),
-        zone_from: ZoneId::new("outside"),
-        kind: LaneKind::Vehicle,
-        flow,
-        classes: classes.iter().copied().collect(),
-        windows: Vec::new(),
-        inputs: [Approach, UnderArm, Beam, Exit, OpenLimit, CloseLimit, ArmOff, Fire].into(),
-        position: Position::Limits,
-        closes: Closes::Gateway,
-        fail: if flow == Flow::Out { Fail::Safe } else { Fail::Secure },
-        on_fire: if flow == Flow::Out { LaneRule::Open } else { LaneRule::NoEntry },
-        scale: false,
-        button_confirms: false,
-        conduct: BTreeMap::new(),
-        timing: Timing::default(),
-        service: Service::InService,
-    }
-}
-
-fn door(id: &str, gate: &str) -> LaneSpec {
-    LaneSpec {
-        kind: LaneKind::Person,
-        flow: Flow::Both,
-        classes: BTreeSet::new(),
-        inputs: [Input::DoorOpen, Input::Passed, Input::Fire].into(),
-        position: Position::None,
-        closes: Closes::Controller,
-        fail: Fail::Safe,
-        on_fire: LaneRule::Open,
-        ..vehicles(id, gate, GateClass::GeneralGoods, Flow::Both, &[])
-    }
+pub(crate) fn guard() -> Actor {
+    Actor { name: "wang".into(), via: Via::Page, roles: [Role::Guard].into() }
 }

@@ -153,6 +153,10 @@ pub struct Gates {
     boot: u32,
     policies: Arc<dyn Policies + Send + Sync>,
     lanes: BTreeMap<LaneId, Lane>,
+    /// When each lane is due, as it said when it was last touched.
+    dues: BTreeMap<LaneId, Option<Mono>>,
+    /// What all lanes were told last: whether other gateways are not heard, trust of the clock.
+    told: Option<(bool, ClockTrust)>,
     register: Register,
     inside: Inside,
     hazmat: Hazmat,
@@ -202,6 +206,8 @@ impl Gates {
             boot,
             policies,
             lanes: BTreeMap::new(),
+            dues: BTreeMap::new(),
+            told: None,
             register,
             around: Surroundings::default(),
             about: BTreeMap::new(),
@@ -224,7 +230,7 @@ impl Gates {
     pub fn handle_events(&mut self, events: &[LaneEvent], now: Now) {
         let lanes: BTreeSet<&LaneId> = events.iter().map(|event| &event.lane).collect();
         for lane in lanes {
-            if let Some(lane) = self.lanes.get_mut(lane) {
+            if let Some(lane) = self.lane_mut(lane) {
                 lane.handle_events(events, now);
             }
         }
@@ -233,7 +239,7 @@ impl Gates {
 
     /// Takes what became of an entry of the audit.
     pub fn handle_audit(&mut self, lane: &LaneId, key: &str, receipt: AuditReceipt, now: Now) {
-        if let Some(lane) = self.lanes.get_mut(lane) {
+        if let Some(lane) = self.lane_mut(lane) {
             lane.handle_audit(key, receipt, now);
         }
         self.pump(now);
@@ -241,7 +247,7 @@ impl Gates {
 
     /// Takes what the hardware made of a command.
     pub fn handle_receipt(&mut self, receipt: &super::hardware::LaneReceipt, now: Now) {
-        if let Some(lane) = self.lanes.get_mut(&receipt.lane) {
+        if let Some(lane) = self.lane_mut(&receipt.lane) {
             lane.handle_receipt(receipt, now);
         }
         self.pump(now);
@@ -250,7 +256,7 @@ impl Gates {
     /// Takes an order of the site for a lane, under its key.
     pub fn handle_rule(&mut self, lane: &LaneId, key: &str, rule: LaneRule, state: State, drill: bool, now: Now) {
         self.around.site.insert(lane.clone(), (state, rule));
-        if let Some(lane) = self.lanes.get_mut(lane) {
+        if let Some(lane) = self.lane_mut(lane) {
             lane.handle_rule(key, rule, drill, now);
         }
         self.pump(now);
@@ -307,9 +313,15 @@ impl Gates {
     pub fn handle_timeout(&mut self, now: Now) {
         self.inside.handle_timeout(now);
         self.hazmat.handle_timeout(now);
-        let cut = self.inside.peers_heard(now.mono) == Some(false);
-        for lane in self.lanes.values_mut() {
-            lane.handle_trouble(Trouble::Peers, cut, now);
+        let (cut, trust) = (self.inside.peers_heard(now.mono) == Some(false), now.trust);
+        let all = self.told != Some((cut, trust));
+        self.told = Some((cut, trust));
+        let is_due = |lane: &&LaneId| self.dues.get(*lane).is_none_or(|due| due.is_some_and(|due| due <= now.mono));
+        let due: Vec<LaneId> = self.lanes.keys().filter(|lane| all || is_due(lane)).cloned().collect();
+        for lane in due {
+            if let Some(lane) = self.lane_mut(&lane) {
+                lane.handle_trouble(Trouble::Peers, cut, now);
+            }
         }
         self.desk.handle_timeout(now);
         self.musters.handle_timeout(now);
@@ -318,7 +330,8 @@ impl Gates {
 
     /// Returns when [`Gates::handle_timeout`] is due.
     pub fn poll_timeout(&self, now: Now) -> Option<Mono> {
-        let lanes = self.lanes.values().filter_map(Lane::poll_timeout);
+        let due = |(id, lane): (&LaneId, &Lane)| self.dues.get(id).copied().unwrap_or_else(|| lane.poll_timeout());
+        let lanes = self.lanes.iter().filter_map(due);
         let others = [self.inside.poll_timeout(now), self.hazmat.poll_timeout(), self.desk.poll_timeout()];
         lanes.chain(others.into_iter().flatten()).chain(self.musters.poll_timeout()).min()
     }
@@ -373,6 +386,17 @@ impl Gates {
         self.drain_hazmat(now);
         self.drain_inside(now);
         self.drain_musters();
+        for (id, lane) in &self.lanes {
+            if !self.dues.contains_key(id) {
+                self.dues.insert(id.clone(), lane.poll_timeout());
+            }
+        }
+    }
+
+    /// A lane that something is done with; when it is due is asked of it anew.
+    fn lane_mut(&mut self, id: &LaneId) -> Option<&mut Lane> {
+        self.dues.remove(id);
+        self.lanes.get_mut(id)
     }
 
     fn drain_lanes(&mut self) -> Vec<(LaneId, super::lane::Output)> {
@@ -417,7 +441,7 @@ impl Gates {
         self.remember(passage, about, now);
         let document = Document::of(DocumentKind::Decision, Mode::Real, now.mono, &decision);
         self.outputs.push_back(Output::Document(document));
-        if let Some(lane) = self.lanes.get_mut(lane) {
+        if let Some(lane) = self.lane_mut(lane) {
             lane.handle_ruling(&Ruling::of(ask.ask, &decision), now);
         }
     }

@@ -33,7 +33,7 @@ impl Gates {
         why: &str,
         now: Now,
     ) -> Result<(), Refused> {
-        let Some(at) = self.lanes.get_mut(lane) else {
+        let Some(at) = self.lane_mut(lane) else {
             return Err(Refused::new(format!("没有车道 {lane}"), format!("there is no lane {lane}")));
         };
         let done = at.handle_hand(hand, actor, why, now);
@@ -95,7 +95,7 @@ impl Gates {
             Answer::TurnBack => Hand::Refuse,
             Answer::Spoken => return Ok(()),
         };
-        let Some(lane) = self.lanes.get_mut(&ask.lane) else { return Ok(()) };
+        let Some(lane) = self.lane_mut(&ask.lane) else { return Ok(()) };
         if lane.passage().map(|(passage, _)| passage) != ask.passage.as_ref() {
             return Err(Refused::new("所答通行已不在车道", "what was asked about stands there no more"));
         }
@@ -246,7 +246,7 @@ impl Gates {
         let ticket = self.desk.open().find(|ticket| ticket.ask.lane == say.lane);
         let reason = ticket.and_then(|ticket| ticket.ask.reasons.first()).map(|reason| reason.zh.clone());
         let lines = reason.into_iter().chain(say.zh.split('；').map(str::to_owned)).collect();
-        if let Some(lane) = self.lanes.get_mut(&say.lane) {
+        if let Some(lane) = self.lane_mut(&say.lane) {
             lane.say(lines, say.zh, now);
         }
     }
