@@ -100,6 +100,7 @@ impl Run {
         let mut park = Park::open(settings(), Arc::new(Rule::Permit));
         PLATES.iter().enumerate().for_each(|(n, plate)| park.truck(plate, &format!("W{n}")));
         PERSONS.iter().take(2).for_each(|person| park.visitor(person));
+        park.vigilant = true;
         park.seen.order.clear();
         let (rng, decided, crossed, opens) = (Rng::with_seed(seed), BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
         Self { park, rng, seed, waybills: 0, decided, crossed, stocks: inside::Stocks::default(), opens }
@@ -307,8 +308,7 @@ impl Run {
 
     fn is_life(&self, lane: &str) -> bool {
         let lane = self.park.lane(lane);
-        let rule = lane.rule();
-        lane.fire() || matches!((rule, lane.spec().leads_out()), (LaneRule::Open, _) | (LaneRule::RescueOnly, true))
+        matches!((lane.rule(), lane.spec().leads_out()), (LaneRule::Open, _) | (LaneRule::RescueOnly, true))
     }
 
     fn count(&mut self) {

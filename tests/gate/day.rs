@@ -126,6 +126,8 @@ struct Day {
     /// What is true.
     truth: BTreeSet<Subject>,
     crossed: u64,
+    /// Nobody comes to a lane.
+    shut: bool,
     account: Account,
 }
 
@@ -164,6 +166,7 @@ impl Day {
             at: BTreeMap::new(),
             truth: BTreeSet::new(),
             crossed: 0,
+            shut: false,
             account: Account::default(),
         };
         day.park.works_publish(40);
@@ -241,7 +244,7 @@ impl Day {
 
     fn next(&self) -> u64 {
         let at = self.at.values().map(|(_, _, at)| *at);
-        let free = self.lanes.iter().filter(|(lane, _)| !self.at.contains_key(*lane));
+        let free = self.lanes.iter().filter(|(lane, _)| !self.shut && !self.at.contains_key(*lane));
         let comes = free.filter_map(|(_, queue)| queue.first().map(|(at, _)| *at));
         at.chain(comes).chain(self.later.first().map(|(at, _)| *at)).min().unwrap_or(u64::MAX)
     }
@@ -249,6 +252,9 @@ impl Day {
     /// Whoever is due comes to a lane that is free, one every twenty seconds.
     fn bring(&mut self) {
         let now = self.time();
+        if self.shut {
+            return;
+        }
         let lanes: Vec<&'static str> = self.lanes.keys().copied().collect();
         for lane in lanes {
             if self.at.contains_key(lane) {
@@ -300,6 +306,16 @@ impl Day {
             Doing::Waits(_) => {
                 self.park.set(lane, Input::Approach, Some(false));
                 self.goers[who].tries += 1;
+                eprintln!(
+                    "{} {} {lane}: {:?}",
+                    self.time() / MINUTE,
+                    self.goers[who].name,
+                    self.park.seen.last.as_ref().map(|d| (
+                        d.lane.to_string(),
+                        d.verdict,
+                        super::park::codes(d).join(",")
+                    ))
+                );
                 assert!(
                     self.goers[who].tries < 40,
                     "{} never gets through {lane}: {:?}",
@@ -474,15 +490,12 @@ impl Day {
             let due: Vec<_> = queue.iter().copied().filter(|(_, who)| *who == victim).collect();
             queue.retain(|one| !due.contains(one));
         }
-        let held = std::mem::take(&mut self.lanes);
-        let later = std::mem::take(&mut self.later);
-        self.lanes = held.keys().map(|lane| (*lane, BTreeSet::new())).collect();
+        self.shut = true;
         while !self.at.is_empty() {
             let to = self.time() + 1_000;
             self.pass(to);
         }
-        held.into_iter().for_each(|(lane, queue)| self.lanes.get_mut(lane).unwrap().extend(queue));
-        self.later.extend(later);
+        self.shut = false;
         let (name, people) = (self.goers[victim].name.clone(), self.goers[victim].people.clone());
         self.park.weighs("h-in", 48_000);
         self.park.comes("h-in", &name, &people.iter().map(String::as_str).collect::<Vec<_>>());

@@ -77,6 +77,8 @@ pub(crate) struct Park {
     pub(crate) store: Store,
     late: VecDeque<(LaneId, String)>,
     reads: u64,
+    /// No lane ever rests: whatever is due happens when it is due.
+    pub(crate) vigilant: bool,
     pub(crate) seen: Record,
 }
 
@@ -140,6 +142,7 @@ impl Park {
             store: Store::Works,
             late: VecDeque::new(),
             reads: 0,
+            vigilant: false,
             seen: Record::default(),
         };
         park.run(1_000);
@@ -196,7 +199,10 @@ impl Park {
     fn is_awake(&self, lane: &LaneId) -> bool {
         let phase = self.lane(lane.as_str()).phase();
         let world = &self.worlds[lane];
-        world.moves != 0 || world.touched + 3_000 > self.ms || !matches!(phase, Phase::Idle | Phase::Held)
+        self.vigilant
+            || world.moves != 0
+            || world.touched + 3_000 > self.ms
+            || !matches!(phase, Phase::Idle | Phase::Held)
     }
 
     fn pace(&self, lane: &LaneId, any_awake: bool) -> u64 {
