@@ -198,6 +198,11 @@ fn an_alarm_lives_through_a_kill_and_an_outage_and_every_step_has_its_name_and_n
     let refused = run(dir.path(), &["ack", "AT701.gas"], &["--occ", "99-1"]);
     assert!(!refused.status.success(), "an acknowledgement of another occurrence is refused");
 
+    // A kill may take what was said a moment ago and is not stored yet: nobody has seen it then. The city has seen this.
+    eventually(SOON, "the refusal is in the audit", || {
+        city.documents("passage", "audit").iter().any(|entry| entry["result"] == "refused")
+    });
+
     // Killed: it stands as it stood, and goes on within the same occurrence.
     gateway.kill9();
     let gateway = Gateway::start_ready(dir.path(), web);

@@ -59,7 +59,6 @@ fn look(tag: &str, view: PointView) -> Look {
         gates: Gates::Absent,
         store: Arc::default(),
         uplink: Arc::default(),
-        peers: Arc::default(),
         opcua: OpcUaStatus::default(),
         buses: Vec::new(),
         gate_calls: Vec::new(),
@@ -288,7 +287,7 @@ fn the_page_of_the_site_lists_what_was_put_out_of_service_the_newest_first_and_c
     };
     let (few, many) = (rows(2), rows(30));
     assert_eq!((few[0][0].text.as_str(), few[1][0].text.as_str(), few[0][4].text.as_str()), ("AT2", "AT1", "换探头"));
-    assert_eq!(few[0][1].text, "停用");
+    assert!(few[0][1].text.contains("停用"), "{}", few[0][1].text);
     assert_eq!((many.len(), many[0][0].text.as_str()), (few.len(), "AT30"), "the page keeps its size");
     assert!(many[many.len() - 1][0].text.starts_with("+23 "), "{}", many[many.len() - 1][0].text);
 }
