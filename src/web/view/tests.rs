@@ -59,6 +59,7 @@ fn look(tag: &str, view: PointView) -> Look {
         gates: Gates::Absent,
         store: Arc::default(),
         uplink: Arc::default(),
+        peers: Arc::default(),
         opcua: OpcUaStatus::default(),
         buses: Vec::new(),
         gate_calls: Vec::new(),
