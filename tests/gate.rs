@@ -5,8 +5,6 @@
 
 #[path = "gate/chaos.rs"]
 mod chaos;
-#[path = "gate/day.rs"]
-mod day;
 #[path = "gate/papers.rs"]
 mod papers;
 #[path = "gate/park.rs"]
@@ -161,16 +159,6 @@ fn a_person_leaves_at_once_whatever_the_policies_the_store_and_the_clock_say() {
 /// The line 1, of the whole.
 #[test]
 fn whatever_happens_the_whole_keeps_what_it_promises() {
-    for seed in 0..chaos::RUNS {
-        chaos::run(seed);
-    }
-}
-
-/// The line 6.
-#[test]
-fn a_day_at_a_real_park_closes_to_the_last_vehicle() {
-    let account = day::live(day::shipped());
-    println!("{account}");
-    assert!(account.closes(), "{account}");
-    assert_eq!(account.completed(), 1_200 - account.doubt_late.0, "{account}");
+    let words: u64 = (0..chaos::RUNS).map(chaos::run).sum();
+    assert!(words > 100_000, "only {words} words to the machine");
 }

@@ -13,12 +13,12 @@ use parkgate::domain::document::DocumentKind;
 use parkgate::domain::gate::decide::Policies;
 use parkgate::domain::gate::gates::{Gates, Output, Saved, Settings};
 use parkgate::domain::gate::hardware::{
-    Act, CameraEvent, Carried, Input, LaneCommand, LaneEvent, LaneReceipt, PlateSeen, Seen, Weight,
+    Act, CameraEvent, Carried, Input, LaneCommand, LaneEvent, LaneReceipt, PlateSeen, Seen,
 };
 use parkgate::domain::gate::inside::event::Body;
 use parkgate::domain::gate::inside::{Event, InsideAction, Passage, Stock, Stocks, Subject};
 use parkgate::domain::gate::lane::spec::{LaneSpec, Position};
-use parkgate::domain::gate::lane::{ArmAt, AuditReceipt, Call, LaneFact, Phase};
+use parkgate::domain::gate::lane::{ArmAt, AuditReceipt, Call, Phase};
 use parkgate::domain::gate::plate::Plate;
 use parkgate::domain::gate::presented::PlateRead;
 use parkgate::domain::gate::register::Register;
@@ -77,6 +77,8 @@ pub(crate) struct Park {
     pub(crate) store: Store,
     late: VecDeque<(LaneId, String)>,
     reads: u64,
+    /// How much was said to the machine.
+    pub(crate) words: u64,
     /// No lane ever rests: whatever is due happens when it is due.
     pub(crate) vigilant: bool,
     pub(crate) seen: Record,
@@ -88,15 +90,10 @@ pub(crate) struct Record {
     pub(crate) decisions: BTreeMap<String, Decision>,
     pub(crate) last: Option<Decision>,
     pub(crate) calls: Vec<Call>,
-    pub(crate) facts: Vec<LaneFact>,
     pub(crate) events: Vec<Event>,
     pub(crate) audits: BTreeMap<String, (Deed, bool)>,
     pub(crate) passages: BTreeMap<String, Passage>,
-    pub(crate) documents: BTreeMap<DocumentKind, u64>,
     pub(crate) commands: u64,
-    pub(crate) uses: u64,
-    pub(crate) violations: u64,
-    pub(crate) shown: u64,
     /// Everything since the last look, in order, in a word each.
     pub(crate) order: Vec<Word>,
 }
@@ -105,11 +102,10 @@ pub(crate) struct Record {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Word {
     Decided(String),
-    Audit(String),
     Command(LaneCommand),
     Crossed(String),
     Counted,
-    Used(String),
+    Used,
 }
 
 pub(crate) fn codes(decision: &Decision) -> Vec<&str> {
@@ -142,6 +138,7 @@ impl Park {
             store: Store::Works,
             late: VecDeque::new(),
             reads: 0,
+            words: 0,
             vigilant: false,
             seen: Record::default(),
         };
@@ -183,6 +180,7 @@ impl Park {
             self.turn_arms();
             self.ask_modules();
             self.gates.handle_timeout(self.now());
+            self.words += 1;
             self.drain();
         }
     }
@@ -268,13 +266,8 @@ impl Park {
         }
     }
 
-    /// These go off, and nobody hears of it yet.
-    pub(crate) fn quietly(&mut self, lane: &str, off: &[Input]) {
-        let world = self.world(lane);
-        world.says.extend(off.iter().map(|input| (*input, Some(false))));
-    }
-
     pub(crate) fn event(&mut self, lane: &LaneId, what: Seen) {
+        self.words += 1;
         let event = LaneEvent { lane: lane.clone(), at: self.now().mono, what };
         self.gates.handle_event(&event, self.now());
         self.drain();
@@ -294,7 +287,6 @@ impl Park {
                 let stored = !waits || self.store == Store::Works;
                 let before = self.seen.audits.insert(audit.key.clone(), (audit.deed, stored));
                 assert!(before.is_none(), "one entry of the audit for each actuation: {}", audit.key);
-                self.seen.order.push(Word::Audit(audit.key.clone()));
                 match self.store {
                     _ if !waits => {}
                     Store::Works => self.gates.handle_audit(&lane, &audit.key, AuditReceipt::Stored, self.now()),
@@ -304,7 +296,6 @@ impl Park {
             }
             Output::Command(command) => self.carry_out(command),
             Output::Document(document) => {
-                *self.seen.documents.entry(document.kind).or_default() += 1;
                 if document.kind == DocumentKind::Decision {
                     let decision: Decision = serde_json::from_str(&document.json).unwrap();
                     self.seen.order.push(Word::Decided(decision.id.to_string()));
@@ -317,20 +308,21 @@ impl Park {
             }
             Output::Share(event) => {
                 match &event.body {
-                    Body::Crossed(crossed) => self.seen.order.push(Word::Crossed(crossed.passage.to_string())),
+                    Body::Crossed(crossed) if event.version == 1 => {
+                        self.seen.order.push(Word::Crossed(crossed.passage.to_string()));
+                    }
+                    // Who was in it is known better now.
+                    Body::Crossed(_) => self.seen.order.push(Word::Counted),
                     Body::Counted(_) | Body::Corrected(_) | Body::Void { .. } => self.seen.order.push(Word::Counted),
                     Body::Violated(_) | Body::Reviewed { .. } | Body::Loose(_) | Body::Settled { .. } => {}
                 }
                 self.seen.events.push((*event).clone());
             }
-            Output::Register(prepared) => {
-                self.seen.uses += 1;
-                self.seen.order.push(Word::Used(prepared.why.clone()));
-            }
+            Output::Register(_) => self.seen.order.push(Word::Used),
             Output::Call(call) => self.seen.calls.push(call),
-            Output::LaneFact(fact) => self.seen.facts.push(fact),
-            Output::Violation(_) => self.seen.violations += 1,
-            Output::InsideFact(_)
+            Output::LaneFact(_)
+            | Output::Violation(_)
+            | Output::InsideFact(_)
             | Output::DeskFact(_)
             | Output::MusterFact(_)
             | Output::Told(_)
@@ -353,12 +345,9 @@ impl Park {
         world.moves = moves;
         world.acts.extend(act);
         let (key, lane) = (command.key.clone(), command.lane.clone());
-        match act {
-            Some(_) => {
-                self.seen.commands += 1;
-                self.seen.order.push(Word::Command(command));
-            }
-            None => self.seen.shown += 1,
+        if act.is_some() {
+            self.seen.commands += 1;
+            self.seen.order.push(Word::Command(command));
         }
         let receipt = LaneReceipt { key, lane, at: self.now().mono, carried: Carried::Sent };
         self.gates.handle_receipt(&receipt, self.now());
@@ -431,11 +420,6 @@ impl Park {
     pub(crate) fn shows(&mut self, lane: &str, person: &str, direction: Direction) {
         let reader = format!("{lane}-{direction}");
         self.event(&LaneId::new(lane), Seen::Shown { reader, direction, credential: papers::card(person) });
-    }
-
-    /// It stands on the scale.
-    pub(crate) fn weighs(&mut self, lane: &str, kg: u32) {
-        self.event(&LaneId::new(lane), Seen::Weight(Weight::Still(kg)));
     }
 
     /// A vehicle comes to a lane and is read, after its people showed their cards. Returns what was decided last.
