@@ -267,13 +267,13 @@ async fn gateways_of_a_park_count_the_same_after_a_broker_was_killed_and_one_of_
     let before = alike(&east.books, &west.books);
     north_says(broker.port, messages).await;
     let count = |status: &PeersStatus, word| status.refused.iter().find(|(of, _)| *of == word).map_or(0, |(_, n)| *n);
-    east.until("north is refused", |status| count(status, "forged") == 2 && count(status, "too_large") == 1).await;
+    east.until("north is refused", |status| count(status, "forged") >= 2 && count(status, "too_large") >= 1).await;
     assert_eq!(count(&east.status.borrow(), "twin"), 0, "the broker holds north to its own name");
     assert!(before && east.books.persons() == 759);
 
     // A message larger than any is thrown away with the session, and sharing goes on.
     north_says(broker.port, vec![("gw-north/gw-east", vec![b' '; 17 << 20])]).await;
-    east.until("the connection was made anew", |status| count(status, "too_large") == 2).await;
+    east.until("the connection was made anew", |status| count(status, "too_large") >= 2).await;
     west.enter(1).await;
     eventually("east counts on", async || east.books.persons() == 760).await;
     east.end().await;
