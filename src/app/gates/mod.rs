@@ -20,6 +20,8 @@
 mod facts;
 mod pending;
 pub(super) mod start;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
