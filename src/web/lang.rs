@@ -114,7 +114,7 @@ texts! {
     Lanes: "车道", "Lanes";
     Lane: "车道", "Lane";
     LaneRule: "规则", "Rule";
-    LanesNotDriven: "本版本尚不驱动车道：下列规则只显示和记录，须由人执行", "No lane is driven by this version: the rules below are shown and recorded, people must carry them out";
+    LanesNotDriven: "本网关不驱动这些车道，规则只显示和记录，须由人执行", "This gateway does not move these lanes, their rules are shown and recorded, people must carry them out";
     Order: "指令", "Order";
     Output: "输出", "Output";
     Signals: "警笛、标志等输出", "Sirens, signs, outputs";

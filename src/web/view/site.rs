@@ -10,6 +10,7 @@ use crate::domain::site::view::{ServiceView, ZoneView};
 use crate::domain::site::{ServiceSubject, SiteView, State};
 use crate::web::format;
 use crate::web::lang::{Lang, Text};
+use crate::web::park::Gates;
 
 /// Places of lists that come and go.
 const PLACES: usize = 8;
@@ -23,7 +24,11 @@ pub fn site(look: &Look, v: &Viewer<'_>) -> Page {
         blocks.push(Block::Table(zones(site, v)));
         blocks.push(Block::Table(proposals(site, v)));
         if !site.lanes.is_empty() {
-            blocks.push(Block::Notice(Cell::fixed(v.t(Text::LanesNotDriven))));
+            let undriven = undriven(site, &look.gates);
+            if !undriven.is_empty() {
+                let text = format!("{}: {}", v.t(Text::LanesNotDriven), undriven.join(", "));
+                blocks.push(Block::Notice(Cell::fixed(text)));
+            }
             blocks.push(Block::Table(lanes(site, v)));
         }
         if !site.signals.is_empty() {
@@ -36,6 +41,16 @@ pub fn site(look: &Look, v: &Viewer<'_>) -> Page {
         blocks.push(Block::Table(service(site, v)));
     }
     page(look, v, "/site", v.t(Text::SiteState).to_owned(), "/events?page=site", blocks)
+}
+
+/// The lanes whose rules people must carry out; none is named while nobody knows how the gates stand.
+fn undriven<'a>(site: &'a SiteView, gates: &Gates) -> Vec<&'a str> {
+    let driven = |id: &str| match gates {
+        Gates::Absent => false,
+        Gates::Silent => true,
+        Gates::View(view) => view.lanes.iter().any(|now| now.lane.id.as_str() == id),
+    };
+    site.lanes.iter().map(|lane| lane.id.as_str()).filter(|id| !driven(id)).collect()
 }
 
 /// The site in a few facts, for the overview too.
