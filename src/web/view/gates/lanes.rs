@@ -130,7 +130,7 @@ pub(super) fn lanes(view: &GatesView, look: &Look, v: &Viewer<'_>) -> Table {
     let columns = [
         (Text::Lane, Align::Lines),
         (Text::Condition, Align::Lines),
-        (Text::State, Align::Left),
+        (Text::AlarmState, Align::Left),
         (Text::Arm, Align::Lines),
         (Text::BeforeIt, Align::Lines),
         (Text::LastVerdict, Align::Lines),
