@@ -14,12 +14,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use papers::DAY;
-use park::{Park, codes};
+use park::{Park, codes, guard};
 use parkgate::domain::gate::facts::WaybillFact;
 use parkgate::domain::gate::hardware::Input;
-use parkgate::domain::gate::inside::Stock;
+use parkgate::domain::gate::inside::{Outcome, Stock};
+use parkgate::domain::gate::lane::Hand;
 use parkgate::domain::gate::verdict::Verdict;
-use parkgate::domain::gate::word::{Direction, VehicleClass, WaybillNo};
+use parkgate::domain::gate::word::{Direction, LaneId, VehicleClass, WaybillNo};
 use parkgate::domain::time::ClockTrust;
 use parkgate::policy::PolicyBook;
 use parkgate::policy::settings::{Parameters, PolicyFile, Sources};
@@ -161,4 +162,31 @@ fn a_person_leaves_at_once_whatever_the_policies_the_store_and_the_clock_say() {
 fn whatever_happens_the_whole_keeps_what_it_promises() {
     let words: u64 = (0..chaos::RUNS).map(chaos::run).sum();
     assert!(words > 100_000, "only {words} words to the machine");
+}
+
+/// What a guard is asked about over a restart is one passage: it began before, is let in after, and is counted once.
+#[test]
+fn who_stands_before_the_arm_over_a_restart_is_the_same_passage() {
+    let mut park = park();
+    let decision = park.comes("g-in", "皖Z99999", &[]);
+    assert_ne!(decision.verdict, Verdict::Allow, "nobody knows it");
+    let standing =
+        |park: &Park| park.lane("g-in").passage().map(|(passage, _)| passage.clone()).expect("it stands there");
+    let before = standing(&park);
+    park.restart(5_000);
+    park.run(2_000);
+    assert_eq!(standing(&park), before);
+    let inside = park.gates.inside().passage(&before).expect("the account goes on with it");
+    assert!(inside.outcome.is_none(), "{:?}", inside.outcome);
+    assert!(park.moves("g-in").is_empty(), "nothing moved by itself");
+    let lane = LaneId::new("g-in");
+    let now = park.now();
+    park.gates.handle_hand(&lane, &Hand::Open { emergency: false }, &guard(), "已核对", now).unwrap();
+    park.drain();
+    park.run(3_000);
+    park.crosses("g-in");
+    let passage = park.gates.inside().passage(&before).expect("it ended a moment ago");
+    assert_eq!(passage.outcome, Some(Outcome::Crossed), "{:?}", passage.outcome);
+    let plate = passage.read.as_ref().and_then(|read| read.plate.as_ref()).map(|plate| plate.text.as_str());
+    assert_eq!(plate, Some("皖Z99999"));
 }

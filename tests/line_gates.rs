@@ -26,6 +26,8 @@ use tokio::runtime::Runtime;
 
 /// A vehicle on the allow list.
 const KNOWN: &str = "皖R12345";
+/// Others on it, for stories in which one would be taken for the same that came a moment ago.
+const OTHERS: [&str; 4] = ["皖R12301", "皖R12302", "皖R12303", "皖R12304"];
 /// One that nobody knows.
 const STRANGER: &str = "皖R99999";
 /// How long an arm takes.
@@ -217,6 +219,11 @@ impl Yard {
             at.to_string().chars().take(10).collect::<String>()
         };
         let (from, until) = (day(-1), day(30));
+        let others = |row: &dyn Fn(usize, &str) -> String| {
+            OTHERS.iter().enumerate().map(|(n, plate)| row(n, plate)).collect::<String>()
+        };
+        let other_vehicles = others(&|_, plate| format!("{plate},蓝,small\n"));
+        let other_entries = others(&|n, plate| format!("L-1{n},allow,{plate},蓝,,2020-01-01,通勤\n"));
         let files = [
             ("companies.csv", "uscc,name\n91440300755691882F,示范化工\n".to_owned()),
             (
@@ -226,13 +233,13 @@ impl Yard {
                      P-1,普通车辆,{KNOWN},蓝,91440300755691882F,园区通过,钱一,孙二,{from},{until},送货\n"
                 ),
             ),
-            ("vehicles.csv", format!("plate,colour,class\n{KNOWN},蓝,small\n")),
+            ("vehicles.csv", format!("plate,colour,class\n{KNOWN},蓝,small\n{other_vehicles}")),
             ("persons.csv", "name,id_no,kind,cards\n张伟,11010519491231002X,staff,\"018,13398\"\n".to_owned()),
             (
                 "lists.csv",
                 format!(
                     "id,kind,plate,colour,id_no,from,reason\nL-1,allow,{KNOWN},蓝,,2020-01-01,通勤\n\
-                     L-2,allow,,,11010519491231002X,2020-01-01,员工\n"
+                     L-2,allow,,,11010519491231002X,2020-01-01,员工\n{other_entries}"
                 ),
             ),
         ];
@@ -458,6 +465,53 @@ fn a_person_goes_in_by_a_card_and_out_whatever_is_broken() {
     is(&yard.door, "the door is released", |plant| plant.pulses[0] == 3);
     shows(&yard.door, |plant| plant.more[1] = false);
     assert_eq!(gateway.sigterm(), Some(0));
+}
+
+#[test]
+fn killed_in_the_middle_of_a_passage_no_arm_moves_by_itself_and_no_passage_is_lost_or_doubled() {
+    let Some(yard) = Yard::set() else { return };
+    let mut way_in = yard.camera("cam-in");
+    for (step, plate) in OTHERS.into_iter().enumerate() {
+        let gateway = yard.gateway();
+        yard.heard(&mut way_in);
+        shows(&yard.east_in, |plant| plant.pulses = [0; 3]);
+        // Where the last life left a vehicle before the arm, it is another one now.
+        shows(&yard.east_in, |plant| plant.approach = true);
+        let (number, _) = yard.sees(&mut way_in, plate);
+        if step > 0 {
+            is(&yard.east_in, "the arm is up", Plant::is_up);
+        }
+        if step > 1 {
+            shows(&yard.east_in, |plant| plant.vehicle = true);
+        }
+        if step > 2 {
+            shows(&yard.east_in, |plant| (plant.exit, plant.approach) = (true, false));
+        }
+        gateway.kill9();
+        let before = yard.east_in.as_ref().unwrap().look().pulses;
+        let gateway = yard.gateway();
+        yard.heard(&mut way_in);
+        assert_eq!(yard.runtime.block_on(way_in.send_again(number, plate)).unwrap(), NO_MOVE, "step {step}");
+        let read = yard.east_in.as_ref().unwrap().look().reads;
+        is(&yard.east_in, "the new life reads its inputs", |plant| plant.reads > read + 10);
+        let after = yard.east_in.as_ref().unwrap().look().pulses;
+        assert_eq!(after[0], before[0], "step {step}: no opening by itself");
+        shows(&yard.east_in, |plant| (plant.vehicle, plant.exit, plant.approach) = (false, false, false));
+        let of = || {
+            let passages = yard.city.passages("east-in").into_iter();
+            passages.filter(|passage| passage["camera"]["number"] == number).count()
+        };
+        until(SOON, "the passage is at the city", || (of() > 0).then_some(()));
+        assert_eq!(of(), 1, "step {step}: once");
+        gateway.kill9();
+        shows_at_rest(&yard);
+    }
+}
+
+/// Between two lives a person lowers the arm by hand.
+fn shows_at_rest(yard: &Yard) {
+    change(&yard.east_in, Plant::lower);
+    is(&yard.east_in, "the arm is down", Plant::is_down);
 }
 
 #[test]

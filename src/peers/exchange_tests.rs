@@ -185,7 +185,7 @@ impl Park {
         gateway.boot += 1;
         let saved = gateway.saved.clone().unwrap();
         let (id, rules) = (gateway.name.clone(), rules(&gateway.peers));
-        gateway.inside = Inside::restore(id, gateway.boot, rules, saved, gateway.stored.clone(), now);
+        gateway.inside = Inside::restore(id, gateway.boot, rules, saved, gateway.stored.clone(), &BTreeSet::new(), now);
         gateway.exchange = Exchange::new(&settings(gateway.name.as_str(), &gateway.peers), gateway.boot, run);
         gateway.drain(now);
     }

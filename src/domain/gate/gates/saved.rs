@@ -76,14 +76,6 @@ impl Gates {
     ) -> Self {
         let mut gates = Self::empty(settings, policies, register, boot, now);
         let (gateway, rules) = (gates.settings.gateway.clone(), gates.settings.inside.clone());
-        gates.inside = Inside::restore(gateway, boot, rules, saved.inside, events, now);
-        gates.hazmat = Hazmat::restore(gates.settings.hazmat.clone(), saved.hazmat, now);
-        gates.desk = Desk::restore(boot, gates.settings.desk.clone(), saved.desk, now);
-        gates.musters = Musters::restore(boot, saved.musters, &gates.inside, now);
-        gates.around = Surroundings { store_failed: false, ..saved.around };
-        gates.about = saved.about.into_iter().collect();
-        gates.last = saved.last.into_iter().collect();
-        gates.decided = saved.decided.into_iter().collect();
         let specs = gates.settings.lanes.clone();
         let old = |id: &LaneId| saved.lanes.iter().find(|(lane, _)| lane == id).map(|(_, saved)| saved);
         let lane = |spec: Arc<lane::LaneSpec>| match old(&spec.id) {
@@ -91,6 +83,16 @@ impl Gates {
             None => Lane::new(spec, boot, now),
         };
         gates.lanes = specs.into_iter().map(|spec| (spec.id.clone(), lane(spec))).collect();
+        let standing =
+            gates.lanes.values().filter_map(|lane| lane.passage().map(|(passage, _)| passage.clone())).collect();
+        gates.inside = Inside::restore(gateway, boot, rules, saved.inside, events, &standing, now);
+        gates.hazmat = Hazmat::restore(gates.settings.hazmat.clone(), saved.hazmat, now);
+        gates.desk = Desk::restore(boot, gates.settings.desk.clone(), saved.desk, now);
+        gates.musters = Musters::restore(boot, saved.musters, &gates.inside, now);
+        gates.around = Surroundings { store_failed: false, ..saved.around };
+        gates.about = saved.about.into_iter().collect();
+        gates.last = saved.last.into_iter().collect();
+        gates.decided = saved.decided.into_iter().collect();
         gates.pump(now);
         gates.close_orphans(now);
         gates

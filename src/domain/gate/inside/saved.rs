@@ -64,13 +64,15 @@ impl Inside {
     }
 
     /// Goes on after a restart with what was saved and the stored events, in any order. Nothing moves: passages that were
-    /// under way end, in doubt where they may have crossed. `boot` must be one that was never used.
+    /// under way end, in doubt where they may have crossed, but for those that are still `standing` before their lane, which
+    /// goes on with them. `boot` must be one that was never used.
     pub fn restore(
         gateway: GatewayId,
         boot: u32,
         rules: Rules,
         saved: Saved,
         events: impl IntoIterator<Item = Event>,
+        standing: &BTreeSet<PassageId>,
         now: Now,
     ) -> Self {
         let mut inside = Self::new(gateway.clone(), boot, rules, now);
@@ -109,13 +111,14 @@ impl Inside {
         let crossed: BTreeSet<PassageId> = crossed.filter(|passage| open.contains(passage)).cloned().collect();
         for passage in saved.passages {
             let crossed = crossed.contains(&passage.passage);
-            inside.take_up(passage, crossed, now);
+            let stands = standing.contains(&passage.passage);
+            inside.take_up(passage, crossed, stands, now);
         }
         inside.rewatch(now);
         inside
     }
 
-    fn take_up(&mut self, mut passage: Passage, crossed: bool, now: Now) {
+    fn take_up(&mut self, mut passage: Passage, crossed: bool, stands: bool, now: Now) {
         passage.touched = now.mono;
         match passage.phase {
             Phase::Completed => drop(self.passages.insert(passage.passage.clone(), passage)),
@@ -123,6 +126,7 @@ impl Inside {
                 self.completed_before(passage, now);
             }
             Phase::Ended => drop(self.passages.insert(passage.passage.clone(), passage)),
+            Phase::Detected | Phase::Decided if stands => drop(self.passages.insert(passage.passage.clone(), passage)),
             Phase::Detected | Phase::Decided | Phase::Passing => self.interrupt(passage, now),
         }
     }

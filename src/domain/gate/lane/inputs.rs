@@ -58,7 +58,7 @@ impl Inputs {
     }
 
     /// Takes what an input says; returns its edge. What comes on after having been dead rose; what was on and is dead
-    /// did not fall.
+    /// did not fall. What stood behind the arm when this run began crossed before it, and does not cross now.
     pub(super) fn take(&mut self, input: Input, on: Option<bool>, at: Mono) -> Option<Edge> {
         let before = self.lines.get(&input).copied();
         if before.is_some_and(|line| at < line.at) {
@@ -72,6 +72,7 @@ impl Inputs {
         let button = matches!(input, Input::GuardButton | Input::ManualOpen | Input::CallButton);
         match (before.and_then(|line| line.on), on) {
             (None, Some(true)) if button => None,
+            (None, Some(true)) if before.is_none() && input == Input::Exit => None,
             (Some(false) | None, Some(true)) => Some(Edge::Rose),
             (Some(true), Some(false)) => Some(Edge::Fell),
             _ => None,

@@ -141,7 +141,7 @@ impl Gate {
         let saved: Saved = serde_json::from_str(&text).unwrap();
         self.stored.retain(|event| !saved.is_folded(event));
         let id = GatewayId::new(self.name.as_str());
-        self.inside = Inside::restore(id, self.boot, rules, saved, self.stored.clone(), self.now());
+        self.inside = Inside::restore(id, self.boot, rules, saved, self.stored.clone(), &BTreeSet::new(), self.now());
         self.drain();
     }
 
