@@ -1,5 +1,5 @@
-//! What holds of the gates as a whole, whatever happens: 10⁴ acts, of more than 10⁵ words to the machine in all, of what
-//! hardware, people, policies, the store, the clock, the fire contact and restarts do to a few lanes that share one register, one account and one store of waybills. What holds
+//! What holds of the gates as a whole, whatever happens: 10⁵ acts of what hardware, people, policies, the store, the clock, the
+//! fire contact and restarts do to a few lanes that share one register, one account and one store of waybills. What holds
 //! of a single lane is checked with the lane (`lane/tests/properties.rs`); every failing run is named by its seed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use parkgate::domain::gate::decide::{Judged, Policies};
 use parkgate::domain::gate::desk::Answer;
 use parkgate::domain::gate::facts::{Facts, PermitState, Subject as Of};
 use parkgate::domain::gate::gates::Settings;
-use parkgate::domain::gate::hardware::{Input, Seen};
+use parkgate::domain::gate::hardware::{Act, Input, Seen};
 use parkgate::domain::gate::hazmat;
 use parkgate::domain::gate::inside::event::{Body, Correction};
 use parkgate::domain::gate::inside::{self, EventId, InsideAction, Phase as Way, Stock, ZoneRule};
@@ -25,7 +25,7 @@ use parkgate::domain::time::ClockTrust;
 use super::papers;
 use super::park::{Park, Store, Word, guard, supervisor};
 
-pub(super) const RUNS: u64 = 40;
+pub(super) const RUNS: u64 = 400;
 const STEPS: u32 = 250;
 const LANES: [&str; 3] = ["h-in", "h-out", "door"];
 const PLATES: [&str; 3] = ["皖A11111", "皖A22222", "皖A33333"];
@@ -206,9 +206,12 @@ impl Run {
         let mut seen = self.park.read(lane, plate);
         let ago = std::time::Duration::from_secs(self.rng.u64(..20_000));
         (seen.live, seen.offline, seen.device_time) = (false, true, Some(self.park.now().wall.before(ago)));
-        let moved = self.park.seen.commands;
+        let before = self.park.seen.order.len();
         self.park.event(&LaneId::new(lane), Seen::Plate(seen));
-        assert!(self.park.seen.commands == moved, "a kept record moves nothing: seed {}", self.seed);
+        // An arm that was to come down at this very moment does so, whatever comes.
+        let came = self.park.seen.order.get(before..).unwrap_or_default();
+        let moved = came.iter().any(|word| matches!(word, Word::Command(command) if command.act != Act::Close));
+        assert!(!moved, "a kept record moves nothing: seed {}: {came:?}", self.seed);
     }
 
     /// A person who leaves is opened for at once, whatever policies, store and clock say.
