@@ -19,14 +19,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parkgate::clock::Clock;
+use parkgate::domain::time::Timestamp;
 use parkgate::lane::modbus::request::Framing;
 use parkgate::sim::gatehouse::camera::SimCamera;
 use parkgate::sim::gatehouse::module::SimModule;
 use parkgate::sim::load::folder::Folder;
-use parkgate::sim::load::{Contents, Field, Layout, Place, Spec};
+use parkgate::sim::load::{Contents, Field, Layout, Spec};
 use tokio::sync::Semaphore;
 
 use super::Quantiles;
+use super::support::clock::Clock as ShiftedClock;
 use super::support::platform::{Manners, Platform};
 use super::support::process::{Gateway, Mosquitto};
 use super::support::wait::{free_port, wall_ms};
@@ -67,7 +69,7 @@ fn judge(what: &str, p99: f64, asked: f64) {
 fn case(name: &str, place: &Path, telemetry: bool, at_once: usize, rounds: usize) -> Quantiles {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let took = runtime.block_on(async {
-        let mut scene = Scene::set(place, telemetry).await;
+        let mut scene = Scene::set(place, telemetry, rounds).await;
         let took = scene.drive(at_once, rounds).await;
         tokio::task::spawn_blocking(move || scene.end()).await.unwrap();
         took
@@ -88,49 +90,56 @@ struct Scene {
     cameras: Vec<SimCamera>,
     modules: Vec<Arc<SimModule>>,
     gateway: Gateway,
-    _dir: tempfile::TempDir,
-    _beside: Option<(Mosquitto, Field, Platform)>,
+    _dir: [tempfile::TempDir; 2],
+    _field: Field,
+    _beside: Option<(Mosquitto, Platform)>,
 }
 
 impl Scene {
-    async fn set(place: &Path, telemetry: bool) -> Self {
+    async fn set(place: &Path, telemetry: bool, rounds: usize) -> Self {
         let dir = tempfile::tempdir_in(place).unwrap();
         let mut modules = Vec::new();
         for _ in 0..LANES {
             modules.push(Arc::new(SimModule::start(Framing::Tcp, TRAVEL).await.unwrap()));
         }
         let (web, push) = (free_port(), free_port());
-        let beside = telemetry.then(|| {
-            let broker = Mosquitto::start().unwrap();
-            let layout = Layout::PortEach;
-            let spec = Spec { devices: DEVICES, registers: REGISTERS, contents: Contents::Walk, layout, seed: 1 };
-            (broker, Field::start(&spec).unwrap())
-        });
-        let places: &[Place] = beside.as_ref().map_or(&[], |(_, field)| field.places());
-        let mut folder = Folder::new(places, REGISTERS, web);
-        if let Some((broker, _)) = &beside {
+        // A gateway has at least one device.
+        let devices = if telemetry { DEVICES } else { 1 };
+        let layout = Layout::PortEach;
+        let spec = Spec { devices, registers: REGISTERS, contents: Contents::Walk, layout, seed: 1 };
+        let field = Field::start(&spec).unwrap();
+        let broker = telemetry.then(|| Mosquitto::start().unwrap());
+        let mut folder = Folder::new(field.places(), REGISTERS, web);
+        if let Some(broker) = &broker {
             folder = folder.with_uplink(broker.port());
         }
         folder.quota = "4GiB".to_owned();
         folder.write(dir.path()).unwrap();
         write_gates(dir.path(), push, &modules);
-        import(dir.path());
-        let beside = beside.map(|(broker, field)| {
+        import(dir.path(), rounds);
+        // As on a gateway whose clock is disciplined: no permit can be dated by another one.
+        let beside_it = tempfile::tempdir().unwrap();
+        let clock = ShiftedClock::make(beside_it.path()).unwrap();
+        let beside = broker.map(|broker| {
             let manners = Manners { acks: true, strict: false };
             let platform = Platform::start(broker.port(), &folder.park, &folder.gateway, &manners);
-            (broker, field, platform)
+            (broker, platform)
         });
-        let gateway = Gateway::start_ready(dir.path(), web);
+        let mut gateway = Gateway::start_with(dir.path(), web, clock.env());
+        gateway.wait_ready();
         let cameras = (0..LANES).map(|lane| {
             let (device, serial) = (format!("cam-{lane}"), format!("serial-{lane}"));
             SimCamera::new(([127, 0, 0, 1], push).into(), &device, &serial, "parkgate", SECRET, wall_s())
         });
-        Self { cameras: cameras.collect(), modules, gateway, _dir: dir, _beside: beside }
+        Self { cameras: cameras.collect(), modules, gateway, _dir: [dir, beside_it], _field: field, _beside: beside }
     }
 
     /// Lets vehicles come, at most `at_once` waiting for their arm at one time; returns what each waited.
     async fn drive(&mut self, at_once: usize, rounds: usize) -> Vec<Duration> {
         let turn = Arc::new(Semaphore::new(at_once));
+        for module in &self.modules {
+            seen(|| (module.look().reads > 10).then_some(())).await.unwrap();
+        }
         let mut lanes = tokio::task::JoinSet::new();
         for (lane, (camera, module)) in self.cameras.drain(..).zip(&self.modules).enumerate() {
             let (turn, module) = (Arc::clone(&turn), Arc::clone(module));
@@ -163,7 +172,7 @@ async fn lane_of_vehicles(
         camera.see(&plate).await;
         let opened = seen(|| module.look().opened_at).await;
         drop(permit);
-        let Some(opened) = opened else { continue };
+        let opened = opened.unwrap_or_else(|| panic!("the arm was not opened for {plate}"));
         took.push(opened.since(pushed));
         seen(|| module.look().is_up().then_some(())).await;
         module.change(|plant| plant.vehicle = true);
@@ -176,7 +185,7 @@ async fn lane_of_vehicles(
 
 /// Waits for something to be seen, but not forever.
 async fn seen<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    for _ in 0..10_000 {
+    for _ in 0..5_000 {
         if let Some(found) = look() {
             return Some(found);
         }
@@ -217,6 +226,7 @@ make = "vzenith"
 serial = "serial-{lane}"
 user = "parkgate"
 password_file = "cameras.password"
+silent_after = "5min"
 
 [[module]]
 id = "{io}"
@@ -245,6 +255,7 @@ close = "{io}:2"
 stop = "{io}:3"
 [lane.timing]
 clear_for = "500ms"
+same_vehicle = "300ms"
 duplicate = "3s"
 "#
         )
@@ -282,7 +293,7 @@ fn write_policies(dir: &Path) {
 }
 
 /// Fills the register as its user does: files of vehicles and permits, by the command line.
-fn import(dir: &Path) {
+fn import(dir: &Path, rounds: usize) {
     let (vehicles, permits) = (dir.join("vehicles.csv"), dir.join("permits.csv"));
     let rows = |head: &str, row: &dyn Fn(usize) -> String| {
         (0..PERMITS).fold(format!("{head}\n"), |mut all, n| {
@@ -292,12 +303,22 @@ fn import(dir: &Path) {
         })
     };
     let of_vehicles = rows("plate,colour,class", &|n| format!("{},blue,small", plate(n)));
+    let day = |ahead: i64| -> String {
+        let at = Timestamp(wall_ms() + ahead * 86_400_000);
+        at.to_string().chars().take(10).collect()
+    };
+    let (from, until) = (day(-1), day(300));
     let of_permits = rows("id,kind,plate,colour,stage,from,until,uses", &|n| {
-        format!("P{n},普通车辆,{},blue,园区通过,2026-01-01,2036-12-31,unlimited", plate(n))
+        format!("P{n},普通车辆,{},blue,园区通过,{from},{until},unlimited", plate(n))
     });
+    // Those who come are regulars as well.
+    let lists = dir.join("lists.csv");
+    let mut of_lists = "id,kind,plate,colour,from,reason\n".to_owned();
+    (0..LANES * rounds).for_each(|n| of_lists.push_str(&format!("L{n},allow,{},blue,2020-01-01,通勤\n", plate(n))));
+    std::fs::write(&lists, of_lists).unwrap();
     std::fs::write(&vehicles, of_vehicles).unwrap();
     std::fs::write(&permits, of_permits).unwrap();
-    for (table, file) in [("vehicles", &vehicles), ("permits", &permits)] {
+    for (table, file) in [("vehicles", &vehicles), ("permits", &permits), ("lists", &lists)] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_parkgate"));
         command.args(["registry", "import", "--config"]).arg(dir).args(["--as", table]).arg(file);
         let done = command.output().unwrap();
