@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parkgate::clock::Clock;
+use parkgate::domain::gate::lane::spec::GAP;
 use parkgate::domain::time::Timestamp;
 use parkgate::lane::modbus::request::Framing;
 use parkgate::sim::gatehouse::camera::SimCamera;
@@ -172,13 +173,15 @@ async fn lane_of_vehicles(
         camera.see(&plate).await;
         let opened = seen(|| module.look().opened_at).await;
         drop(permit);
-        let opened = opened.unwrap_or_else(|| panic!("the arm was not opened for {plate}"));
-        took.push(opened.since(pushed));
+        assert!(opened.is_some(), "the arm was not opened for {plate}");
+        took.extend(opened.map(|opened| opened.since(pushed)));
         seen(|| module.look().is_up().then_some(())).await;
         module.change(|plant| plant.vehicle = true);
         tokio::time::sleep(Duration::from_millis(300)).await;
         module.change(|plant| plant.vehicle = false);
         seen(|| module.look().is_down().then_some(())).await;
+        // Between two movements an arm comes to rest, whoever waits: no part of what is measured.
+        tokio::time::sleep(GAP).await;
     }
     took
 }
