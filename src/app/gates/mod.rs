@@ -250,8 +250,12 @@ impl Keeper {
         KeptGates { saved: self.gates.saved(now), counted, events: self.events.clone() }
     }
 
-    /// Keeps an event of the account until it is known to be saved.
+    /// Keeps an event of the account until it is known to be saved. When as many wait as the account keeps one by one, the
+    /// oldest is a part of the account's sums by now, and saved with them.
     pub(super) fn share(&mut self, event: Arc<Event>) {
+        if self.events.len() >= self.gates.inside().rules().max_events.max(1) {
+            self.events.remove(0);
+        }
         self.events.push((self.next_event, event));
         self.next_event += 1;
     }
