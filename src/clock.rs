@@ -4,7 +4,7 @@
 //! moves the whole gateway.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
@@ -29,6 +29,8 @@ pub struct Clock {
 #[derive(Debug)]
 struct Shared {
     trust: AtomicU8,
+    /// The kernel is not asked any more.
+    fixed: AtomicBool,
     /// When the kernel last said that the clock is disciplined, in milliseconds of [`Mono`]; [`NEVER`] in this run.
     synced_ms: AtomicU64,
     /// How long the machine has slept since the origin: tokio's time leaves it out, ours does not.
@@ -47,6 +49,7 @@ impl Clock {
             origin_slept: sys::clock::slept().unwrap_or_default(),
             shared: Arc::new(Shared {
                 trust: AtomicU8::new(code_of(ClockTrust::Unsynced)),
+                fixed: AtomicBool::new(false),
                 synced_ms: AtomicU64::new(NEVER),
                 slept_ms: AtomicU64::new(0),
                 max_error_us: AtomicU64::new(0),
@@ -121,6 +124,12 @@ impl Clock {
         self.shared.trust.store(code_of(trust), Ordering::Relaxed);
     }
 
+    /// Sets the trust for good: for a park that is simulated, and its time server with it.
+    pub fn always_trust(&self, trust: ClockTrust) {
+        self.shared.fixed.store(true, Ordering::Relaxed);
+        self.assume_trust(trust);
+    }
+
     /// Asks the kernel whether the clock is disciplined. A discipline lost is holdover, and ends in unsynced
     /// ([`ClockTrust::of`]).
     pub fn refresh_trust(&self) {
@@ -135,8 +144,10 @@ impl Clock {
             let ms = u64::try_from(self.mono().0.as_millis()).unwrap_or(NEVER);
             self.shared.synced_ms.store(ms, Ordering::Relaxed);
         }
-        let trust = ClockTrust::of(synced, self.since_synced());
-        self.shared.trust.store(code_of(trust), Ordering::Relaxed);
+        if !self.shared.fixed.load(Ordering::Relaxed) {
+            let trust = ClockTrust::of(synced, self.since_synced());
+            self.shared.trust.store(code_of(trust), Ordering::Relaxed);
+        }
     }
 
     /// Waits until `at`; returns at once when it has passed.

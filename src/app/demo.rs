@@ -9,10 +9,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Gateway, RunError, StopReport, Views};
+use crate::clock::Clock;
 use crate::config;
+use crate::domain::gate::gates::view::GatesView;
 use crate::domain::snapshot::{Snapshot, StoreStatus, UplinkStatus};
+use crate::domain::time::ClockTrust;
 use crate::sim::demo::{DemoArgs, Running, run_with};
-use crate::web::Park;
+use crate::web::{Gates, Park};
 
 /// Runs the demo. Returns whether the account closes.
 ///
@@ -34,7 +37,10 @@ struct Demonstrated {
 
 async fn start(folder: PathBuf) -> Result<Demonstrated, String> {
     let loaded = config::load(&folder).map_err(|problems| problems.to_string())?;
-    let gateway = Gateway::start(loaded.config, folder).await.map_err(crate::cli::chain)?;
+    // The simulated park has a time server; the machine that it runs on often has none.
+    let clock = Clock::system();
+    clock.always_trust(ClockTrust::Synced);
+    let gateway = Gateway::start_by(clock, loaded.config, folder).await.map_err(crate::cli::chain)?;
     let (stop, (reload_tx, reload_rx)) = (CancellationToken::new(), mpsc::channel(1));
     let (views, web_addr) = (gateway.views(), gateway.web_addr());
     let mut running = JoinSet::new();
@@ -49,6 +55,13 @@ impl Running for Demonstrated {
 
     async fn snapshot(&self) -> Option<Arc<Snapshot>> {
         self.views.snapshot().await
+    }
+
+    async fn gates(&self) -> Option<Arc<GatesView>> {
+        match self.views.gates().await {
+            Gates::View(view) => Some(view),
+            Gates::Absent | Gates::Silent => None,
+        }
     }
 
     fn store(&self) -> Arc<StoreStatus> {

@@ -239,7 +239,11 @@ impl Gateway {
     ///
     /// [`StartError`]; nothing runs then.
     pub async fn start(config: Config, config_dir: PathBuf) -> Result<Self, StartError> {
-        let clock = Clock::system();
+        Self::start_by(Clock::system(), config, config_dir).await
+    }
+
+    /// The same by a clock of the caller's.
+    async fn start_by(clock: Clock, config: Config, config_dir: PathBuf) -> Result<Self, StartError> {
         let (config, service, service_tx) = InService::before(config, &config_dir);
         let (files, folder) = housekeeping::Folder::of(&config, &config_dir);
         let Foundation { state, book, revision, listener, opened } = lay_foundation(&config, &clock).await?;

@@ -22,6 +22,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use self::occurrences::Occurrences;
+use self::passages::Passages;
 use super::ages::Ages;
 use super::envelope::{Parsed, RawEnvelope, RawState, split_topic};
 pub use super::findings::{Blemish, Channel, Closing, Fault, Lane, Receipt, Seen, State, Taken, Totals};
@@ -63,6 +64,7 @@ pub struct Account {
 #[derive(Debug, Default)]
 struct Epoch {
     occurrences: Occurrences,
+    passages: Passages,
     channels: BTreeMap<Channel, Numbers>,
     gaps: BTreeMap<Stream, BTreeMap<String, RangeSet>>,
     next: Option<[u64; 6]>,
@@ -205,6 +207,7 @@ impl Account {
         let owed = closing.unexplained.iter().any(|(stream, _)| *stream == Stream::Alarm);
         let explained = owed || !self.gaps(Stream::Alarm).is_empty();
         closing.alarms = self.now_epoch().map(|epoch| epoch.occurrences.close(explained)).unwrap_or_default();
+        closing.passages = self.now_epoch().map(|epoch| epoch.passages.close()).unwrap_or_default();
         closing
     }
 
@@ -337,6 +340,7 @@ impl Account {
         mut see: See<'_>,
     ) -> Taken {
         let epoch_name = raw.epoch.as_ref().to_owned();
+        let of = |stream| channel == Channel::from(stream);
         let epoch = self.epochs.entry(epoch_name.clone()).or_default();
         let numbers = epoch.channels.entry(channel).or_default();
         if lane == Lane::Live && raw.boot > numbers.live_boot {
@@ -346,9 +350,14 @@ impl Account {
         let mut tally = Tally { strict: self.strict, ..Tally::default() };
         for record in records {
             let fresh = numbers.note(channel, lane, record, &mut tally);
-            if let Some(alarm) = record.head.alarm.as_ref().filter(|_| fresh && channel == Channel::from(Stream::Alarm))
-            {
+            if let Some(alarm) = record.head.alarm.as_ref().filter(|_| fresh && of(Stream::Alarm)) {
                 epoch.occurrences.take(alarm);
+            }
+            if let Some(passage) = record.head.passage.as_ref().filter(|_| fresh && of(Stream::Passage)) {
+                epoch.passages.take(record.head.seq, passage);
+            }
+            if let Some(decision) = record.head.decision.as_ref().filter(|_| fresh && of(Stream::Passage)) {
+                epoch.passages.take_decision(decision);
             }
             tally.count(record, fresh);
             if let Some(see) = see.as_deref_mut() {
@@ -562,5 +571,6 @@ fn show(record: &Parsed<'_>, lane: Lane, boot: u32, fresh: bool, see: &mut dyn F
 }
 
 pub(super) mod occurrences;
+pub(super) mod passages;
 #[cfg(test)]
 mod tests;

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //!  devices (real sockets, an RS-485 line) ◀──Modbus, OPC UA── gateway ──MQTT──▶ broker ──MQTT──▶ platform, and whoever
-//!  watches
+//!  gates (cameras, modules, readers) ◀──HTTP, Modbus, TCP─────┘                                  watches
 //! ```
 //!
 //! With `--for` (or after Ctrl-C) it ends with an account. The account closes when every record that the gateway had
-//! made when the time was up is at the platform within [`DRAIN`], or inside a gap record, unchanged and in order. What
+//! made when the time was up is at the platform within [`DRAIN`], or inside a gap record, unchanged and in order, and when the
+//! platform has exactly the passages that the world of the gates has. What
 //! the gateway makes while it is stopped is in its store, and is shown as such when it did not leave any more.
 //!
 //! The gateway is any [`Running`] that a starter makes out of the configuration folder.
@@ -25,11 +26,16 @@ use super::dcs;
 use super::devices::park;
 use super::fault::{self, Faults, Nature};
 use super::folder::{self, GATEWAY, PARK, Wiring};
+use super::gates::story::{GateNews, Story};
+use super::gates::{Gatehouse, LANES, papers};
 use super::life::{Moment, News};
+use super::orders::Order;
 use super::platform::{Platform, Verdict};
 use super::report::{self, Progress, Summary};
 use super::sockets::{Place, live, servers, step, trusted_dcs};
 use crate::clock::Clock;
+use crate::domain::gate::gates::view::GatesView;
+use crate::domain::gate::verdict::Verdict as Ruling;
 use crate::domain::record::Stream;
 use crate::domain::snapshot::{Snapshot, StoreStatus, UplinkStatus};
 use crate::domain::time::Mono;
@@ -44,6 +50,8 @@ pub const DRAIN: Duration = Duration::from_secs(15);
 const AFTERMATH: Duration = Duration::from_secs(2);
 /// Pause between two looks at the account while it drains.
 const LOOK: Duration = Duration::from_millis(200);
+/// The lists of the register are sent again this often, until the gateway has them.
+const ORDER_EVERY: Duration = Duration::from_secs(2);
 /// Without `--for` the outage begins here.
 const OUTAGE_AT: Duration = Duration::from_secs(10);
 
@@ -80,6 +88,8 @@ pub trait Running: Send {
     fn web_addr(&self) -> Option<SocketAddr>;
     /// The engine's view; `None` when it does not answer.
     fn snapshot(&self) -> impl Future<Output = Option<Arc<Snapshot>>> + Send;
+    /// What stands at the gates; `None` when they do not answer.
+    fn gates(&self) -> impl Future<Output = Option<Arc<GatesView>>> + Send;
     /// The store.
     fn store(&self) -> Arc<StoreStatus>;
     /// The uplink.
@@ -133,7 +143,8 @@ where
     let stage = Stage::set(&args).await?;
     let gateway = start(stage.folder.path.clone()).await?;
     stage.greet(&gateway, &args);
-    let mut show = Show { stage, gateway, outage, told: Duration::ZERO };
+    let orders = orders(&stage.clock);
+    let mut show = Show { stage, gateway, outage, told: Duration::ZERO, orders, order_at: Mono::default() };
     show.play(args.run_for).await?;
     show.end(patience).await
 }
@@ -172,6 +183,8 @@ struct Stage {
     folder: Folder,
     points: usize,
     devices: usize,
+    /// What drives and walks through the gates.
+    story: Story,
     /// Where `parkgate fault` reaches this demo.
     fault_socket: PathBuf,
     _life: JoinSet<()>,
@@ -192,8 +205,11 @@ impl Stage {
             broker: broker.addr(),
             page: args.listen,
         };
-        folder::write(&folder.path, &devices, &wiring)
-            .map_err(|e| format!("the configuration cannot be written: {e}"))?;
+        let unwritten = |e| format!("the configuration cannot be written: {e}");
+        folder::write(&folder.path, &devices, &wiring).map_err(unwritten)?;
+        let gatehouse = Gatehouse::start().await.map_err(|e| format!("the simulated gates cannot start: {e}"))?;
+        gatehouse.write(&folder.path).map_err(unwritten)?;
+        let story = Story::start(gatehouse, &clock);
         let platform = Platform::start(broker.addr(), PARK, GATEWAY, clock.clone());
         let began = clock.mono();
         let points = devices.iter().map(|d| d.points.len()).sum::<usize>() + dcs::TAGS.len();
@@ -206,7 +222,8 @@ impl Stage {
         let known = known.chain([(folder::DCS_DEVICE.to_owned(), Nature::Dcs)]).collect();
         life.spawn(fault::serve(listener, known, faults_tx, clock.clone()));
         life.spawn(live(devices, Arc::clone(&servers), dcs, clock.clone(), args.seed, faults));
-        Ok(Self { clock, began, servers, broker, platform, folder, points, devices: count, fault_socket, _life: life })
+        let (devices, _life) = (count, life);
+        Ok(Self { clock, began, servers, broker, platform, folder, points, devices, story, fault_socket, _life })
     }
 
     fn elapsed(&self) -> Duration {
@@ -218,6 +235,7 @@ impl Stage {
         let (sockets, devices, points) = (self.servers.len(), self.devices, self.points);
         println!("parkgate 演示 ｜ demo");
         println!("  园区 park      {sockets} 个地址 addresses, {devices} 台设备 devices, {points} 个测点 points");
+        println!("  卡口 gates     {} 条车道 lanes, {} 张表 tables of the register", LANES.len(), papers::N_TABLES);
         if let Some(page) = gateway.web_addr() {
             println!("  网页 page      http://{page}/");
         }
@@ -238,6 +256,18 @@ struct Show<R> {
     gateway: R,
     outage: Option<(Duration, Duration)>,
     told: Duration,
+    /// The lists that the platform has for the gates, until the gateway has them.
+    orders: Vec<Order>,
+    order_at: Mono,
+}
+
+/// The tables of the register as the platform sends them.
+fn orders(clock: &Clock) -> Vec<Order> {
+    let order = |message| {
+        serde_json::to_string(&message).map(|list| Order { name: "register", args: format!("{{\"list\":{list}}}") })
+    };
+    // A value of these types is always JSON.
+    papers::tables(clock.now().wall).into_iter().filter_map(|message| order(message).ok()).collect()
 }
 
 impl<R: Running> Show<R> {
@@ -250,7 +280,10 @@ impl<R: Running> Show<R> {
         loop {
             next_step = next_step + STEP;
             tokio::select! {
-                () = clock.sleep_until(next_step) => self.news(),
+                () = clock.sleep_until(next_step) => {
+                    self.news();
+                    self.gates().await;
+                }
                 () = clock.sleep_until_opt(end) => return Ok(()),
                 why = self.gateway.failed() => return Err(format!("the gateway ended: {why}")),
                 _ = tokio::signal::ctrl_c() => return Ok(()),
@@ -288,6 +321,24 @@ impl<R: Running> Show<R> {
         self.told = now;
     }
 
+    /// Has the platform send its lists until the gateway has them, lets people come then, and tells what became of them.
+    async fn gates(&mut self) {
+        let now = self.stage.clock.mono();
+        if !self.orders.is_empty() && now >= self.order_at {
+            self.order_at = now + ORDER_EVERY;
+            let rev = self.gateway.gates().await.map_or(0, |view| view.register_rev);
+            if usize::try_from(rev).is_ok_and(|rev| rev >= self.orders.len()) {
+                self.orders.clear();
+                self.stage.story.begin(now);
+            }
+            self.orders.iter().for_each(|order| self.stage.platform.order(order.clone()));
+        }
+        while let Ok(news) = self.stage.story.news.try_recv() {
+            let view = self.gateway.gates().await;
+            println!("{} ◆ {}", report::at(self.stage.elapsed()), told(&news, view.as_deref()));
+        }
+    }
+
     async fn tell(&self) {
         let Some(snapshot) = self.gateway.snapshot().await else { return };
         let store = self.gateway.store();
@@ -304,6 +355,8 @@ impl<R: Running> Show<R> {
     /// Drains, stops the gateway, prints the account.
     async fn end(self, patience: Duration) -> Result<bool, String> {
         let Self { stage, gateway, .. } = self;
+        stage.story.end();
+        let world = stage.story.ledger.look();
         stage.broker.set_open(true);
         let Some(snapshot) = gateway.snapshot().await else {
             return Err("the engine does not answer, so there is no account".to_owned());
@@ -320,6 +373,7 @@ impl<R: Running> Show<R> {
             totals: snapshot.totals,
             drained,
             left: left(&last),
+            world,
             last,
             platform: stage.platform.totals(),
             writes: stage.servers.iter().map(Place::writes).sum(),
@@ -329,6 +383,19 @@ impl<R: Running> Show<R> {
         // An end that was not orderly is told after the account: the account is what one wants to see then.
         stopped.map(|()| summary.closes())
     }
+}
+
+/// What became of a visit, with the codes for which the gate decided so.
+fn told(news: &GateNews, view: Option<&GatesView>) -> String {
+    let GateNews { lane, name, plate, passed } = news;
+    let last = view.and_then(|view| view.lanes.iter().find(|now| now.lane.id.as_str() == *lane)?.last.as_ref());
+    let (zh, en) = if *passed { ("通过", "went through") } else { ("未通过", "turned back") };
+    let verdict = last.map(|last| format!("{} {}", last.verdict.zh(), last.verdict.as_str())).unwrap_or_default();
+    let reasons = last.into_iter().flat_map(|last| &last.reasons).filter(|reason| reason.verdict != Ruling::Allow);
+    let codes = reasons.map(|reason| reason.code.as_str()).collect::<Vec<_>>().join(", ");
+    let mut text = format!("{name} {plate} {zh} ｜ {lane} {en}: {verdict} {codes}").replace("  ", " ");
+    text.truncate(text.trim_end().len());
+    text
 }
 
 /// Numbers made while the gateway was stopped that did not leave any more.

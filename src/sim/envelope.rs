@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::account::occurrences::RawAlarm;
+use super::account::passages::{RawDecision, RawPassage};
 
 #[derive(Deserialize)]
 pub(super) struct RawEnvelope<'a> {
@@ -57,6 +58,10 @@ pub(super) struct Head<'a> {
     pub(super) part: Option<RawPart>,
     #[serde(borrow)]
     pub(super) alarm: Option<RawAlarm<'a>>,
+    #[serde(borrow)]
+    pub(super) passage: Option<RawPassage<'a>>,
+    #[serde(borrow)]
+    pub(super) decision: Option<RawDecision<'a>>,
     #[serde(borrow)]
     pub(super) unreadable: Option<&'a RawValue>,
 }

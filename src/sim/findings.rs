@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::account::occurrences::AlarmsClosing;
+use super::account::passages::PassagesClosing;
 use crate::domain::reading::Quality;
 use crate::domain::record::Stream;
 
@@ -226,6 +227,8 @@ pub struct Closing {
     pub refused: u64,
     /// Whether the occurrences of alarms add up by their own numbers.
     pub alarms: AlarmsClosing,
+    /// What was received of passages.
+    pub passages: PassagesClosing,
 }
 
 impl Closing {

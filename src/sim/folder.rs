@@ -1,10 +1,14 @@
 //! The configuration folder of the demo: the simulated park written down as an engineer of a site would write it.
 
+use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::dcs;
 use super::fault::Nature;
+use super::gates;
+use super::orders;
 use super::park::{Device, Point, Profile};
 use crate::field::settings::{Encoding, Table, WordOrder};
 
@@ -120,8 +124,18 @@ pub fn write(dir: &Path, devices: &[Device], wiring: &Wiring) -> std::io::Result
     std::fs::write(dir.join("gateway.toml"), gateway_toml(wiring))?;
     std::fs::write(dir.join("devices.toml"), devices_toml(devices, wiring))?;
     std::fs::write(dir.join("uplink.toml"), uplink_toml(wiring))?;
-    std::fs::write(dir.join("site.toml"), SITE)?;
+    std::fs::write(dir.join("site.toml"), SITE.to_owned() + &gates::site_lanes())?;
+    write_secret(&dir.join("city-1.key"), orders::SECRET)?;
     std::fs::write(dir.join("points.csv"), points_csv(devices)?)
+}
+
+/// Writes a secret as its owner alone may read it.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(super) fn write_secret(path: &Path, secret: &str) -> std::io::Result<()> {
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(secret.as_bytes())
 }
 
 /// Quota and retention are those of a demo: an hour, half a gigabyte.
@@ -210,9 +224,12 @@ fn is_major_hazard(device: &Device) -> bool {
 /// What was acknowledged by the broker and not by the platform is sent again after 5 s instead of 60: a demo is short.
 fn uplink_toml(wiring: &Wiring) -> String {
     format!(
-        "[mqtt]\nhost = \"{}\"\nport = {}\nack = \"platform\"\nack_timeout = \"5s\"\nbackoff_max = \"2s\"\n",
+        "[mqtt]\nhost = \"{}\"\nport = {}\nack = \"platform\"\nack_timeout = \"5s\"\nbackoff_max = \"2s\"\n\n\
+         [[mqtt.command_key]]\nid = \"{}\"\nissuer = \"{}\"\nsecret_file = \"city-1.key\"\n",
         wiring.broker.ip(),
-        wiring.broker.port()
+        wiring.broker.port(),
+        orders::KEY,
+        orders::ISSUER
     )
 }
 

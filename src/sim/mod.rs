@@ -6,7 +6,8 @@
 //!   [`server`] the Modbus TCP sockets, [`serial`] the RS-485 lines, [`dcs`] an OPC UA server; all can also misbehave.
 //! - The far end: [`broker`], [`platform`], and [`account`]: what a receiver keeps of the feed (with [`ages`]).
 //! - [`demo`] joins both around a gateway, `sockets` puts the park on its sockets, [`folder`] writes its configuration, [`report`] prints its account.
-//! - [`gatehouse`] is the hardware of lanes: cameras, barriers, modules, terminals.
+//! - [`gatehouse`] is the hardware of lanes: cameras, barriers, modules, terminals; [`gates`] those of the demo's park with who is
+//!   registered and what drives and walks through, [`orders`] the platform's signed commands.
 //! - [`load`] is a field of many devices for end-to-end tests and the benchmark.
 //!
 //! Off on the target (feature `sim`).
@@ -22,9 +23,11 @@ pub mod fault;
 mod findings;
 pub mod folder;
 pub mod gatehouse;
+pub mod gates;
 pub mod image;
 pub mod life;
 pub mod load;
+pub mod orders;
 pub mod park;
 pub mod platform;
 pub mod report;

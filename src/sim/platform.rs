@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use super::account::{Account, Blemish, Channel, Closing, Lane, Receipt, Totals};
 use super::broker::MAX_PACKET;
+use super::orders::Order;
 use crate::clock::Clock;
 use crate::domain::record::Stream;
 
@@ -28,6 +29,8 @@ const RETRY: Duration = Duration::from_millis(250);
 const N_REQUESTS: usize = 64;
 /// Questions that wait: there is one who asks.
 const N_QUESTIONS: usize = 8;
+/// Commands that wait: the tables of a register and the waybills, with as many again.
+const N_ORDERS: usize = 16;
 /// Refusals kept in words.
 const MAX_REFUSALS: usize = 20;
 
@@ -36,6 +39,7 @@ const MAX_REFUSALS: usize = 20;
 pub struct Platform {
     totals: watch::Receiver<Totals>,
     questions: mpsc::Sender<Question>,
+    orders: mpsc::Sender<Order>,
     _tasks: JoinSet<()>,
 }
 
@@ -66,8 +70,11 @@ impl Platform {
     pub fn start(broker: SocketAddr, park: &str, gateway: &str, clock: Clock) -> Self {
         let (totals_tx, totals) = watch::channel(Totals::default());
         let (questions, inbox) = mpsc::channel(N_QUESTIONS);
+        let (orders, wanted) = mpsc::channel(N_ORDERS);
         let desk = Desk {
             base: format!("parkgate/v1/{park}/{gateway}"),
+            target: format!("{park}/{gateway}"),
+            ordered: 0,
             account: Account::strict(),
             dirty: BTreeSet::new(),
             refusals: Vec::new(),
@@ -75,13 +82,19 @@ impl Platform {
             clock,
         };
         let mut tasks = JoinSet::new();
-        tasks.spawn(desk.run(broker, inbox));
-        Self { totals, questions, _tasks: tasks }
+        tasks.spawn(desk.run(broker, inbox, wanted));
+        Self { totals, questions, orders, _tasks: tasks }
     }
 
     /// Returns the counters of the account.
     pub fn totals(&self) -> Totals {
         *self.totals.borrow()
+    }
+
+    /// Sends a command, signed, to the gateway. Whether it was done is for who ordered it to see; one that finds no place in the
+    /// queue was not sent.
+    pub fn order(&self, order: Order) {
+        drop(self.orders.try_send(order));
     }
 
     /// Returns the closing of the account against `next`; `None` when the platform is gone.
@@ -95,6 +108,10 @@ impl Platform {
 /// The one owner of the account.
 struct Desk {
     base: String,
+    /// `park/gateway`.
+    target: String,
+    /// Commands sent so far; each has an id of its own.
+    ordered: u64,
     account: Account,
     dirty: BTreeSet<Channel>,
     refusals: Vec<String>,
@@ -103,7 +120,12 @@ struct Desk {
 }
 
 impl Desk {
-    async fn run(mut self, broker: SocketAddr, mut questions: mpsc::Receiver<Question>) {
+    async fn run(
+        mut self,
+        broker: SocketAddr,
+        mut questions: mpsc::Receiver<Question>,
+        mut orders: mpsc::Receiver<Order>,
+    ) {
         let (client, events) = connection(broker);
         let (news, mut heard) = mpsc::channel(N_REQUESTS);
         let mut pump = JoinSet::new();
@@ -113,6 +135,7 @@ impl Desk {
             tokio::select! {
                 Some(heard) = heard.recv() => self.hear(heard, &client),
                 Some(question) = questions.recv() => self.answer(question),
+                Some(order) = orders.recv() => self.send(&order, &client),
                 () = self.clock.sleep_until(due) => {
                     due = self.clock.mono() + ACK_EVERY;
                     self.acknowledge(&client);
@@ -166,6 +189,14 @@ impl Desk {
                 self.dirty.insert(channel);
             }
         }
+    }
+
+    /// What finds no place in the queue of the client is ordered again by whoever sees that it was not done.
+    fn send(&mut self, order: &Order, client: &AsyncClient) {
+        self.ordered += 1;
+        let now = self.clock.now().wall;
+        let message = order.signed(&self.target, &format!("demo-{}-{}", now.0, self.ordered), now);
+        drop(client.try_publish(format!("{}/cmd/{}", self.base, order.name), QoS::AtLeastOnce, false, message));
     }
 
     fn answer(&self, question: Question) {

@@ -1,9 +1,11 @@
 //! What the demo prints: a line of progress, and the account at the end. Pure.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
 use super::account;
+use super::gates::ledger::{self, Passed};
 use super::platform::Verdict;
 use crate::domain::reading::Quality;
 use crate::domain::record::Stream;
@@ -38,6 +40,8 @@ pub struct Summary {
     pub drained: Verdict,
     /// The closing after the gateway was stopped.
     pub last: Verdict,
+    /// What passed at the gates, as the world itself knows.
+    pub world: BTreeMap<&'static str, Passed>,
     /// Numbers made while stopping that did not leave any more.
     pub left: u64,
     /// Counters of the platform.
@@ -78,6 +82,7 @@ impl Summary {
             && faults.refused == 0
             && faults.alarms.faults.is_empty()
             && self.writes == 0
+            && ledger::disagree(&self.world, &faults.passages.through).is_empty()
             && self.platform.unreadable == 0
     }
 
@@ -115,6 +120,10 @@ impl Summary {
             format!("{} / {}", closing.alarms.records, closing.alarms.occurrences),
         );
         row("报警缺步", "alarms that do not add up", closing.alarms.faults.len().to_string());
+        let (through, passages) = (closing.passages.through.values().sum::<u32>(), closing.passages.passages);
+        let world: u32 = self.world.values().map(|passed| passed.done).sum();
+        row("过闸", "went through gates / at the platform", format!("{world} / {through}"));
+        row("通行记录", "passages, all that came", passages.to_string());
         row("轮询", "polls due", self.totals.polls_due.to_string());
         row("跳过轮询", "polls skipped", self.totals.polls_skipped.to_string());
         row("最大轮询延迟", "worst poll lateness", millis(self.totals.worst_late));
@@ -138,6 +147,15 @@ impl Summary {
             qualities.map(|(quality, count)| format!("{} {count}", quality.as_str())).collect();
         if !qualities.is_empty() {
             writeln!(out, "  非测量值 not measurements: {}", qualities.join(", ")).ok();
+        }
+        let verdicts = &self.last.closing.passages.verdicts;
+        if !verdicts.is_empty() {
+            let words: Vec<String> = verdicts.iter().map(|(verdict, count)| format!("{verdict} {count}")).collect();
+            writeln!(out, "  判定 decisions: {}", words.join(", ")).ok();
+        }
+        for (lane, passed, told) in ledger::disagree(&self.world, &self.last.closing.passages.through) {
+            let Passed { begun, done } = passed;
+            writeln!(out, "  过闸不符 passages disagree: {lane}: {done}..={begun} passed, {told} at the platform").ok();
         }
         for (stream, reason, count) in &self.last.gaps {
             let stream = stream.as_str();

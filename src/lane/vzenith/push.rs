@@ -125,12 +125,13 @@ const EXEMPT: [i64; 8] = [5, 6, 8, 9, 15, 16, 17, 21];
 /// The colour, and where the camera does not know it, that of the type.
 fn colour(colour: i64, kind: i64) -> PlateColour {
     match (colour, kind) {
-        (1, _) | (_, 1) => PlateColour::Blue,
+        (1, _) => PlateColour::Blue,
         (2, _) => PlateColour::Yellow,
         (3, _) => PlateColour::White,
         (4, _) => PlateColour::Black,
         (5, _) => PlateColour::Green,
         (6, _) => PlateColour::YellowGreen,
+        (_, 1) => PlateColour::Blue,
         (_, 3 | 4) => PlateColour::Yellow,
         (_, 5 | 6 | 8 | 9 | 15..=17) => PlateColour::White,
         (_, 2 | 10) => PlateColour::Black,

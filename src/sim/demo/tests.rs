@@ -63,6 +63,10 @@ impl Running for Fake {
         }))
     }
 
+    async fn gates(&self) -> Option<Arc<GatesView>> {
+        None
+    }
+
     fn store(&self) -> Arc<StoreStatus> {
         Arc::default()
     }

@@ -55,6 +55,8 @@ pub struct SimCamera {
     pub picture: usize,
     /// Its clock, seconds since 1970.
     pub clock: i64,
+    /// Colour of the plates that it sees, as it codes it: 1 blue, 2 yellow.
+    pub colour: u8,
 }
 
 impl SimCamera {
@@ -75,6 +77,7 @@ impl SimCamera {
             hang_ups: 0,
             picture: 1000,
             clock,
+            colour: 1,
         }
     }
 
@@ -158,7 +161,7 @@ impl SimCamera {
 
     fn plate(&self, plate_id: u64, clock: i64, plate: &str, offline: bool, by_own: u8) -> String {
         let result = json!({
-            "license": plate, "colorType": 1, "type": 1, "confidence": 97, "direction": 4, "plateid": plate_id,
+            "license": plate, "colorType": self.colour, "type": 1, "confidence": 97, "direction": 4, "plateid": plate_id,
             "isoffline": u8::from(offline), "is_fake_plate": 0, "triggerType": 8,
             "timeStamp": { "Timeval": { "sec": clock, "usec": 0 } },
             "imageFile": base64(&vec![0xFF; self.picture]), "imageFragmentFile": base64(&[0xFF, 0xD8]),
