@@ -105,7 +105,9 @@ impl Writer {
     }
 
     fn table(&mut self, table: &Table) {
-        self.raw("<section class=\"sheet\"><h2>")
+        // Rows of several lines become cards on a narrow screen: each cell then says whose column it is.
+        let cards = table.columns.iter().any(|(_, align)| *align == Align::Lines);
+        self.raw(if cards { "<section class=\"sheet cards\"><h2>" } else { "<section class=\"sheet\"><h2>" })
             .text(&table.title)
             .raw("</h2><div class=\"scroll\"><table><thead><tr>");
         for (name, align) in &table.columns {
@@ -113,17 +115,20 @@ impl Writer {
         }
         self.raw("</tr></thead><tbody>");
         for row in &table.rows {
-            self.row(row, &table.columns);
+            self.row(row, &table.columns, cards);
         }
         self.raw("</tbody></table></div></section>");
     }
 
-    fn row(&mut self, row: &Row, columns: &[(String, Align)]) {
+    fn row(&mut self, row: &Row, columns: &[(String, Align)], cards: bool) {
         self.raw(if row.first { "<tr class=\"first\">" } else { "<tr>" });
         // A continued row lacks the leading cells, which span down from the first one.
         let skipped = columns.len().saturating_sub(row.cells.len());
-        for (cell, (_, align)) in row.cells.iter().zip(columns.iter().skip(skipped)) {
+        for (cell, (name, align)) in row.cells.iter().zip(columns.iter().skip(skipped)) {
             self.raw("<td").attr("class", align.class());
+            if cards {
+                self.attr("data-h", name);
+            }
             if cell.span > 1 {
                 self.attr("rowspan", &cell.span.to_string());
             }

@@ -373,6 +373,17 @@ texts! {
     Unidentified: "未识别", "unidentified";
     Overstays: "超时停留", "Stays too long";
     CameThrough: "经过卡口", "Came through";
+    InsideList: "园内名单", "List of everybody inside";
+    KnownByName: "有名可查", "Known by name";
+    CameWith: "随车", "With";
+    CountedIn: "清点时在园", "counted in";
+    NotListed: "名单未列出", "Not listed";
+    Counts: "人数", "Counts";
+    PageOf: "页", "Page";
+    PageBefore: "上一页", "Page before";
+    PageAfter: "下一页", "Page after";
+    NoMuster: "没有进行中的人员清点", "no muster is under way";
+    Ticked: "到", "Here";
     Muster: "人员清点", "Muster";
     Unaccounted: "未到", "unaccounted";
     Safe: "安全", "safe";

@@ -165,6 +165,11 @@ async fn handle<P: Park>(site: &Site<P>, request: &Request, route: &Route, name:
         Endpoint::Alarms => page(site, request, |look, v| Some(view::alarms(look, v)), Text::NotFound).await,
         Endpoint::Site => page(site, request, |look, v| Some(view::site(look, v)), Text::NotFound).await,
         Endpoint::Gates => page(site, request, view::gates, Text::NotFound).await,
+        Endpoint::Inside => {
+            let n = page_number(&request.query);
+            page(site, request, |look, v| view::inside_list(look, v, n), Text::NotFound).await
+        }
+        Endpoint::Muster => page(site, request, view::muster_roll, Text::NotFound).await,
         Endpoint::Daybook => page(site, request, |look, v| Some(view::daybook(look, v)), Text::NotFound).await,
         Endpoint::Uplink => page(site, request, |look, v| Some(view::uplink(look, v)), Text::NotFound).await,
         Endpoint::Store => page(site, request, |look, v| Some(view::store(look, v)), Text::NotFound).await,
@@ -179,6 +184,11 @@ async fn handle<P: Park>(site: &Site<P>, request: &Request, route: &Route, name:
         Endpoint::Style => asset(&site.style, request),
         Endpoint::Icon => asset(&site.icon, request),
     }
+}
+
+/// Which page of a list; what cannot be read is the first.
+fn page_number(query: &str) -> usize {
+    parameter(query, "p").and_then(|n| n.parse().ok()).unwrap_or(1)
 }
 
 fn plain(status: StatusCode, text: &str) -> Response {
@@ -288,6 +298,7 @@ enum Wanted {
     Alarms,
     Site,
     Gates,
+    Inside(usize),
     Daybook,
     Uplink,
     Store,
@@ -307,6 +318,7 @@ impl Wanted {
             Some("alarms") => Self::Alarms,
             Some("site") => Self::Site,
             Some("gates") => Self::Gates,
+            Some("inside") => Self::Inside(page_number(query)),
             Some("daybook") => Self::Daybook,
             Some("uplink") => Self::Uplink,
             Some("store") => Self::Store,
@@ -320,6 +332,7 @@ impl Wanted {
             Self::Alarms => Some(view::alarms(look, viewer)),
             Self::Site => Some(view::site(look, viewer)),
             Self::Gates => view::gates(look, viewer),
+            Self::Inside(n) => view::inside_list(look, viewer, *n),
             Self::Daybook => Some(view::daybook(look, viewer)),
             Self::Uplink => Some(view::uplink(look, viewer)),
             Self::Store => Some(view::store(look, viewer)),

@@ -59,6 +59,10 @@ pub enum Endpoint {
     Site,
     /// The gates, who is inside, dangerous goods.
     Gates,
+    /// Everybody inside, by pages.
+    Inside,
+    /// The roll of a muster, for print.
+    Muster,
     /// The daybook.
     Daybook,
     /// The uplink.
@@ -108,7 +112,7 @@ const fn read(path: Path, right: Right, endpoint: Endpoint) -> Route {
 }
 
 /// Everything that is served.
-pub const ROUTES: [Route; 17] = [
+pub const ROUTES: [Route; 19] = [
     read(Path::Is("/"), Right::View, Endpoint::Overview),
     read(Path::Under("/device/"), Right::View, Endpoint::Device),
     read(Path::Under("/point/"), Right::View, Endpoint::Point),
@@ -116,6 +120,8 @@ pub const ROUTES: [Route; 17] = [
     read(Path::Is("/alarms"), Right::View, Endpoint::Alarms),
     read(Path::Is("/site"), Right::View, Endpoint::Site),
     read(Path::Is("/gates"), Right::View, Endpoint::Gates),
+    read(Path::Is("/inside"), Right::View, Endpoint::Inside),
+    read(Path::Is("/muster"), Right::View, Endpoint::Muster),
     read(Path::Is("/daybook"), Right::View, Endpoint::Daybook),
     read(Path::Is("/uplink"), Right::View, Endpoint::Uplink),
     read(Path::Is("/store"), Right::View, Endpoint::Store),

@@ -280,6 +280,110 @@ async fn lists_of_who_is_inside_mask_a_plate_and_whoever_must_settle_a_passage_s
     assert!(unclear[1][2] == "r-7Q2M", "{unclear:?}");
 }
 
+/// Somebody inside for so many minutes.
+fn guest(view: &GatesView, n: u32, minutes: u64) -> Guest {
+    Guest {
+        subject: Subject::Person(PersonRef::new(format!("p-{n:04}"))),
+        zone: view.inside.zones[0].zone.clone(),
+        since: view.at.before(std::time::Duration::from_secs(minutes * 60)),
+        through: None,
+        class: None,
+        with: Some("苏C10086(黄)".to_owned()),
+        unidentified: 0,
+        company: None,
+        overstays: n == 77,
+    }
+}
+
+fn list(look: &Look, n: usize) -> Page {
+    let zone = Zone::named("Asia/Shanghai").unwrap();
+    view::inside_list(look, &Viewer { choice: Choice::default(), zone: &zone, style: "", script: "" }, n).unwrap()
+}
+
+#[tokio::test]
+async fn everybody_inside_is_listed_by_pages_who_stays_too_long_first_and_then_who_is_there_longest() {
+    let look = look(|view, _| {
+        view.inside.zones[0].guests = (0..120).map(|n| guest(view, n, 200 - u64::from(n))).collect();
+        view.inside.zones[0].more = 4;
+    })
+    .await;
+    let (first, last) = (list(&look, 1), list(&look, 3));
+    let of = |page: &Page| rows(page, "园内名单").into_iter().map(|row| row[0].clone()).collect::<Vec<_>>();
+    assert_eq!(of(&first)[..3], ["p-0077", "p-0000", "p-0001"]);
+    assert_eq!((of(&first).len(), of(&last).len()), (50, 20));
+    assert_eq!(of(&list(&look, 99)), of(&last), "there is no page behind the last");
+    assert_eq!(of(&list(&look, 0)), of(&first));
+    let html = parkgate::web::html::page(&first);
+    assert!(html.contains("href=\"/inside?p=2\"") && !html.contains("href=\"/inside?p=0\""), "{html}");
+    assert!(html.contains("1 / 3") && html.contains("▲ 4"), "what is not listed is counted");
+    assert_eq!(last.events.as_deref(), Some("/events?page=inside&p=3&lang=zh"));
+}
+
+#[tokio::test]
+async fn the_roll_of_a_muster_is_there_whole_to_be_printed_and_nothing_on_it_moves() {
+    let row = |n: u32| RowView {
+        n,
+        person: Some(PersonRef::new(format!("p-{n:04}"))),
+        company: None,
+        zone: ZoneId::new("park"),
+        last: None,
+        with: None,
+        state: RowState::Unaccounted,
+        sos: None,
+        position: None,
+    };
+    let look = look(|view, now| {
+        view.musters = vec![MusterView {
+            muster: "m-1".to_owned(),
+            episode: "s-1".to_owned(),
+            drill: true,
+            zone: ZoneId::new("park"),
+            at: now.wall,
+            numbers: Numbers { listed: 300, unaccounted: 300, ..Numbers::default() },
+            rows: (0..300).map(row).collect(),
+            more: 0,
+        }];
+    })
+    .await;
+    let zone = Zone::named("Asia/Shanghai").unwrap();
+    let viewer = Viewer { choice: Choice::default(), zone: &zone, style: "", script: "" };
+    let printed = view::muster_roll(&look, &viewer).unwrap();
+    let roll = rows(&printed, "人员清点 · 演练");
+    assert_eq!(roll.len(), 300);
+    assert_eq!(roll[299][0..2], ["□", "300"]);
+    assert!(printed.events.is_none() && printed.refresh.is_none());
+    assert_eq!(printed.live().len(), 2, "the time and the trust in it, which no stream changes");
+    assert!(parkgate::web::html::page(&page(&look)).contains("href=\"/muster\""), "the way to it");
+}
+
+#[tokio::test]
+async fn without_a_muster_the_page_for_it_leads_to_the_list_of_everybody() {
+    let look = look(|_, _| ()).await;
+    let zone = Zone::utc();
+    let viewer = Viewer { choice: Choice::default(), zone: &zone, style: "", script: "" };
+    let html = parkgate::web::html::page(&view::muster_roll(&look, &viewer).unwrap());
+    assert!(html.contains("没有进行中的人员清点") && html.contains("href=\"/inside\""), "{html}");
+}
+
+#[tokio::test]
+async fn a_plate_that_is_markup_stays_text_wherever_it_is_shown() {
+    const EVIL: &str = "<img src=x onerror=alert(1)>\"'&";
+    let look = look(|view, now| {
+        view.lanes[0].lane.plate = Some(EVIL.to_owned());
+        view.lanes[0].last.as_mut().unwrap().vehicle = Some(EVIL.to_owned());
+        view.lanes[0].last.as_mut().unwrap().reasons[0].zh = EVIL.to_owned();
+        view.tickets.push(made::ticket(now, TicketKind::Refer, "E1", EVIL, Addressee::DutyRoom, 11));
+        view.hazmat.visits[0].plate = EVIL.to_owned();
+        view.hazmat.queue.push(EVIL.to_owned());
+        view.inside.zones[0].guests = vec![Guest { with: Some(EVIL.to_owned()), ..guest(view, 1, 5) }];
+    })
+    .await;
+    for page in [page(&look), list(&look, 1)] {
+        let html = parkgate::web::html::page(&page);
+        assert!(!html.contains("<img") && html.contains("&lt;img src=x"), "{}", page.title);
+    }
+}
+
 #[tokio::test]
 async fn what_comes_and_goes_at_the_gates_is_no_change_of_the_pages_shape() {
     let (busy, still) = (look(|_, _| ()).await, look(|view, _| view.tickets.clear()).await);

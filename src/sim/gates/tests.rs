@@ -36,12 +36,17 @@ fn a_card_is_shown_as_a_reader_of_26_bits_sends_it() {
 /// What a newcomer finds in the demo's folder is a configuration without a remark.
 #[tokio::test]
 async fn the_folder_with_its_gates_is_a_whole_configuration() {
+    use crate::sim::devices::{LINE_SOCKET, park};
     use crate::sim::folder::{Socket, Wiring, write};
     let dir = tempfile::tempdir().unwrap();
     let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
-    let sockets = (0..20).map(|n| Socket::Tcp(at(50_000 + n))).collect();
+    let socket = |n: u16| match usize::from(n) {
+        LINE_SOCKET => Socket::Line("/dev/ttyS1".into()),
+        _ => Socket::Tcp(at(50_000 + n)),
+    };
+    let sockets = (0..20).map(socket).collect();
     let wiring = Wiring { sockets, dcs: at(4840), broker: at(1883), page: at(0) };
-    write(dir.path(), &[], &wiring).unwrap();
+    write(dir.path(), &park(), &wiring).unwrap();
     Gatehouse::start().await.unwrap().write(dir.path()).unwrap();
     let loaded = crate::config::load(dir.path()).unwrap_or_else(|problems| panic!("{problems}"));
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);

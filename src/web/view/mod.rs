@@ -25,7 +25,7 @@ use std::time::Duration;
 pub use alarms::alarms;
 pub use daybook::daybook;
 pub use device::{device, point};
-pub use gates::gates;
+pub use gates::{gates, inside_list, muster_roll};
 pub use overview::overview;
 pub use sheets::{store, uplink};
 pub use site::site;

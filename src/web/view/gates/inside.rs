@@ -34,7 +34,8 @@ pub(super) fn zones(view: &GatesView, look: &Look, v: &Viewer<'_>) -> Table {
     };
     let counted = if inside.known { Cell::live(title).dim() } else { Cell::toned(Tone::None, title) };
     let mut rows: Vec<Vec<Cell>> = inside.zones.iter().map(|zone| zone_row(zone, view, look, v)).collect();
-    rows.push(vec![counted, Cell::live(""), Cell::live(""), Cell::live(""), Cell::live("")]);
+    let list = Cell::fixed(v.t(Text::InsideList)).to(v.link("/inside"));
+    rows.push(vec![counted, Cell::live(""), list, Cell::live(""), Cell::live("")]);
     let places = rows.len();
     listed(v, Text::WhoIsInside, &columns, rows, (places, 0), Text::None)
 }
@@ -171,14 +172,23 @@ fn guest_row(guest: &Guest, view: &GatesView, look: &Look, v: &Viewer<'_>) -> Ve
     ]
 }
 
-fn gate(through: &Through) -> String {
+pub(super) fn gate(through: &Through) -> String {
     format!("{} / {}", through.gate, through.lane)
 }
 
 /// A muster that runs: its numbers, and its roll with the unaccounted first.
 pub(super) fn muster(muster: &MusterView, look: &Look, v: &Viewer<'_>) -> Vec<Block> {
+    let numbers = Panel { href: Some(v.link("/muster")), ..number_of(muster, look, v) };
+    vec![Block::Panels(vec![numbers]), Block::Table(roll_table(muster, ROLL, look, v))]
+}
+
+fn title_of(muster: &MusterView, look: &Look, v: &Viewer<'_>) -> String {
     let drill = if muster.drill { format!(" · {}", v.t(Text::Drill)) } else { String::new() };
-    let title = format!("{}{drill} · {} · {}", v.t(Text::Muster), zone_name(&muster.zone, look, v), muster.muster);
+    format!("{}{drill} · {} · {}", v.t(Text::Muster), zone_name(&muster.zone, look, v), muster.muster)
+}
+
+/// How many are what.
+pub(super) fn number_of(muster: &MusterView, look: &Look, v: &Viewer<'_>) -> Panel {
     let n = &muster.numbers;
     let rows = vec![
         (v.t(Text::BeganAt).to_owned(), Cell::live(when(muster.at, look, v))),
@@ -189,11 +199,12 @@ pub(super) fn muster(muster: &MusterView, look: &Look, v: &Viewer<'_>) -> Vec<Bl
         (v.t(Text::UnreadOut).to_owned(), Cell::warn_if(n.unread_out > 0, n.unread_out.to_string())),
         (v.t(Text::CameAfter).to_owned(), Cell::live(n.after.to_string())),
     ];
-    let roll = roll(muster, title.clone(), look, v);
-    vec![Block::Panels(vec![Panel { title, href: None, rows }]), Block::Table(roll)]
+    Panel { title: title_of(muster, look, v), href: None, rows }
 }
 
-fn roll(muster: &MusterView, title: String, look: &Look, v: &Viewer<'_>) -> Table {
+/// The roll in so many places.
+pub(super) fn roll_table(muster: &MusterView, places: usize, look: &Look, v: &Viewer<'_>) -> Table {
+    let title = title_of(muster, look, v);
     let columns = [
         (Text::Number, Align::Right),
         (Text::AlarmState, Align::Left),
@@ -204,7 +215,7 @@ fn roll(muster: &MusterView, title: String, look: &Look, v: &Viewer<'_>) -> Tabl
         (Text::Position, Align::Lines),
     ];
     let rows = muster.rows.iter().map(|row| roll_row(row, look, v)).collect();
-    Table { title, ..listed(v, Text::Muster, &columns, rows, (ROLL, muster.more), Text::None) }
+    Table { title, ..listed(v, Text::Muster, &columns, rows, (places, muster.more), Text::None) }
 }
 
 fn roll_row(row: &RowView, look: &Look, v: &Viewer<'_>) -> Vec<Cell> {

@@ -16,8 +16,11 @@ mod board;
 mod hazmat;
 mod inside;
 mod lanes;
+mod roster;
 
 use std::time::Duration;
+
+pub use roster::{inside as inside_list, muster as muster_roll};
 
 use super::alarms::table;
 use super::{Align, Block, Cell, Look, Page, Panel, Table, Tone, Viewer, page};

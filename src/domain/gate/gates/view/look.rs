@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    BayNow, ConflictView, Count, DOUBT_BACK, Doubt, GatesView, Guest, HazmatView, InsideView, LaneNow, MAX_LISTED,
-    MusterView, RowView, TicketView, VisitView, WaybillView, ZoneView,
+    BayNow, ConflictView, Count, DOUBT_BACK, Doubt, GatesView, Guest, HazmatView, InsideView, LaneNow, MAX_BY_NAME,
+    MAX_LISTED, MusterView, RowView, TicketView, VisitView, WaybillView, ZoneView,
 };
 use crate::domain::gate::desk::{Ticket, by_age};
 use crate::domain::gate::gates::Gates;
@@ -112,8 +112,8 @@ impl Gates {
         };
         let vehicles = VehicleClass::ALL.iter().map(|class| (*class, count(Stock::Vehicles(*class))));
         guests.sort_by_key(|guest| guest.since);
-        let more = guests.len().saturating_sub(MAX_LISTED);
-        guests.truncate(MAX_LISTED);
+        let more = guests.len().saturating_sub(MAX_BY_NAME);
+        guests.truncate(MAX_BY_NAME);
         ZoneView {
             zone: zone.clone(),
             class: rule.class,
@@ -248,7 +248,7 @@ fn muster_view(roll: &Roll) -> MusterView {
         zone: roll.zone.clone(),
         at: roll.at,
         numbers: roll.numbers(),
-        rows: roll.in_order().into_iter().take(MAX_LISTED).map(row).collect(),
-        more: roll.rows.len().saturating_sub(MAX_LISTED),
+        rows: roll.in_order().into_iter().take(MAX_BY_NAME).map(row).collect(),
+        more: roll.rows.len().saturating_sub(MAX_BY_NAME),
     }
 }

@@ -1,7 +1,7 @@
 //! The gates as people see them: one value for the page, the command line and the control socket. Plates stand in it in full,
 //! because guards work by them; persons stand in it by their references, and whoever may see names looks them up.
 //!
-//! Lists are bounded by [`MAX_LISTED`]; each says how many more there are.
+//! Lists are bounded by [`MAX_LISTED`], those of persons by [`MAX_BY_NAME`]; each says how many more there are.
 
 mod look;
 
@@ -28,6 +28,8 @@ use crate::domain::time::{ClockTrust, Timestamp};
 
 /// Rows of one list: more than a screen shows, less than a page can carry; the whole is in records and reports.
 pub const MAX_LISTED: usize = 500;
+/// Rows of who is inside a zone, and of a roll that is printed: more than a large park has inside at once.
+pub const MAX_BY_NAME: usize = 5_000;
 /// Passages in doubt are looked for so far back: what is older was handed over with its shift, and is in the day's account.
 const DOUBT_BACK: Duration = Duration::from_secs(24 * 3600);
 
