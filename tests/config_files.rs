@@ -189,7 +189,7 @@ fn the_examples_of_the_gates_can_be_used_and_show_the_defaults() {
     let usual = |trouble: &Trouble| lane.conduct.get(trouble) == Some(&Conduct::usual(*trouble, false));
     assert!(Trouble::ALL.iter().all(usual), "{:?}", lane.conduct);
     let goods = parkgate::domain::gate::word::VehicleClass::Goods;
-    assert!(lane.window_open(goods, 0) && !lane.window_open(goods, 12 * 60));
+    assert_eq!([0, 12 * 60].map(|minute| lane.window_open(goods, Some(minute))), [Some(true), Some(false)]);
     let fire = gates.wiring[0].inputs.iter().find(|wire| wire.input == Input::Fire).unwrap();
     assert!(fire.at.closed_at_rest && fire.at.channel == 9);
     let shown = format!("{:?}", gates.devices.cameras[0]);

@@ -7,9 +7,10 @@ use std::time::Duration;
 use parkgate::domain::gate::desk;
 use parkgate::domain::gate::gates::Settings;
 use parkgate::domain::gate::hardware::Input;
-use parkgate::domain::gate::hazmat::goods::{Goods, HazardClass, PackingGroup, Portion, Unit};
-use parkgate::domain::gate::hazmat::rules;
+use parkgate::domain::gate::hazmat::goods::{FireGroup, Goods, HazardClass, PackingGroup, Portion, Unit};
+use parkgate::domain::gate::hazmat::lot::{Area, BaySpec};
 use parkgate::domain::gate::hazmat::waybill::{Purpose, Waybill, WaybillState};
+use parkgate::domain::gate::hazmat::{self, rules};
 use parkgate::domain::gate::inside::{self, ZoneRule};
 use parkgate::domain::gate::lane::spec::{Closes, Fail, Flow, LaneSpec, Position, Service, Timing};
 use parkgate::domain::gate::plate::{Plate, PlateColour};
@@ -20,8 +21,8 @@ use parkgate::domain::gate::register::row::{
     CredentialKey, Holder, ListKind, ListSource, Listing, Person, Qualification, Row, Vehicle,
 };
 use parkgate::domain::gate::word::{
-    CompanyId, GateClass, GateId, GatewayId, LaneId, LaneKind, ListingId, PaperKind, PermitId, PersonKind, PersonRef,
-    Skill, VehicleClass, WaybillNo, ZoneClass, ZoneId,
+    BayId, CompanyId, GateClass, GateId, GatewayId, LaneId, LaneKind, ListingId, PaperKind, PermitId, PersonKind,
+    PersonRef, Skill, VehicleClass, WaybillNo, ZoneClass, ZoneId,
 };
 use parkgate::domain::order::LaneRule;
 use parkgate::domain::time::Timestamp;
@@ -32,7 +33,7 @@ pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
 /// Who receives goods.
-const WORKS: &str = "91320000000000000X";
+pub(crate) const WORKS: &str = "91320000000000000X";
 
 // What the park is made of.
 
@@ -50,6 +51,39 @@ pub(crate) fn small_park() -> Settings {
     ];
     let zones = [(ZoneId::new("park"), ZoneRule::of(ZoneClass::General))];
     settings(lanes.into(), zones.into(), rules::Rules { items: Vec::new(), ..rules::Rules::default() })
+}
+
+/// A whole park: works as a zone within it that is entered by dispatch, and a parking for dangerous goods.
+pub(crate) fn whole_park(bays: u32) -> Settings {
+    let hazmat = [VehicleClass::Hazmat];
+    let general = [VehicleClass::Goods, VehicleClass::Small];
+    let works = |spec: LaneSpec| LaneSpec { zone: ZoneId::new("works"), zone_from: ZoneId::new("park"), ..spec };
+    let weighs = |spec: LaneSpec| LaneSpec { scale: true, ..spec };
+    let lanes = [
+        weighs(vehicles("h-in", "g1", GateClass::HazmatOnly, Flow::In, &hazmat)),
+        weighs(vehicles("h-out", "g1", GateClass::HazmatOnly, Flow::Out, &hazmat)),
+        works(vehicles("w-in", "g4", GateClass::HazmatOnly, Flow::In, &hazmat)),
+        works(vehicles("w-out", "g4", GateClass::HazmatOnly, Flow::Out, &hazmat)),
+        vehicles("g-in", "g2", GateClass::GeneralGoods, Flow::In, &general),
+        vehicles("g-out", "g2", GateClass::GeneralGoods, Flow::Out, &general),
+        door("door", "g2"),
+    ];
+    let works = ZoneRule { parent: Some(ZoneId::new("park")), ..ZoneRule::of(ZoneClass::Key) };
+    let zones = [(ZoneId::new("park"), ZoneRule::of(ZoneClass::General)), (ZoneId::new("works"), works)];
+    let bay = |n: u32| BaySpec {
+        id: BayId::new(format!("B{n:02}")),
+        area: Area::Loaded,
+        fire: FireGroup::A,
+        toxic: false,
+        beside: BTreeSet::new(),
+    };
+    let hazmat = rules::Rules {
+        items: Vec::new(),
+        bays: (1..=bays).map(bay).collect(),
+        dispatch_zones: [ZoneId::new("works")].into(),
+        ..rules::Rules::default()
+    };
+    settings(lanes.into(), zones.into(), hazmat)
 }
 
 fn settings(lanes: Vec<LaneSpec>, zones: BTreeMap<ZoneId, ZoneRule>, hazmat: rules::Rules) -> Settings {
@@ -169,6 +203,7 @@ fn vehicle(plate: &str, class: VehicleClass) -> Vehicle {
         company: None,
         papers: BTreeMap::new(),
         gross_max_kg: None,
+        tare_kg: None,
         tank: false,
         scope: BTreeSet::new(),
         media: BTreeSet::new(),
@@ -231,6 +266,7 @@ impl Park {
         let mut lorry = Vehicle {
             papers: PaperKind::ALL.iter().map(|kind| (*kind, year)).collect(),
             gross_max_kg: Some(49_000),
+            tare_kg: Some(18_000),
             tank: true,
             scope: ["3".to_owned()].into(),
             media: ["1230".to_owned()].into(),
@@ -268,6 +304,15 @@ impl Park {
         self.put(vec![Row::Person(Arc::new(visitor)), Row::Permit(Arc::new(permit))]);
     }
 
+    /// A visitor who is expected tomorrow.
+    pub(crate) fn visitor_from_tomorrow(&mut self, name: &str) {
+        let wall = self.now().wall;
+        let holder = Holder::Person(PersonRef::new(name));
+        let permit = permit(&format!("P-{name}"), PermitKind::Person, holder, wall.after(DAY), Some(1));
+        let visitor = person(name, PersonKind::Visitor, None, wall.after(365 * DAY));
+        self.put(vec![Row::Person(Arc::new(visitor)), Row::Permit(Arc::new(permit))]);
+    }
+
     pub(crate) fn block(&mut self, plate: &str) {
         let listing = Listing {
             id: ListingId::new(format!("B-{plate}")),
@@ -279,5 +324,13 @@ impl Park {
             reason: "屡次违停".into(),
         };
         self.put(vec![Row::Listing(Arc::new(listing))]);
+    }
+
+    /// The works say how many places they have.
+    pub(crate) fn works_publish(&mut self, places: u32) {
+        let now = self.now();
+        self.gates
+            .handle_hazmat(|hazmat: &mut hazmat::Hazmat| hazmat.handle_quota(&CompanyId::new(WORKS), places, now), now);
+        self.drain();
     }
 }

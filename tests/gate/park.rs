@@ -1,24 +1,25 @@
 //! A park in virtual time: lanes with arms that move, modules that are asked again and again, a store that answers, and what
 //! drives and walks through it. Deterministic; whoever uses it says what happens and looks at what came of it.
 //!
-//! Time goes from one thing that happens to the next. A module of a lane where something goes on is asked each
-//! [`AWAKE`], of a lane at rest only often enough that none of its inputs counts as silent.
+//! Time goes from one thing that happens to the next. A module of a lane where something goes on is asked each [`AWAKE`], of
+//! a lane at rest only so often that none of its inputs ever counts as silent.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use parkgate::domain::actor::{Actor, Role, Via};
-use parkgate::domain::audit::Deed;
+use parkgate::domain::audit::{AuditEntry, Chain, Deed, Head};
 use parkgate::domain::document::DocumentKind;
 use parkgate::domain::gate::decide::Policies;
 use parkgate::domain::gate::gates::{Gates, Output, Saved, Settings};
 use parkgate::domain::gate::hardware::{
-    Act, CameraEvent, Carried, Input, LaneCommand, LaneEvent, LaneReceipt, PlateSeen, Seen,
+    Act, CameraEvent, Carried, Input, LaneCommand, LaneEvent, LaneReceipt, PlateSeen, Seen, Weight,
 };
+use parkgate::domain::gate::hazmat;
 use parkgate::domain::gate::inside::event::Body;
 use parkgate::domain::gate::inside::{Event, InsideAction, Passage, Stock, Stocks, Subject};
-use parkgate::domain::gate::lane::spec::{LaneSpec, Position};
-use parkgate::domain::gate::lane::{ArmAt, AuditReceipt, Call, Phase};
+use parkgate::domain::gate::lane::spec::{FRESH, GUARDS, LaneSpec, Position};
+use parkgate::domain::gate::lane::{ArmAt, AuditReceipt, Call, LaneFact, Phase};
 use parkgate::domain::gate::plate::Plate;
 use parkgate::domain::gate::presented::PlateRead;
 use parkgate::domain::gate::register::Register;
@@ -35,10 +36,9 @@ use super::papers;
 pub(crate) const MORNING: i64 = 1_795_651_200_000;
 /// The arm needs so long from down to up, milliseconds.
 const TRAVEL: i64 = 1_500;
-/// A module is asked so often, milliseconds: where something goes on, where other lanes are awake, where all is at rest.
+/// A module is asked so often, milliseconds: where something goes on; at a lane at rest, none of whose inputs is ever silent.
 const AWAKE: u64 = 400;
 const ASLEEP: u64 = 2_500;
-const NIGHT: u64 = 60_000;
 
 /// What the store does with entries of the audit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub(crate) struct World {
     says: BTreeMap<Input, Option<bool>>,
     /// Inputs that are not heard.
     pub(crate) silent: BTreeSet<Input>,
+    /// What the lane heard of each input last, and when.
+    heard: BTreeMap<Input, (u64, Option<bool>)>,
     arm: i64,
     pub(crate) moves: i64,
     pub(crate) broken: bool,
@@ -76,6 +78,7 @@ pub(crate) struct Park {
     pub(crate) trust: ClockTrust,
     pub(crate) store: Store,
     late: VecDeque<(LaneId, String)>,
+    chain: Chain,
     reads: u64,
     /// How much was said to the machine.
     pub(crate) words: u64,
@@ -93,7 +96,16 @@ pub(crate) struct Record {
     pub(crate) events: Vec<Event>,
     pub(crate) audits: BTreeMap<String, (Deed, bool)>,
     pub(crate) passages: BTreeMap<String, Passage>,
+    /// The audit as it is chained.
+    pub(crate) chain: Vec<AuditEntry>,
+    /// Documents, by kind.
+    pub(crate) documents: BTreeMap<DocumentKind, u64>,
+    pub(crate) facts: Vec<LaneFact>,
     pub(crate) commands: u64,
+    /// Violations with dangerous goods that began.
+    pub(crate) violations: Vec<hazmat::record::Violation>,
+    /// What no machine could settle.
+    pub(crate) unsettled: Vec<String>,
     /// Everything since the last look, in order, in a word each.
     pub(crate) order: Vec<Word>,
 }
@@ -121,8 +133,19 @@ impl Park {
         let gates = Gates::new(settings.clone(), policies.clone(), Register::default(), 1, now);
         let world = |spec: &Arc<LaneSpec>| {
             let says = spec.inputs.iter().map(|input| (*input, Some(*input == Input::CloseLimit))).collect();
-            let (silent, acts) = (BTreeSet::new(), Vec::new());
-            World { spec: spec.clone(), says, silent, arm: 0, moves: 0, broken: false, acts, asked: 0, touched: 0 }
+            let (silent, heard, acts) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
+            World {
+                spec: spec.clone(),
+                says,
+                silent,
+                heard,
+                arm: 0,
+                moves: 0,
+                broken: false,
+                acts,
+                asked: 0,
+                touched: 0,
+            }
         };
         let worlds = settings.lanes.iter().map(|spec| (spec.id.clone(), world(spec))).collect();
         let mut park = Self {
@@ -137,6 +160,7 @@ impl Park {
             trust: ClockTrust::Synced,
             store: Store::Works,
             late: VecDeque::new(),
+            chain: Chain::new(1, Head::default()),
             reads: 0,
             words: 0,
             vigilant: false,
@@ -188,7 +212,7 @@ impl Park {
     /// When the next thing happens.
     fn next(&self, end: u64) -> u64 {
         let awake = self.worlds.keys().any(|lane| self.is_awake(lane));
-        let asked = self.worlds.iter().map(|(lane, world)| world.asked + self.pace(lane, awake));
+        let asked = self.worlds.iter().map(|(lane, world)| world.asked + self.pace(lane));
         let arms = self.worlds.values().filter_map(World::arrives).map(|in_ms| self.turned + in_ms);
         let due = self.gates.poll_timeout(self.now()).map(millis).filter(|_| awake);
         asked.chain(arms).chain(due).min().unwrap_or(end).clamp(self.ms + 1, end)
@@ -203,12 +227,8 @@ impl Park {
             || !matches!(phase, Phase::Idle | Phase::Held)
     }
 
-    fn pace(&self, lane: &LaneId, any_awake: bool) -> u64 {
-        match (self.is_awake(lane), any_awake) {
-            (true, _) => AWAKE,
-            (false, true) => ASLEEP,
-            (false, false) => NIGHT,
-        }
+    fn pace(&self, lane: &LaneId) -> u64 {
+        if self.is_awake(lane) { AWAKE } else { ASLEEP }
     }
 
     fn turn_arms(&mut self) {
@@ -232,26 +252,28 @@ impl Park {
         }
     }
 
-    /// Asks the modules that are due; those at rest all together, so that none of them is silent while others speak.
+    /// Asks the modules that are due.
     fn ask_modules(&mut self) {
-        let awake = self.worlds.keys().any(|lane| self.is_awake(lane));
-        let due = |lane: &&LaneId| self.ms >= self.worlds[*lane].asked + self.pace(lane, awake);
+        let due = |lane: &&LaneId| self.ms >= self.worlds[*lane].asked + self.pace(lane);
         let due: Vec<LaneId> = self.worlds.keys().filter(due).cloned().collect();
-        let at = self.now().mono;
-        let mut events = Vec::new();
-        for lane in due {
-            let Some(world) = self.worlds.get_mut(&lane) else { continue };
-            world.asked = millis(at);
-            let heard = world.says.iter().filter(|(input, _)| !world.silent.contains(input));
-            events.extend(heard.map(|(input, on)| {
-                let what = Seen::Input { input: *input, on: *on };
-                LaneEvent { lane: lane.clone(), at, what }
-            }));
-        }
+        let events: Vec<LaneEvent> = due.iter().flat_map(|lane| self.ask_module(lane)).collect();
         if !events.is_empty() {
             self.gates.handle_events(&events, self.now());
             self.drain();
         }
+    }
+
+    fn ask_module(&mut self, lane: &LaneId) -> Vec<LaneEvent> {
+        let at = self.now().mono;
+        let Some(world) = self.worlds.get_mut(lane) else { return Vec::new() };
+        world.asked = millis(at);
+        let heard = world.says.iter().filter(|(input, _)| !world.silent.contains(input));
+        world.heard.extend(heard.clone().map(|(input, on)| (*input, (millis(at), *on))));
+        let event = |(input, on): (&Input, &Option<bool>)| {
+            let what = Seen::Input { input: *input, on: *on };
+            LaneEvent { lane: lane.clone(), at, what }
+        };
+        heard.map(event).collect()
     }
 
     /// An input changes.
@@ -262,8 +284,15 @@ impl Park {
         world.says.insert(input, on);
         world.touched = ms;
         if !world.silent.contains(&input) {
+            world.heard.insert(input, (ms, on));
             self.event(&lane, Seen::Input { input, on });
         }
+    }
+
+    /// These go off, and nobody hears of it yet.
+    pub(crate) fn quietly(&mut self, lane: &str, off: &[Input]) {
+        let world = self.world(lane);
+        world.says.extend(off.iter().map(|input| (*input, Some(false))));
     }
 
     pub(crate) fn event(&mut self, lane: &LaneId, what: Seen) {
@@ -285,6 +314,7 @@ impl Park {
             Output::Audit { lane, audit } => {
                 let waits = audit.urgency == Urgency::AfterCommit;
                 let stored = !waits || self.store == Store::Works;
+                self.seen.chain.push(self.chain.add(audit.deed.clone(), self.now().wall));
                 let before = self.seen.audits.insert(audit.key.clone(), (audit.deed, stored));
                 assert!(before.is_none(), "one entry of the audit for each actuation: {}", audit.key);
                 match self.store {
@@ -296,6 +326,7 @@ impl Park {
             }
             Output::Command(command) => self.carry_out(command),
             Output::Document(document) => {
+                *self.seen.documents.entry(document.kind).or_default() += 1;
                 if document.kind == DocumentKind::Decision {
                     let decision: Decision = serde_json::from_str(&document.json).unwrap();
                     self.seen.order.push(Word::Decided(decision.id.to_string()));
@@ -308,10 +339,10 @@ impl Park {
             }
             Output::Share(event) => {
                 match &event.body {
-                    Body::Crossed(crossed) if event.version == 1 => {
+                    Body::Crossed(crossed) if event.version == 1 && event.source.gateway == self.settings.gateway => {
                         self.seen.order.push(Word::Crossed(crossed.passage.to_string()));
                     }
-                    // Who was in it is known better now.
+                    // Another gateway saw it, or who was in it is known better now.
                     Body::Crossed(_) => self.seen.order.push(Word::Counted),
                     Body::Counted(_) | Body::Corrected(_) | Body::Void { .. } => self.seen.order.push(Word::Counted),
                     Body::Violated(_) | Body::Reviewed { .. } | Body::Loose(_) | Body::Settled { .. } => {}
@@ -320,21 +351,38 @@ impl Park {
             }
             Output::Register(_) => self.seen.order.push(Word::Used),
             Output::Call(call) => self.seen.calls.push(call),
-            Output::LaneFact(_)
-            | Output::Violation(_)
+            Output::LaneFact(fact) => self.seen.facts.push(fact),
+            Output::Violation(violation) if violation.phase == hazmat::record::Phase::Begins => {
+                self.seen.violations.push(violation);
+            }
+            Output::Unsettled { passage, en, .. } => self.seen.unsettled.push(format!("{passage}: {en}")),
+            Output::Violation(_)
             | Output::InsideFact(_)
             | Output::DeskFact(_)
             | Output::MusterFact(_)
             | Output::Told(_)
             | Output::Receipt { .. }
             | Output::AskWaybills { .. }
-            | Output::Bay(_)
-            | Output::Unsettled { .. } => {}
+            | Output::Bay(_) => {}
         }
     }
 
     fn carry_out(&mut self, command: LaneCommand) {
         let Some(world) = self.worlds.get_mut(&command.lane) else { return };
+        if let Act::Open { .. } = command.act {
+            let life = world.spec.timing.open_life;
+            let now = Mono::from_millis(self.ms);
+            assert!(now < command.not_after && command.not_after <= now + life, "I5: {command:?}");
+        }
+        if command.act == Act::Close {
+            // I3: a close follows from two means that have just said "clear".
+            let clear = |input: &Input| {
+                world.heard.get(input).is_some_and(|(at, on)| {
+                    *on == Some(false) && self.ms - at < u64::try_from(FRESH.as_millis()).unwrap()
+                })
+            };
+            assert!(GUARDS.iter().all(clear), "{} closes: {:?}, it is {}", command.lane, world.heard, self.ms);
+        }
         let (moves, act) = match command.act {
             Act::Open { .. } => (1, Some("open")),
             Act::Close => (-1, Some("close")),
@@ -372,6 +420,7 @@ impl Park {
         let events: Vec<Event> = self.seen.events.iter().filter(|event| !saved.is_folded(event)).cloned().collect();
         let register = self.gates.register().clone();
         self.boot += 1;
+        self.chain = Chain::new(self.boot, self.chain.head());
         self.ms += off_ms;
         self.turn_arms_unseen(off_ms);
         self.late.clear();
@@ -422,6 +471,11 @@ impl Park {
         self.event(&LaneId::new(lane), Seen::Shown { reader, direction, credential: papers::card(person) });
     }
 
+    /// It stands on the scale.
+    pub(crate) fn weighs(&mut self, lane: &str, kg: u32) {
+        self.event(&LaneId::new(lane), Seen::Weight(Weight::Still(kg)));
+    }
+
     /// A vehicle comes to a lane and is read, after its people showed their cards. Returns what was decided last.
     pub(crate) fn comes(&mut self, lane: &str, plate: &str, people: &[&str]) -> Decision {
         self.set(lane, Input::Approach, Some(true));
@@ -465,6 +519,22 @@ impl Park {
             self.run(2_000);
         }
         decision
+    }
+
+    /// A tank lorry with its crew, over the scale.
+    pub(crate) fn drives_loaded(&mut self, lane: &str, plate: &str, kg: u32) -> Decision {
+        self.set(lane, Input::Approach, Some(true));
+        self.weighs(lane, kg);
+        self.drives(lane, plate, &["driver", "escort"])
+    }
+
+    /// A person goes through a door that is held open, and shows his card.
+    pub(crate) fn leaves_freely(&mut self, lane: &str, person: &str) {
+        self.shows(lane, person, Direction::Out);
+        for (input, on) in [(Input::Passed, true), (Input::Passed, false)] {
+            self.set(lane, input, Some(on));
+            self.run(300);
+        }
     }
 
     /// A person shows a card, and walks through if the door is released. Returns what was decided.

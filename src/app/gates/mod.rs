@@ -37,7 +37,7 @@ use crate::domain::gate::decide::Policies;
 use crate::domain::gate::desk::Answer;
 use crate::domain::gate::gates::view::GatesView;
 use crate::domain::gate::gates::{Gates, Output, Saved, Surroundings};
-use crate::domain::gate::hardware::{Carried, LaneCommand, LaneEvent, LaneReceipt, Said, TerminalEvent};
+use crate::domain::gate::hardware::{Carried, LaneCommand, LaneEvent, LaneReceipt, TerminalEvent};
 use crate::domain::gate::hazmat::Hazmat;
 use crate::domain::gate::hazmat::record::Output as HazmatOutput;
 use crate::domain::gate::inside::event::Event;
@@ -217,6 +217,9 @@ impl Keeper {
         }
         let store_failed = self.stuck.is_some();
         self.gates.handle_surroundings(|around| *around = Surroundings { store_failed, ..danger.surroundings() });
+        for (lane, state) in danger.lanes_in_service() {
+            self.gates.handle_commissioning(&lane, state.into(), now);
+        }
         let evacuations: BTreeSet<Evacuation> = danger.evacuations().into_iter().collect();
         for evacuation in evacuations.difference(&self.counted) {
             let Evacuation { zone, episode, drill } = evacuation;
@@ -280,7 +283,8 @@ impl Keeper {
         match input {
             GateInput::Event(event) => self.gates.handle_event(&event, now),
             GateInput::Receipt(receipt) => self.gates.handle_receipt(&receipt, now),
-            GateInput::Terminal(event) => self.terminal(&event, now),
+            // Which vehicle a terminal is built into nobody has configured; one that was handed out is known to the gates.
+            GateInput::Terminal(event) => self.gates.handle_terminal(&event, None, now),
         }
     }
 
@@ -338,15 +342,6 @@ impl Keeper {
             }
         }
         rest
-    }
-
-    /// A terminal of a vehicle: where it is. The rest of what it says is recorded where it is asked for.
-    fn terminal(&mut self, event: &TerminalEvent, now: Now) {
-        if let Said::Position(position) = &event.said {
-            let act =
-                |hazmat: &mut Hazmat| hazmat.handle_position(&event.terminal, None, position, event.at, None, now);
-            self.gates.handle_hazmat(act, now);
-        }
     }
 
     /// Waits for an entry that a lane waits for; `seq` is its number on the passage stream, 0 where it has none.

@@ -100,6 +100,7 @@ fn register() -> Register {
         company: None,
         papers: BTreeMap::new(),
         gross_max_kg: None,
+        tare_kg: None,
         tank: false,
         scope: BTreeSet::new(),
         media: BTreeSet::new(),

@@ -17,11 +17,11 @@ use super::{CameraMake, Classes, Devices, Gate, Gates, Word, shared};
 use crate::domain::gate::desk::LaneRule;
 use crate::domain::gate::hardware::Input;
 use crate::domain::gate::lane::spec::{
-    Closes, Conduct, Fail, Flow, GUARDS, LaneSpec, Position, Service, Timing, Trouble, Window,
+    Closes, Conduct, Fail, Flow, GUARDS, LaneSpec, Position, Timing, Trouble, Window,
 };
 use crate::domain::gate::word::{Direction, GateClass, LaneId, LaneKind, VehicleClass, ZoneId};
+use crate::domain::site::SiteBook;
 use crate::domain::site::book::{self, Carries};
-use crate::domain::site::{ServiceState, SiteBook};
 
 /// Lanes and doors of a park.
 const MAX_LANES: usize = 1000;
@@ -131,7 +131,7 @@ fn lane(
         button_confirms,
         conduct,
         timing,
-        service: service(declared.service),
+        service: declared.service.into(),
     };
     check(&row, &spec, &wiring, &gates.devices, out);
     spec_in_windows(&row, &spec, out);
@@ -159,15 +159,6 @@ fn gate_of<'a>(got: &Got<String>, gates: &'a Gates, out: &mut Findings) -> Optio
         missing("卡口", "gate", got, gates.gates.iter().map(|gate| gate.id.as_str()), out);
     }
     found
-}
-
-fn service(service: ServiceState) -> Service {
-    match service {
-        ServiceState::Commissioning => Service::Commissioning,
-        ServiceState::InService => Service::InService,
-        // What is not there yet, or not any more, moves nothing.
-        ServiceState::Planned | ServiceState::Stopped | ServiceState::Removed => Service::Stopped,
-    }
 }
 
 fn flow(row: &Row<'_>, starts: Option<Got<&'static str>>, out: &mut Findings) -> Option<Flow> {

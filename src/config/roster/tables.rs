@@ -66,6 +66,7 @@ const VEHICLES: &[Column] = &[
     column("scope", "经营范围", &["核定类别"]),
     column("media", "罐体介质", &["允许介质"]),
     column("gross_max_kg", "最大总质量", &["总质量"]),
+    column("tare_kg", "整备质量", &["自重", "皮重"]),
 ];
 
 const LISTS: &[Column] = &[
@@ -242,6 +243,7 @@ fn vehicle(cells: &mut Cells<'_, '_>, rules: &Rules) -> Option<Vehicle> {
     let scope = cells.get("scope", cell::classes).unwrap_or_default();
     let media = cells.get("media", cell::several).unwrap_or_default();
     let gross_max_kg = cells.get("gross_max_kg", cell::kilograms);
+    let tare_kg = cells.get("tare_kg", cell::kilograms);
     let tank = if cells.has("tank") {
         cells.get("tank", cell::yes)?
     } else {
@@ -252,7 +254,7 @@ fn vehicle(cells: &mut Cells<'_, '_>, rules: &Rules) -> Option<Vehicle> {
         let what = say!("不是罐车却写了罐体介质", "media of a tank, but no tank");
         cells.wrong("media", Wrong::new(what, say!("请清空，或把“罐车”写为 是", "empty it, or write yes for tank")));
     }
-    Some(Vehicle { plate: plate?, class: class?, company, papers, gross_max_kg, tank, scope, media })
+    Some(Vehicle { plate: plate?, class: class?, company, papers, gross_max_kg, tare_kg, tank, scope, media })
 }
 
 /// A vehicle or a person: one of them, not both, not neither.

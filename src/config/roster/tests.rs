@@ -136,8 +136,8 @@ fn persons_and_vehicles_are_read_with_their_papers() {
     let persons = "姓名,证件号码,人员类型,手机号,卡号,培训有效期,驾驶员资格有效期,驾驶员资格类别\n\
                    张伟,11010519491231002X,驾驶员,13800138000,0001193046;018,2026-12-31,2027-01-31,2;3\n";
     let persons = persons.replace("0001193046;018", "\"0001193046;0x99\"");
-    let vehicles = "车牌号,车牌颜色,车辆类别,行驶证有效期,罐体检验有效期,经营范围,罐体介质,最大总质量\n\
-                    皖R2222挂,黄,危化车,2026-12-31,2027-06-30,3类;8类,UN1203;甲醇,49000\n";
+    let vehicles = "车牌号,车牌颜色,车辆类别,行驶证有效期,罐体检验有效期,经营范围,罐体介质,最大总质量,自重\n\
+                    皖R2222挂,黄,危化车,2026-12-31,2027-06-30,3类;8类,UN1203;甲醇,49000,8000\n";
     let mut roster = read_text(&persons);
     roster.rows.extend(read_text(vehicles).rows);
     assert_eq!(lines(&roster), [""; 0]);
@@ -147,11 +147,11 @@ fn persons_and_vehicles_are_read_with_their_papers() {
     };
     assert_eq!((person.kind, person.credentials.len()), (PersonKind::Driver, 3), "two cards and the document");
     assert_eq!(person.skills[&Skill::HazmatDriver].classes.len(), 2);
-    let Vehicle { class, tank, scope, media, gross_max_kg, papers, .. } = &**vehicle;
+    let Vehicle { class, tank, scope, media, gross_max_kg, tare_kg, papers, .. } = &**vehicle;
     assert_eq!((*class, *tank, scope.len(), media.len()), (VehicleClass::Hazmat, true, 2, 2));
     assert_eq!(
-        (gross_max_kg, papers[&PaperKind::Licence].to_string()),
-        (&Some(49_000), "2026-12-31T16:00:00.000Z".into())
+        (gross_max_kg, tare_kg, papers[&PaperKind::Licence].to_string()),
+        (&Some(49_000), &Some(8_000), "2026-12-31T16:00:00.000Z".into())
     );
 }
 

@@ -19,7 +19,7 @@ use super::super::gate::word::{LaneId, ZoneId};
 use super::super::order::LaneRule;
 use super::super::record::Mode;
 use super::super::site::around::{AtLane, Evacuation};
-use super::super::site::{SiteBook, State};
+use super::super::site::{ServiceState, ServiceSubject, SiteBook, State};
 use super::super::time::Now;
 use super::channels::{Notice, keep};
 use super::{Danger, Machine};
@@ -261,6 +261,12 @@ impl Danger {
             store_failed: false,
             episode: self.site.emergency().map(str::to_owned),
         }
+    }
+
+    /// Returns the commissioning of each lane that this gateway moves, as people have it now.
+    pub fn lanes_in_service(&self) -> Vec<(LaneId, ServiceState)> {
+        let state = |lane: &String| self.site.service_of(&ServiceSubject::Lane(lane.clone()));
+        self.rules.lanes.iter().filter_map(|lane| Some((LaneId::new(lane.as_str()), state(lane)?))).collect()
     }
 
     /// Returns the zones whose people are to be counted.

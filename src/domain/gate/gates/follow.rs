@@ -66,9 +66,12 @@ impl About {
 }
 
 impl Gates {
-    /// Remembers what a decision was made of, until the passage is over. When there are too many, the passage that began first
-    /// is forgotten: it is then recorded as what its lane is for, and uses up nothing.
+    /// Remembers what a decision was made of, until the passage is over; of one in doubt, until a person says what became of it.
+    /// When there are too many, those that the account knows no more go first, and then the one of the smallest id: it is then recorded as what its lane is for, and uses up nothing.
     pub(super) fn remember(&mut self, passage: PassageId, about: About, now: Now) {
+        if self.about.len() >= MAX_ABOUT && !self.about.contains_key(&passage) {
+            self.about.retain(|passage, _| self.inside.passage(passage).is_some());
+        }
         if self.about.len() >= MAX_ABOUT && !self.about.contains_key(&passage) {
             self.about.pop_first();
         }
@@ -203,10 +206,21 @@ impl Gates {
 
     fn over(&mut self, passage: &PassageId, outcome: inside::Outcome, now: Now) {
         self.step(passage, inside::Step::Ended(outcome), now);
-        let about = self.about.remove(passage).unwrap_or_default();
+        // Of one in doubt a person will say what became of it.
         if outcome != inside::Outcome::InDoubt {
+            let about = self.about.remove(passage).unwrap_or_default();
             self.give_up_bay(&about, now);
         }
+    }
+
+    /// A person said what became of a passage in doubt.
+    pub(super) fn settled(&mut self, passage: &PassageId, crossed: bool, now: Now) {
+        self.revision += 1;
+        if crossed {
+            return self.crossed(passage, now);
+        }
+        let about = self.about.remove(passage).unwrap_or_default();
+        self.give_up_bay(&about, now);
     }
 
     fn late(&mut self, passage: PassageId, lane: &LaneId, direction: Direction, seen: Seen, now: Now) {

@@ -17,7 +17,7 @@ use crate::domain::gate::plate::Plate;
 use crate::domain::gate::presented::Presented;
 use crate::domain::gate::register::facts::{Here, VehiclePart};
 use crate::domain::gate::register::row::Table;
-use crate::domain::gate::word::{LaneId, LaneKind, PersonKind, PersonRef, Skill, VehicleClass, ZoneClass};
+use crate::domain::gate::word::{Direction, LaneId, LaneKind, PersonKind, PersonRef, Skill, VehicleClass, ZoneClass};
 use crate::domain::order::LaneRule;
 use crate::domain::site::State;
 use crate::domain::time::Now;
@@ -48,6 +48,7 @@ impl Gates {
 
     fn person(&self, lane: &Lane, presented: &Presented, now: Now) -> (Subject, About) {
         let mut facts = self.register.person_facts(self.here(lane, presented, &now), &presented.credentials);
+        self.going_on(lane, presented, &mut facts.permit, &now);
         let zone = &lane.spec().zone;
         facts.inside = facts
             .person
@@ -76,7 +77,8 @@ impl Gates {
             ..About::default()
         };
         let mut facts = unknown_vehicle(presented);
-        if let (Some(part), Some(plate)) = (part, plate) {
+        if let (Some(mut part), Some(plate)) = (part, plate) {
+            self.going_on(lane, presented, &mut part.permit, &now);
             about.permit.clone_from(&part.permit.permit);
             about.company.clone_from(&part.permit.company);
             let zone = &lane.spec().zone;
@@ -93,6 +95,18 @@ impl Gates {
         }
         facts.untrained = people.iter().fold(0, |n, person| n + u32::from(person.training_valid != Some(true)));
         (Subject::Vehicle(facts), about)
+    }
+
+    /// Who goes further in, from one zone of the park into another, goes on with the use of his permit that his entry began.
+    fn going_on(&self, lane: &Lane, presented: &Presented, permit: &mut PermitFacts, now: &Now) {
+        let (from, to) = self.sides(&lane.spec().id, presented.direction);
+        let inner = from.is_some() && to.is_some() && presented.direction == Direction::In;
+        let held = permit.permit.as_ref().filter(|_| inner && permit.state == PermitState::UsedUp);
+        let held = held.and_then(|id| self.register.permit(id)).filter(|held| !held.begun.is_empty());
+        if let Some(held) = held {
+            // As who is on his way out: what has begun does not count against him.
+            permit.state = held.state(&self.settings.register, Direction::Out, now);
+        }
     }
 
     /// Those who showed something at the lane, each by himself.
@@ -140,7 +154,7 @@ impl Gates {
         Known {
             carrier: part.carrier.clone(),
             licence: None,
-            tare_kg: None,
+            tare_kg: part.tare_kg,
             driver_ok: driver.as_ref().and_then(|driver| qualified(driver, Skill::HazmatDriver)),
             escort: escort.map(|person| {
                 let qualified = qualified(&person, Skill::HazmatEscort);

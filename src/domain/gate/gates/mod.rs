@@ -38,7 +38,7 @@ use super::hardware::{LaneCommand, LaneEvent};
 use super::hazmat::record::Output as HazmatOutput;
 use super::hazmat::{self, Hazmat};
 use super::inside::{self, Event, Inside, InsideFact};
-use super::lane::spec::Trouble;
+use super::lane::spec::{Service, Trouble};
 use super::lane::{Ask, Audit, AuditReceipt, Call, Lane, LaneFact, LaneSpec, Ruling};
 use super::muster::{MusterFact, Musters};
 use super::register::change::Prepared;
@@ -265,6 +265,16 @@ impl Gates {
         self.pump(now);
     }
 
+    /// Takes the commissioning of a lane, as the site has it now: the same again changes nothing. A lane that is not in service
+    /// moves for nothing but the sake of life: a hold by a person ends, and a guard is asked about what
+    /// was to be opened for.
+    pub fn handle_commissioning(&mut self, lane: &LaneId, service: Service, now: Now) {
+        if let Some(lane) = self.lane_mut(lane) {
+            lane.handle_service(service, now);
+        }
+        self.pump(now);
+    }
+
     /// Takes what else others know.
     pub fn handle_surroundings(&mut self, change: impl FnOnce(&mut Surroundings)) {
         change(&mut self.around);
@@ -275,12 +285,25 @@ impl Gates {
         self.policies = policies;
     }
 
-    /// Lets people do something with the account of who is inside.
+    /// Lets people do something with the account of who is inside. A passage in doubt that has crossed uses up its permit and its
+    /// waybill as any other.
     ///
     /// # Errors
     /// Words for who asked, when it is refused.
     pub fn handle_inside(&mut self, action: inside::InsideAction, actor: &Actor, now: Now) -> Result<(), Refused> {
+        let doubt = match &action {
+            inside::InsideAction::Settle { event, crossed, .. } => {
+                self.inside.doubt(event).map(|passage| (passage.passage.clone(), *crossed))
+            }
+            inside::InsideAction::Count { .. }
+            | inside::InsideAction::Correct { .. }
+            | inside::InsideAction::Void { .. }
+            | inside::InsideAction::Review { .. } => None,
+        };
         let done = self.inside.act(action, actor, now).map(drop);
+        if let (Ok(()), Some((passage, crossed))) = (&done, doubt) {
+            self.settled(&passage, crossed, now);
+        }
         self.pump(now);
         done
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::follow::About;
+use super::uses::Use;
 use super::view::Decided;
 use super::{Gates, Settings, Surroundings};
 use crate::domain::gate::decide::Policies;
@@ -30,6 +31,9 @@ pub struct Saved {
     about: Vec<(PassageId, About)>,
     last: Vec<(LaneId, PassageId)>,
     decided: Vec<(LaneId, Decided)>,
+    /// Uses of permits that waited while the register was held.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    uses: Vec<Use>,
 }
 
 impl Saved {
@@ -52,6 +56,7 @@ impl Gates {
             about: self.about.iter().map(|(passage, about)| (passage.clone(), about.clone())).collect(),
             last: self.last.iter().map(|(lane, passage)| (lane.clone(), passage.clone())).collect(),
             decided: self.decided.iter().map(|(lane, decided)| (lane.clone(), decided.clone())).collect(),
+            uses: self.turn.waiting().to_vec(),
         }
     }
 
@@ -93,6 +98,7 @@ impl Gates {
         gates.about = saved.about.into_iter().collect();
         gates.last = saved.last.into_iter().collect();
         gates.decided = saved.decided.into_iter().collect();
+        gates.count_waited(&saved.uses, now);
         gates.pump(now);
         gates.close_orphans(now);
         gates

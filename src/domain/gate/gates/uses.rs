@@ -7,6 +7,8 @@
 //! What is prepared while it is held fits when it is stored, and a use is never lost between the two. It is held for as long as a
 //! disk needs; a permit that is presented twice within that time at two lanes is told as one that could not be counted.
 
+use serde::{Deserialize, Serialize};
+
 use super::super::inside::Passage;
 use super::super::register::change::{Prepared, Refusal};
 use super::super::word::{PassageId, PermitId};
@@ -18,7 +20,8 @@ use crate::domain::time::Now;
 const MAX_WAITING: usize = 1024;
 
 /// A use that begins or ends.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "use", rename_all = "snake_case")]
 pub(super) enum Use {
     /// It begins with an entry into the park.
     Begins { permit: PermitId, entry: PassageId },
@@ -42,6 +45,13 @@ pub(super) struct Turn {
     waiting: Vec<Use>,
 }
 
+impl Turn {
+    /// Returns what waits, for a restart.
+    pub(super) fn waiting(&self) -> &[Use] {
+        &self.waiting
+    }
+}
+
 impl Gates {
     /// Holds the register for whoever changes it, until [`Gates::release_register`]; returns its revision. No use of a permit is
     /// counted meanwhile, so that what is prepared against this revision fits.
@@ -54,8 +64,15 @@ impl Gates {
     pub fn release_register(&mut self, now: Now) {
         self.turn.held = false;
         for use_of in std::mem::take(&mut self.turn.waiting) {
+            self.revision += 1;
             self.count(&use_of, now);
         }
+    }
+
+    /// Counts what waited when the gateway ended: whoever held the register is gone, and one that was counted already counts no
+    /// more.
+    pub(super) fn count_waited(&mut self, waited: &[Use], now: Now) {
+        waited.iter().for_each(|use_of| self.count(use_of, now));
     }
 
     /// Counts the use of a permit: it begins with an entry into the park, and is over with the exit.
@@ -76,6 +93,7 @@ impl Gates {
         }
         if self.turn.waiting.len() < MAX_WAITING {
             self.turn.waiting.push(use_of);
+            self.revision += 1;
         } else {
             let (zh, en) =
                 ("登记册正在更新，预约未计次", "the register is being changed: a use of a permit was not counted");
@@ -209,6 +227,25 @@ mod tests {
         assert_eq!((stored(&mut gates), gates.register().rev()), (vec![4], 4));
         let begun = &gates.register().permit(&PermitId::new("P1")).unwrap().begun;
         assert_eq!(begun.iter().map(PassageId::as_str).collect::<Vec<_>>(), ["p1", "p2"]);
+    }
+
+    #[test]
+    fn a_use_that_waits_over_a_restart_is_counted_once_after_it() {
+        let mut gates = gates();
+        gates.used(begins("p1"), now());
+        gates.hold_register();
+        gates.used(begins("p2"), now());
+        let saved = serde_json::to_string(&gates.saved(now())).unwrap();
+        let after = |register: Register| {
+            let saved = serde_json::from_str(&saved).unwrap();
+            let (settings, policies) = (gates.settings.clone(), Arc::new(Silent));
+            Gates::restore(settings, policies, register, 2, saved, [], now())
+        };
+        let mut again = after(gates.register().clone());
+        let begun = |gates: &Gates| gates.register().permit(&PermitId::new("P1")).unwrap().begun.len();
+        assert_eq!((stored(&mut again), begun(&again)), (vec![3], 2));
+        let mut twice = after(again.register().clone());
+        assert_eq!((stored(&mut twice), begun(&twice)), (vec![], 2), "its store had it already");
     }
 
     #[test]

@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{Body, Correction, Count, Loose, Violation};
-use super::{Event, EventId, Inside, Stock, Stocks, Subject};
+use super::passage::Answered;
+use super::{Event, EventId, Inside, Outcome, Passage, Stock, Stocks, Subject};
 use crate::domain::actor::{Actor, Refused, Role};
+use crate::domain::gate::verdict::Verdict;
 use crate::domain::gate::word::ZoneId;
 use crate::domain::time::Now;
 
@@ -55,6 +57,9 @@ pub enum InsideAction {
     Settle {
         /// Which event put it there; of a conflict, [`super::Conflict::event`].
         event: EventId,
+        /// Of a passage in doubt: it has crossed, and is entered so at the time of the doubt. A count that was signed since
+        /// stands.
+        crossed: bool,
         /// How.
         reason: String,
     },
@@ -88,16 +93,44 @@ impl Inside {
             }
             InsideAction::Void { event, reason } => return self.void(&event, actor, said(reason)?, now),
             InsideAction::Review { subject, reason } => Body::Reviewed { subject, actor, reason: said(reason)? },
-            InsideAction::Settle { event, reason } => {
-                let conflict = || self.conflicts().iter().any(|conflict| conflict.event() == event);
-                if self.log.holding(&event).is_none() && !conflict() {
-                    return Err(Refused::new("没有该事项", "there is no such item"));
-                }
-                Body::Settled { of: event, actor, reason: said(reason)? }
+            InsideAction::Settle { event, crossed, reason } => {
+                return self.settle(event, crossed, actor, said(reason)?, now);
             }
         };
         let at = self.dial.take(now);
         Ok(self.write(body, at, now).id.clone())
+    }
+
+    fn settle(
+        &mut self,
+        of: EventId,
+        crossed: bool,
+        actor: Actor,
+        reason: String,
+        now: Now,
+    ) -> Result<EventId, Refused> {
+        let conflict = || self.conflicts().iter().any(|conflict| conflict.event() == of);
+        if self.log.holding(&of).is_none() && !conflict() {
+            return Err(Refused::new("没有该事项", "there is no such item"));
+        }
+        let doubt = self.doubt(&of).cloned();
+        if crossed && doubt.is_none() {
+            let zh = "该通行已不在记录中，不能补记为通过，请更正人数";
+            return Err(Refused::new(zh, "that passage is not kept any more: correct the count instead"));
+        }
+        let at = self.dial.take(now);
+        let body = Body::Settled { of, actor: actor.clone(), reason: reason.clone() };
+        let id = self.write(body, at, now).id.clone();
+        if let Some(passage) = doubt {
+            self.end_doubt(passage, crossed, Answered { actor, verdict: Verdict::Allow, reason }, now);
+        }
+        Ok(id)
+    }
+
+    /// Returns the passage whose end is in doubt by this event, while it is kept.
+    pub fn doubt(&self, event: &EventId) -> Option<&Passage> {
+        let Body::Loose(Loose::InDoubt { passage, .. }) = &self.log.holding(event)?.body else { return None };
+        self.passages.get(passage).filter(|passage| passage.outcome == Some(Outcome::InDoubt))
     }
 
     /// Enters a violation that another room found.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::event::{Body, Crossed, Loose, Subject, Violation, ViolationKind};
-use super::passage::{MAX_PICTURES, Passage, direction_code};
+use super::passage::{Answered, MAX_PICTURES, Passage, direction_code};
 use super::{Begin, Inside, LINGER, MAX_PASSAGES, MAX_READS, Outcome, Output, Phase, Step, Who};
 use crate::domain::document::{Document, DocumentKind};
 use crate::domain::gate::hardware::CameraEvent;
@@ -16,6 +16,8 @@ use crate::domain::time::{Mono, Now, Timestamp};
 const PENDING_MAX: Duration = Duration::from_secs(2 * 3600);
 /// One that is under way through a lane is in doubt after this long: nothing stays under an arm for half an hour unseen.
 const PASSING_MAX: Duration = Duration::from_secs(30 * 60);
+/// One in doubt is kept for the day in which people settle it.
+const DOUBT_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// A camera's late record may be this old: its own store holds 9,000 records, which is weeks.
 const LATE_MAX: Duration = Duration::from_secs(30 * 86_400);
 /// A camera's clock may be this far ahead of ours.
@@ -238,6 +240,16 @@ impl Inside {
         self.put(passage, now);
     }
 
+    /// A person knows how a passage in doubt ended. It crossed when the doubt arose: what was counted since counts more.
+    pub(super) fn end_doubt(&mut self, mut passage: Passage, crossed: bool, answer: Answered, now: Now) {
+        if !crossed {
+            return self.end(passage, Outcome::NotEntered, now);
+        }
+        let at = passage.ended_at.unwrap_or(passage.detected_at);
+        passage.answer = Some(answer);
+        self.cross(passage, Outcome::Crossed, at, now);
+    }
+
     /// Records a passage's next version, and keeps it.
     fn put(&mut self, mut passage: Passage, now: Now) {
         passage.touched = now.mono;
@@ -271,6 +283,7 @@ impl Inside {
             Phase::Decided if passage.let_through() => self.rules.not_entered_after,
             Phase::Detected | Phase::Decided => PENDING_MAX,
             Phase::Passing => PASSING_MAX,
+            Phase::Ended if passage.outcome == Some(Outcome::InDoubt) => DOUBT_KEPT,
             Phase::Completed | Phase::Ended => LINGER,
         };
         passage.touched + after

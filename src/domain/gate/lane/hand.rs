@@ -279,12 +279,16 @@ impl Lane {
         Ok(())
     }
 
-    fn serve(&mut self, service: Service, now: Now) {
+    pub(super) fn serve(&mut self, service: Service, now: Now) {
         self.rights.service = service;
         self.rights.test = None;
         if service != Service::InService {
             self.rights.hold = None;
-            self.drop_release(now);
+            let free = self.current.as_ref().is_some_and(|passage| self.leaves_freely(passage.direction));
+            if self.release.is_some() && !free {
+                self.drop_release(now);
+                self.refer(super::CallWhy::Referred, now);
+            }
         }
         self.revision += 1;
     }

@@ -87,6 +87,14 @@ impl Lane {
         }
     }
 
+    /// Takes its commissioning, as the site has it. The site has entered who changed it and why; the same again changes nothing.
+    pub fn handle_service(&mut self, service: Service, now: Now) {
+        if self.rights.service != service {
+            self.serve(service, now);
+        }
+        self.advance(now);
+    }
+
     pub(super) fn order_ends(&mut self, receipt: Receipt) {
         if let Some(key) = self.rights.order.take() {
             self.outputs.push_back(Output::Receipt { key, receipt });

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::gate::hardware::Input;
 use crate::domain::gate::word::{Direction, GateClass, GateId, LaneId, LaneKind, VehicleClass, ZoneId, words};
 use crate::domain::order::LaneRule;
+use crate::domain::site::ServiceState;
 
 /// A "clear" that is older than this says nothing (`reliability.md` §5.1): the hardware repeats a live input within 200 ms,
 /// so that two may be lost.
@@ -88,11 +89,15 @@ impl LaneSpec {
         self.gate_class == GateClass::HazmatOnly || self.classes.iter().any(|class| class.is_hazmat())
     }
 
-    /// Returns whether the lane's windows take this class at this minute of the park's day, 0..1440. A window whose end is
-    /// before its beginning crosses midnight; a class that no window names is always taken.
-    pub fn window_open(&self, class: VehicleClass, minute: u16) -> bool {
+    /// Returns whether the lane's windows take this class at this minute of the park's day, 0..1440; `None` where there are
+    /// windows and the minute is not known. A window whose end is before its beginning crosses midnight; a class that no window
+    /// names is always taken, whatever the clock says.
+    pub fn window_open(&self, class: VehicleClass, minute: Option<u16>) -> Option<bool> {
         let mut windows = self.windows.iter().filter(|window| window.classes.contains(&class)).peekable();
-        windows.peek().is_none() || windows.any(|window| window.contains(minute))
+        if windows.peek().is_none() {
+            return Some(true);
+        }
+        minute.map(|minute| windows.any(|window| window.contains(minute)))
     }
 
     /// Returns both guards are there, which the gateway needs to close.
@@ -192,6 +197,17 @@ words! {
         Commissioning = "commissioning", "联调";
         /// Out of service: nothing moves unless life is at stake.
         Stopped = "stopped", "停用";
+    }
+}
+
+impl From<ServiceState> for Service {
+    fn from(state: ServiceState) -> Self {
+        match state {
+            ServiceState::Commissioning => Self::Commissioning,
+            ServiceState::InService => Self::InService,
+            // What is not there yet, or not any more, moves nothing.
+            ServiceState::Planned | ServiceState::Stopped | ServiceState::Removed => Self::Stopped,
+        }
     }
 }
 

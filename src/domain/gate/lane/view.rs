@@ -179,7 +179,6 @@ impl Lane {
 
     /// Returns what a decision is to know of the lane. `minute`: of the park's day; `None` when the clock cannot be trusted.
     pub fn facts(&self, direction: Direction, class: Option<VehicleClass>, minute: Option<u16>, now: Now) -> LaneFacts {
-        let window = |class| minute.map(|minute| self.spec.window_open(class, minute));
         LaneFacts {
             lane: self.spec.id.clone(),
             gate: self.spec.gate.clone(),
@@ -191,7 +190,7 @@ impl Lane {
             manned: self.spec.manned,
             in_service: self.rights.service == Service::InService || self.rights.test.is_some(),
             under_arm: self.inputs.under_arm(&self.spec, now.mono),
-            window_open: class.map_or(Some(true), window),
+            window_open: class.map_or(Some(true), |class| self.spec.window_open(class, minute)),
             disarmed: self.rights.disarmed,
         }
     }

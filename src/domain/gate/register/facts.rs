@@ -45,6 +45,8 @@ pub struct VehiclePart {
     pub papers: BTreeMap<PaperKind, PaperState>,
     /// Gross weight that it may have, kilograms.
     pub gross_max_kg: Option<u32>,
+    /// What it weighs empty, with its trailer, kilograms; `None`: of one of them it is not known.
+    pub tare_kg: Option<u32>,
     /// What it may carry; `None`: it is not registered.
     pub carrier: Option<Carrier>,
     /// Trailer that the permit names.
@@ -135,6 +137,7 @@ impl Register {
             permit,
             papers: class.map(|class| papers(here, class, tractor, towed)).unwrap_or_default(),
             gross_max_kg: tractor.and_then(|tractor| tractor.gross_max_kg),
+            tare_kg: tractor.and_then(|tractor| tare(tractor, towed)),
             carrier: tractor.and_then(|tractor| carrier(tractor, towed)),
             persons: best.map(|best| best.persons.clone()).unwrap_or_default(),
             trailer,
@@ -299,6 +302,13 @@ fn carrier(tractor: &Vehicle, trailer: Option<Option<&Vehicle>>) -> Option<Carri
         tank: own.tank || trailer.tank,
         media: if trailer.tank { trailer.media.clone() } else { own.media },
     })
+}
+
+/// `None`: what one of them weighs empty is not known.
+fn tare(tractor: &Vehicle, trailer: Option<Option<&Vehicle>>) -> Option<u32> {
+    let own = tractor.tare_kg?;
+    let Some(trailer) = trailer else { return Some(own) };
+    trailer?.tare_kg.map(|towed| own.saturating_add(towed))
 }
 
 /// Whether a set of classes has one, or the class that it is a division of: `2` covers `2.1`.

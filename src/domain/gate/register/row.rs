@@ -145,6 +145,9 @@ pub struct Vehicle {
     /// Gross weight that it may have, kilograms; of a tractor, that of the whole train.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gross_max_kg: Option<u32>,
+    /// What it weighs empty, kilograms; of a tractor and its trailer each its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tare_kg: Option<u32>,
     /// Whether it has a tank.
     #[serde(default)]
     pub tank: bool,

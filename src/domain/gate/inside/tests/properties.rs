@@ -259,7 +259,8 @@ fn check_passages(gate: &mut Gate, seen: &Seen) {
         assert!(last.1 == "completed" || last.1 == "ended", "{id} stays {}", last.1);
         assert_eq!((ended, crossed), if last.1 == "completed" { (1, 1) } else { (0, 0) }, "{id}: {versions:?}");
     }
-    assert_eq!(gate.inside.passages().count(), 0, "what is over is forgotten");
+    let doubtful = |passage: &Passage| passage.outcome == Some(Outcome::InDoubt);
+    assert!(gate.inside.passages().all(doubtful), "what is over is forgotten, but for what a person has to settle");
 }
 
 proptest! {

@@ -323,12 +323,42 @@ fn a_restart_under_way_leaves_the_passage_in_doubt_on_the_list_until_a_person_cl
     };
     let (event, kind) = open(&mut gate).unwrap();
     assert_eq!(kind, "in_doubt");
-    gate.act(InsideAction::Settle { event, reason: "录像：未进".into() });
-    assert_eq!(open(&mut gate), None);
+    gate.act(InsideAction::Settle { event, crossed: false, reason: "录像：未进".into() });
+    assert_eq!((open(&mut gate), gate.hazmat()), (None, 0));
+    let last = gate.documents.iter().rev().find(|(kind, _)| *kind == DocumentKind::Passage).unwrap();
+    assert_eq!((last.1["passage"].as_str(), last.1["outcome"].as_str()), (Some(id.as_str()), Some("not_entered")));
     assert!(gate.facts.last().is_some_and(|fact| fact.fault == InsideFault::InDoubt && !fact.active));
     gate.restart(20, rules());
-    assert_eq!(ends(&gate), 1, "and no second one");
+    assert_eq!(ends(&gate), 2, "in doubt, and what a person knew then; no third one");
     assert_eq!(open(&mut gate), None);
+}
+
+#[test]
+fn a_passage_in_doubt_that_a_person_says_has_crossed_counts_once_from_the_moment_of_the_doubt() {
+    let mut gate = gate();
+    let doubtful = |gate: &mut Gate, plate: &str| {
+        let begin = gate.begin(IN, truck(plate, HAZMAT));
+        let id = begin.passage.clone();
+        gate.inside.begin(begin, gate.now()).unwrap();
+        gate.decide(&id, Verdict::Allow);
+        gate.inside.step(&id, Step::Passing, gate.now()).unwrap();
+        gate.drain();
+        gate.restart(20, rules());
+        let is = |event: &&Event| matches!(&event.body, Body::Loose(Loose::InDoubt { passage, .. }) if *passage == id);
+        gate.stored.iter().rev().find(is).unwrap().id.clone()
+    };
+    let event = doubtful(&mut gate, "鲁A11111");
+    gate.wait(3_600);
+    let settle = InsideAction::Settle { event, crossed: true, reason: "录像：已进".into() };
+    gate.act(settle.clone());
+    assert_eq!(gate.hazmat(), 1);
+    assert!(gate.inside.act(settle, &lead(), gate.now()).is_err(), "it is in doubt no more");
+    // What was counted between the doubt and the word of a person has it already.
+    let event = doubtful(&mut gate, "鲁A22222");
+    gate.wait(60);
+    gate.sign(4, 2);
+    gate.act(InsideAction::Settle { event, crossed: true, reason: "录像：已进".into() });
+    assert_eq!((gate.hazmat(), gate.count(Stock::Persons)), (2, 4));
 }
 
 #[test]
@@ -454,7 +484,7 @@ fn two_gateways_that_were_cut_off_know_the_same_afterwards_and_show_what_cannot_
     let twice = |item: &&reconcile::Item| matches!(item, reconcile::Item::InTwice { subject: Subject::Vehicle(_), passage, .. } if *passage != out);
     assert_eq!(day.items.iter().filter(twice).count(), 1, "{:?}", day.items);
     let event = east.inside.conflicts().first().unwrap().event();
-    east.act(InsideAction::Settle { event, reason: "一台相机推两网关，已核对".into() });
+    east.act(InsideAction::Settle { event, crossed: false, reason: "一台相机推两网关，已核对".into() });
     east.send(&mut west);
     assert!(east.inside.conflicts().is_empty() && west.inside.conflicts().is_empty(), "settled at both");
     let told = west.facts.iter().rev().find(|fact| fact.fault == InsideFault::Conflict);
