@@ -141,6 +141,35 @@ fn a_weight_that_does_not_agree_with_the_waybill_is_held_for_a_check() {
     assert!(park.moves("h-in").is_empty());
 }
 
+/// Cards are shown before the plate is read: what the guard is asked then is no longer the question when the plate is known.
+#[test]
+fn a_guard_sees_the_reasons_of_now_and_not_those_of_before_the_plate_was_read() {
+    let mut park = Park::open(papers::whole_park(2), day::shipped());
+    park.truck("皖A12345", "W1");
+    let asked = |park: &Park| -> Vec<String> {
+        let reasons = park.gates.desk().open().flat_map(|ticket| ticket.ask.reasons.iter());
+        reasons.map(|reason| reason.code.clone()).collect()
+    };
+    park.set("h-in", Input::Approach, Some(true));
+    park.weighs("h-in", 41_000);
+    park.shows("h-in", "driver", Direction::In);
+    park.shows("h-in", "escort", Direction::In);
+    assert_eq!(asked(&park), ["PLATE_UNREADABLE"]);
+    let seen = park.read("h-in", Some(papers::yellow("皖A12345")));
+    park.event(&LaneId::new("h-in"), Seen::Plate(seen));
+    assert_eq!(asked(&park), ["WEIGHT_MISMATCH"]);
+    // And who is refused now waits for no guard: he is told, and turns round.
+    park.set("h-in", Input::Approach, Some(false));
+    park.run(60_000);
+    park.block("皖A12345");
+    park.set("h-in", Input::Approach, Some(true));
+    park.shows("h-in", "driver", Direction::In);
+    assert_eq!(asked(&park), ["PLATE_UNREADABLE"]);
+    let seen = park.read("h-in", Some(papers::yellow("皖A12345")));
+    park.event(&LaneId::new("h-in"), Seen::Plate(seen));
+    assert_eq!(asked(&park), [""; 0]);
+}
+
 /// A20, 5.
 #[test]
 fn who_was_decided_before_midnight_may_cross_after_it() {

@@ -96,8 +96,9 @@ fn unbacked(park: &Park, command: &LaneCommand) -> Option<String> {
     let Some((deed, stored)) = park.seen.audits.get(&command.key) else {
         return Some(format!("{}: {:?} 无审计 without an entry of the audit", command.lane, command.act));
     };
-    let by_itself = deed.actor.name == "parkgate";
-    if !matches!(command.act, Act::Open { .. }) || !by_itself || deed.detail.contains("leaves") {
+    // What is opened again because something is under the arm, and what leaves, follows from no decision.
+    let decided = deed.action == "lane.open" && deed.actor.name == "parkgate" && !deed.detail.contains("leaves");
+    if !matches!(command.act, Act::Open { .. }) || !decided {
         return None;
     }
     let id = deed.detail.rsplit(' ').next().unwrap_or_default();

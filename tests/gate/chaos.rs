@@ -506,7 +506,9 @@ impl Run {
         let seed = self.seed;
         assert!(self.keys.insert(command.key.clone()), "I4: one entry, one actuation: {command:?}, seed {seed}");
         let (deed, stored) = &self.park.seen.audits[&command.key];
-        let out = command.lane.as_str() == "h-out";
+        // Whoever leaves waits for no store, nor does the guard who lets somebody out by the door.
+        let out =
+            command.lane.as_str() == "h-out" || (command.lane.as_str() == "door" && deed.actor.name != "parkgate");
         assert!(*stored || out, "I4: the entry is stored before it moves: {command:?}, seed {seed}");
         if let Act::Open { .. } = command.act {
             self.check_open(command, deed);
@@ -516,7 +518,7 @@ impl Run {
     /// I1: an opening follows from a decision for a valid permit, from a named person, from who leaves, or from an emergency.
     fn check_open(&self, command: &LaneCommand, deed: &Deed) {
         let seed = self.seed;
-        if deed.actor.name != "parkgate" || deed.detail.contains("leaves") {
+        if deed.action != "lane.open" || deed.actor.name != "parkgate" || deed.detail.contains("leaves") {
             return;
         }
         let id = deed.detail.rsplit(' ').next().unwrap_or_default();

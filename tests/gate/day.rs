@@ -39,7 +39,7 @@ const STAY: u64 = 4;
 /// Completed passages of the day: a truck passes four gates, the others two; who stays over night, one.
 pub(crate) const PASSAGES: u64 = 4 * TRUCKS + 2 * (CARS + PERSONS) - 2 * STAY;
 
-const BAYS: u32 = 12;
+const BAYS: u32 = 16;
 /// Places for loading and unloading in the works.
 const PLACES: u32 = 40;
 const TARE: u32 = 18_000;
@@ -60,6 +60,8 @@ const GAS: std::ops::Range<u64> = 7 * HOUR..7 * HOUR + 25 * MINUTE;
 const AGAIN: u64 = 20 * MINUTE;
 /// A terminal says where it is.
 const POSITION: u64 = 4 * MINUTE;
+/// The guard answers after this.
+const GUARD: Duration = Duration::from_secs(5);
 /// Coming more often than this is a fault of the day.
 const MAX_TRIES: u32 = 40;
 
@@ -384,6 +386,9 @@ impl Day {
     }
 
     fn come(&mut self, lane: &'static str, who: usize) {
+        if lane == "h-out" && !self.goers[who].forgets {
+            self.gives_back(who);
+        }
         self.park.set(lane, Input::Approach, Some(true));
         let direction = if lane.ends_with("out") { Direction::Out } else { Direction::In };
         for person in self.goers[who].people.clone() {
@@ -396,9 +401,6 @@ impl Day {
             let kg = if loaded { goer.kg.0 } else { goer.kg.1 };
             self.park.weighs(lane, kg);
         }
-        if lane == "h-out" && !self.goers[who].forgets {
-            self.gives_back(who);
-        }
     }
 
     /// Whether what waits at a lane may still be let in: it was not refused.
@@ -408,7 +410,8 @@ impl Day {
 
     /// It was not let in: who is expected comes again, who is not is turned away.
     fn not_let_in(&mut self, lane: &'static str, who: usize) {
-        let last = self.park.seen.last.as_ref().filter(|decision| lane.starts_with(decision.lane.as_str()));
+        let name = if lane.starts_with("door") { "door" } else { lane };
+        let last = self.park.seen.last_at.get(&LaneId::new(name));
         let said: Vec<String> = last.map(codes).unwrap_or_default().into_iter().map(str::to_owned).collect();
         let again = self.time() + AGAIN + mixed(who as u64, 8, 5 * MINUTE);
         let goer = &mut self.goers[who];
@@ -551,7 +554,8 @@ impl Day {
 
     /// The guard answers what he is asked: what is held for its terminal gives it back, and passes; what is too heavy turns back.
     fn answer(&mut self) {
-        let open: Vec<_> = self.park.gates.desk().open().cloned().collect();
+        let asked = self.park.now().wall.before(GUARD);
+        let open: Vec<_> = self.park.gates.desk().open().filter(|ticket| ticket.opened_at <= asked).cloned().collect();
         for ticket in open {
             let Some((who, _, _)) = self.at.get(ticket.ask.lane.as_str()).copied() else { continue };
             let codes: Vec<&str> = ticket.ask.reasons.iter().map(|reason| reason.code.as_str()).collect();

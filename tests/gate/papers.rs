@@ -7,6 +7,7 @@ use std::time::Duration;
 use parkgate::domain::gate::desk;
 use parkgate::domain::gate::gates::Settings;
 use parkgate::domain::gate::hardware::Input;
+use parkgate::domain::gate::hazmat::apart::{Signature, Table};
 use parkgate::domain::gate::hazmat::goods::{FireGroup, Goods, HazardClass, PackingGroup, Portion, Unit};
 use parkgate::domain::gate::hazmat::lot::{Area, BaySpec};
 use parkgate::domain::gate::hazmat::waybill::{Purpose, Waybill, WaybillState};
@@ -77,8 +78,11 @@ pub(crate) fn whole_park(bays: u32) -> Settings {
         toxic: false,
         beside: BTreeSet::new(),
     };
+    let digest = Table::default().digest();
+    let signature = Signature { by: "zhao".into(), on: "2026-11-01".into(), digest };
     let hazmat = rules::Rules {
         items: Vec::new(),
+        table: Table::new(Table::default_rules(), Some(signature)),
         bays: (1..=bays).map(bay).collect(),
         dispatch_zones: [ZoneId::new("works")].into(),
         ..rules::Rules::default()

@@ -92,6 +92,8 @@ pub(crate) struct Park {
 pub(crate) struct Record {
     pub(crate) decisions: BTreeMap<String, Decision>,
     pub(crate) last: Option<Decision>,
+    /// The last of each lane.
+    pub(crate) last_at: BTreeMap<LaneId, Decision>,
     pub(crate) calls: Vec<Call>,
     pub(crate) events: Vec<Event>,
     pub(crate) audits: BTreeMap<String, (Deed, bool)>,
@@ -296,6 +298,11 @@ impl Park {
     }
 
     pub(crate) fn event(&mut self, lane: &LaneId, what: Seen) {
+        // Who rested has not been heard of lately: its module speaks first.
+        if self.worlds[lane].asked + AWAKE < self.ms {
+            let events = self.ask_module(lane);
+            self.gates.handle_events(&events, self.now());
+        }
         self.words += 1;
         let event = LaneEvent { lane: lane.clone(), at: self.now().mono, what };
         self.gates.handle_event(&event, self.now());
@@ -331,6 +338,7 @@ impl Park {
                     let decision: Decision = serde_json::from_str(&document.json).unwrap();
                     self.seen.order.push(Word::Decided(decision.id.to_string()));
                     self.seen.decisions.insert(decision.id.to_string(), decision.clone());
+                    self.seen.last_at.insert(decision.lane.clone(), decision.clone());
                     self.seen.last = Some(decision);
                 } else if document.kind == DocumentKind::Passage {
                     let passage: Passage = serde_json::from_str(&document.json).unwrap();

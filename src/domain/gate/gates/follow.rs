@@ -101,6 +101,7 @@ impl Gates {
                     last.at_lane = Some(verdict);
                 }
                 self.decided(&passage, verdict, now);
+                self.ask_anew(&lane, &passage, verdict, now);
             }
             Step::Opened { authority } => {
                 self.over_at_desk(&passage, now);

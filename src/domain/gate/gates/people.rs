@@ -132,6 +132,23 @@ impl Gates {
         self.desk.ask(ask, now);
     }
 
+    /// Something that a person is asked about was decided anew: he hears the reasons of now, or is asked no more.
+    pub(super) fn ask_anew(&mut self, lane: &LaneId, passage: &PassageId, verdict: Verdict, now: Now) {
+        let about_it = |ticket: &desk::Ticket| ticket.ask.passage.as_ref() == Some(passage);
+        let Some(lane) = self.lanes.get(lane).filter(|_| self.desk.open().any(about_it)) else { return };
+        let against = |about: &About| about.reasons.iter().any(|reason| reason.verdict != Verdict::Allow);
+        match verdict {
+            Verdict::Refer | Verdict::Hold if self.about.get(passage).is_some_and(against) => {
+                let (passage, why) = (Some(passage.clone()), CallWhy::Referred);
+                let ask = self.ask_of(lane, &Call { lane: lane.spec().id.clone(), passage, why, at: now.mono });
+                self.desk.ask(ask, now);
+            }
+            // What the lane lacks was asked about, and still is.
+            Verdict::Refer | Verdict::Hold => {}
+            Verdict::Allow | Verdict::Deny => self.over_at_desk(passage, now),
+        }
+    }
+
     fn ask_of(&self, lane: &Lane, call: &Call) -> Ask {
         let spec = lane.spec();
         let passage = call.passage.as_ref();
