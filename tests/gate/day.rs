@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use parkgate::domain::gate::decide::Policies;
 use parkgate::domain::gate::desk::Answer;
-use parkgate::domain::gate::hardware::{Datum, Input, Position, Said, Seen, TerminalEvent};
+use parkgate::domain::gate::hardware::{Datum, Input, Position, Seen};
 use parkgate::domain::gate::hazmat::lot::BayStatus;
 use parkgate::domain::gate::inside::Subject;
 use parkgate::domain::gate::lane::Phase;
@@ -535,8 +535,9 @@ impl Day {
                 ignition: true,
                 alarms: BTreeSet::new(),
             };
-            let event = TerminalEvent { terminal: terminal(who), at: at.mono, said: Said::Position(position) };
-            self.park.gates.handle_terminal(&event, None, at);
+            let says = terminal(who);
+            let gates = &mut self.park.gates;
+            gates.handle_hazmat(|hazmat| hazmat.handle_position(&says, None, &position, at.mono, None, at), at);
             self.park.drain();
             self.account.positions += 1;
             self.terminals.insert(who, now + POSITION);

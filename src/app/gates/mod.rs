@@ -37,7 +37,7 @@ use crate::domain::gate::decide::Policies;
 use crate::domain::gate::desk::Answer;
 use crate::domain::gate::gates::view::GatesView;
 use crate::domain::gate::gates::{Gates, Output, Saved, Surroundings};
-use crate::domain::gate::hardware::{Carried, LaneCommand, LaneEvent, LaneReceipt, TerminalEvent};
+use crate::domain::gate::hardware::{Carried, LaneCommand, LaneEvent, LaneReceipt, Said, TerminalEvent};
 use crate::domain::gate::hazmat::Hazmat;
 use crate::domain::gate::hazmat::record::Output as HazmatOutput;
 use crate::domain::gate::inside::event::Event;
@@ -283,8 +283,7 @@ impl Keeper {
         match input {
             GateInput::Event(event) => self.gates.handle_event(&event, now),
             GateInput::Receipt(receipt) => self.gates.handle_receipt(&receipt, now),
-            // Which vehicle a terminal is built into nobody has configured; one that was handed out is known to the gates.
-            GateInput::Terminal(event) => self.gates.handle_terminal(&event, None, now),
+            GateInput::Terminal(event) => self.terminal(&event, now),
         }
     }
 
@@ -342,6 +341,15 @@ impl Keeper {
             }
         }
         rest
+    }
+
+    /// A terminal of a vehicle: where it is. The rest of what it says is recorded where it is asked for.
+    fn terminal(&mut self, event: &TerminalEvent, now: Now) {
+        if let Said::Position(position) = &event.said {
+            let act =
+                |hazmat: &mut Hazmat| hazmat.handle_position(&event.terminal, None, position, event.at, None, now);
+            self.gates.handle_hazmat(act, now);
+        }
     }
 
     /// Waits for an entry that a lane waits for; `seq` is its number on the passage stream, 0 where it has none.

@@ -159,6 +159,7 @@ fn vehicles(now: Timestamp) -> Vec<Draft> {
         company: None,
         papers: valid.clone(),
         gross_max_kg: None,
+        tare_kg: None,
         tank: false,
         scope: BTreeSet::new(),
         media: BTreeSet::new(),
@@ -168,6 +169,7 @@ fn vehicles(now: Timestamp) -> Vec<Draft> {
         scope: ["3".to_owned()].into(),
         media: ["1230".to_owned()].into(),
         gross_max_kg: Some(49_000),
+        tare_kg: Some(18_000),
         ..vehicle(text, VehicleClass::Hazmat)
     };
     let mut old = tanker(OLD_TANKER);

@@ -3,8 +3,6 @@
 
 use super::Gates;
 use super::follow::About;
-use crate::domain::gate::hardware::{Said, TerminalEvent};
-use crate::domain::gate::hazmat::map::Local;
 use crate::domain::gate::hazmat::record::{Phase, Violation, ViolationKind};
 use crate::domain::gate::inside::Subject;
 use crate::domain::gate::inside::event::{self, ViolationKind as Counted};
@@ -13,37 +11,10 @@ use crate::domain::gate::verdict::{Decision, Verdict};
 use crate::domain::gate::word::Direction;
 use crate::domain::time::Now;
 
-const DAY_MS: i64 = 86_400_000;
-
 /// What says that a vehicle may come as soon as there is a bay for it.
 const NO_BAY: [&str; 2] = ["PARKING_FULL", "INCOMPATIBLE"];
 
 impl Gates {
-    /// Takes what a terminal of a vehicle said: where it is and what it alarms, that it is connected, a driver's card, a waybill.
-    /// `fixed` is the vehicle that the terminal is built into, where somebody knows it; one that was handed out at the gate is
-    /// with who has it. What it says is judged in the park's local time; it moves nothing and lets nobody in.
-    pub fn handle_terminal(&mut self, event: &TerminalEvent, fixed: Option<&Plate>, now: Now) {
-        let TerminalEvent { terminal, at, said } = event;
-        let local = self.local(now);
-        self.handle_hazmat(
-            |hazmat| match said {
-                Said::Position(position) => hazmat.handle_position(terminal, fixed, position, *at, local, now),
-                Said::Online => hazmat.handle_terminal_line(terminal, fixed, true, now),
-                Said::Offline => hazmat.handle_terminal_line(terminal, fixed, false, now),
-                Said::Driver(card) => hazmat.handle_driver_card(terminal, fixed, card, local, now),
-                Said::Waybill(text) => hazmat.handle_terminal_waybill(terminal, fixed, text, now),
-            },
-            now,
-        );
-    }
-
-    /// The park's local time, where the clock can be trusted.
-    fn local(&self, now: Now) -> Option<Local> {
-        let ms = now.wall.0.saturating_add(i64::from(self.settings.register.utc_offset_s) * 1000);
-        let day = i32::try_from(ms.div_euclid(DAY_MS)).ok()?;
-        self.minute(now).map(|minute| Local { day, minute })
-    }
-
     /// Promises a bay to a vehicle that is admitted into the park, so that two never go for the same one; gives it a place in
     /// the queue where nothing but a bay is missing.
     pub(super) fn look_for_bay(&mut self, decision: &Decision, about: &About, now: Now) {

@@ -13,8 +13,7 @@
 //! hand, that parks where it likes, or leaves unseen, is followed all the same, and told of.
 //!
 //! In reading order: [`goods`], [`waybill`], [`book`], [`checks`]; [`apart`], [`lot`]; [`visit`]; [`geo`], [`map`], [`track`];
-//! [`rules`]; [`record`]; the machine itself in this file, `passages`, `yard`, `watch`, `terminal`, `asked`,
-//! `saved`.
+//! [`rules`]; [`record`]; the machine itself in this file, `passages`, `yard`, `watch`, `asked`, `saved`.
 
 pub mod apart;
 mod asked;
@@ -28,7 +27,6 @@ mod passages;
 pub mod record;
 pub mod rules;
 mod saved;
-mod terminal;
 pub mod track;
 pub mod visit;
 mod watch;

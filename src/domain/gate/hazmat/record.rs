@@ -149,12 +149,6 @@ pub enum Happened {
     TerminalOut { terminal: TerminalId },
     /// A terminal was given back.
     TerminalBack { terminal: TerminalId },
-    /// A terminal is connected, or is no longer.
-    TerminalLine { terminal: TerminalId, online: bool },
-    /// A driver's card was put in or taken out. `valid`: its qualification lasts today; absent where that cannot be said.
-    DriverCard { terminal: TerminalId, inserted: bool, read: bool, valid: Option<bool> },
-    /// A terminal sent the electronic waybill that it has. `names_ours`: it names the one known here; absent: none is known.
-    TerminalWaybill { terminal: TerminalId, text: String, names_ours: Option<bool> },
     /// It left; what the scales say.
     Left { passage: PassageId, stayed_ms: u64, weights: Reconciled, unsettled: Vec<String> },
     /// A rule was violated.

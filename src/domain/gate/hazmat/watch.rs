@@ -125,7 +125,7 @@ impl Hazmat {
         self.tracks.get(terminal)
     }
 
-    pub(super) fn bearer(&self, terminal: &TerminalId) -> Option<&Plate> {
+    fn bearer(&self, terminal: &TerminalId) -> Option<&Plate> {
         self.terminals.get(terminal).map(|handed| &handed.plate)
     }
 
