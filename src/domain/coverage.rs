@@ -70,7 +70,11 @@ impl ClassAccount {
             self.last_started = None;
             return;
         }
-        let missed = if self.heard { self.steps_to(poll.due).saturating_sub(1) } else { u64::from(poll.skipped) };
+        let missed = match self.heard {
+            true if self.is_next(poll.due) => 0,
+            true => self.steps_to(poll.due).saturating_sub(1),
+            false => u64::from(poll.skipped),
+        };
         self.counts.skipped += missed;
         if poll.ok {
             self.counts.ok += 1;
@@ -134,6 +138,11 @@ impl ClassAccount {
                 self.oldest = (self.oldest + 1) % N_INTERVALS;
             }
         }
+    }
+
+    /// Whether `due` is no later than the due time after the one counted last: nearly always, and seen without a division.
+    fn is_next(&self, due: Mono) -> bool {
+        due.since(self.counted) <= self.interval
     }
 
     /// Returns how many due times lie in (counted, due], to the nearest.

@@ -21,15 +21,14 @@ mod danger;
 mod derivations;
 mod device;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::danger::ACTIVE_SET_EVERY;
 
-use self::derivations::Derivations;
-use self::device::Device;
+use self::derivations::{Derivations, Due};
+use self::device::{BySlot, Device};
 use super::danger::{Danger, Rules};
 use super::daybook::{Delivery, Fact};
 use super::field_event::{FieldEvent, GapNotice, LOST_AFTER, LinkChange, LinkState, Origin, Poll, Sample};
@@ -38,7 +37,7 @@ use super::judge::{Judge, Judged};
 use super::output::{LoopTest, OutputWrite, WriteResult};
 use super::reading::{Quality, Reading};
 use super::record::{Basis, Body, Boot, ClockChange, Coverage, Mode, Record, Samples, SourceGap, Stamp, Stream};
-use super::registry::{Commissioning, DeviceSpec, Registry};
+use super::registry::{Commissioning, Registry};
 use super::snapshot::{Snapshot, Totals};
 use super::time::{Mono, Now, Timestamp};
 
@@ -80,7 +79,7 @@ pub struct Engine {
     started: Mono,
     registry: Arc<Registry>,
     devices: Vec<Device>,
-    by_slot: BTreeMap<DeviceSlot, usize>,
+    by_slot: BySlot,
     derivations: Derivations,
     danger: Danger,
     next_active_set: Mono,
@@ -129,7 +128,7 @@ impl Engine {
             started: now.mono,
             registry: plan.registry.clone(),
             devices: Vec::new(),
-            by_slot: BTreeMap::new(),
+            by_slot: BySlot::default(),
             derivations: Derivations::default(),
             danger: Danger::new(plan.danger.clone(), &plan.registry, boot, now),
             next_active_set: now.mono + ACTIVE_SET_EVERY,
@@ -165,7 +164,7 @@ impl Engine {
     pub fn handle_event(&mut self, event: FieldEvent, now: Now) {
         self.look_at_clock(now);
         match event {
-            FieldEvent::Sample(sample) => self.handle_sample(&sample, now),
+            FieldEvent::Sample(sample) => self.handle_sample(sample, now),
             FieldEvent::Poll(poll) => self.handle_poll(&poll, now),
             FieldEvent::Link(change) => self.handle_link(change, now),
             FieldEvent::Gap(gap) => self.handle_gap(gap, now),
@@ -272,7 +271,7 @@ impl Engine {
                 device
             })
             .collect();
-        self.by_slot = self.devices.iter().enumerate().map(|(i, d)| (d.slot, i)).collect();
+        self.by_slot = self.devices.iter().map(|device| device.slot).collect();
         self.derivations = Derivations::new(&self.registry);
         self.refresh(now);
     }
@@ -286,8 +285,8 @@ impl Engine {
         }
     }
 
-    fn handle_sample(&mut self, sample: &Sample, now: Now) {
-        let Some((index, device, _)) = find(&self.by_slot, &mut self.devices, &self.registry, sample.slot) else {
+    fn handle_sample(&mut self, mut sample: Sample, now: Now) {
+        let Some((index, device)) = find(&self.by_slot, &mut self.devices, sample.slot) else {
             self.totals.stale_events += 1;
             return;
         };
@@ -301,96 +300,100 @@ impl Engine {
             return self.push_samples(index, cells, sample.origin.into(), sample.at, now);
         }
         let Some(judge) = &mut device.judge else {
-            return self.stand(index, &sample.readings, sample.at, sample.origin, now);
+            return self.stand(index, sample.readings, sample.at, sample.origin, now);
         };
         let points = &device.points;
         let standing = |ordinal: u16| points.get(usize::from(ordinal)).and_then(|point| point.reading);
-        let judged = judge.take(sample, standing);
+        let beside = judge.take(&mut sample, standing);
         self.totals.states_unknown += judge.take_strange();
-        self.stand_judged(index, judged, now);
+        self.stand_judged(index, beside.before, now);
+        self.stand(index, sample.readings, sample.at, sample.origin, now);
+        self.stand_judged(index, beside.after, now);
     }
 
-    fn stand_judged(&mut self, index: usize, judged: Vec<Judged>, now: Now) {
+    fn stand_judged(&mut self, index: usize, judged: impl IntoIterator<Item = Judged>, now: Now) {
         for Judged { at, fresh, origin, readings } in judged {
             if fresh {
-                self.stand(index, &readings, at, origin, now);
+                self.stand(index, readings, at, origin, now);
             } else {
-                self.restate(index, &readings, at, now);
+                self.restate(index, readings, at, now);
             }
         }
     }
 
     /// Lets readings stand, and what is derived from them.
-    fn stand(&mut self, index: usize, readings: &[(u16, Reading)], time: Mono, origin: Origin, now: Now) {
+    fn stand(&mut self, index: usize, readings: Cells, time: Mono, origin: Origin, now: Now) {
+        let fed = self.derivations.fed_by(index, &readings);
         self.stand_alone(index, readings, time, origin, now);
-        self.follow(index, readings, time, now);
+        self.follow(fed, time, now);
     }
 
-    fn follow(&mut self, index: usize, readings: &[(u16, Reading)], time: Mono, now: Now) {
-        if self.derivations.is_empty() {
+    fn follow(&mut self, fed: Due, time: Mono, now: Now) {
+        if fed.is_empty() {
             return;
         }
         let devices = &self.devices;
         let point = |(device, ordinal): (usize, u16)| devices.get(device)?.points.get(usize::from(ordinal))?.reading;
-        let derived = self.derivations.follow(index, readings.iter().map(|(ordinal, _)| *ordinal), time, point);
-        for (device, readings) in derived {
-            self.stand_alone(device, &readings, time, Origin::Polled, now);
+        for (device, readings) in self.derivations.follow(fed, time, point) {
+            self.stand_alone(device, readings, time, Origin::Polled, now);
         }
     }
 
-    /// Lets readings stand: they are counted, and reported if they are worth it.
-    fn stand_alone(&mut self, index: usize, readings: &[(u16, Reading)], time: Mono, origin: Origin, now: Now) {
-        let (Some(device), Some(spec)) = (self.devices.get_mut(index), self.registry.devices.get(index)) else {
-            return;
-        };
-        let readings = &*in_service(device, spec, readings);
-        let mut cells = Vec::new();
-        for (ordinal, reading) in readings {
-            let at = usize::from(*ordinal);
-            let Some(point) = device.points.get_mut(at) else { continue };
+    /// Lets readings stand: they are counted, and reported if they are worth it. Danger sees all of them first; then the
+    /// same cells, less those that are not worth it, are the record.
+    fn stand_alone(&mut self, index: usize, mut readings: Cells, time: Mono, origin: Origin, now: Now) {
+        self.mark_stopped(index, &mut readings);
+        self.endanger(index, &readings, time, now);
+        let Some(Device { points, classes, .. }) = self.devices.get_mut(index) else { return };
+        let (mut known, mut bad, mut heard) = (0, 0, None);
+        readings.retain(|(ordinal, reading)| {
+            let Some(point) = points.get_mut(usize::from(*ordinal)) else { return false };
             point.reading = Some(*reading);
             point.at = Some(time);
-            if let Some(class) = device.classes.get_mut(usize::from(point.class)) {
+            known += 1;
+            bad += u64::from(reading.value.is_none());
+            // Readings of one request are of one class, mostly.
+            if heard.replace(point.class) != Some(point.class)
+                && let Some(class) = classes.get_mut(usize::from(point.class))
+            {
                 class.last_heard = now.mono;
                 class.sends |= origin != Origin::Polled;
             }
-            match reading.value {
-                Some(_) => self.totals.readings += 1,
-                None => self.totals.readings_bad += 1,
-            }
-            if point.reporter.report(*reading, time) {
-                if cells.is_empty() {
-                    cells.reserve_exact(readings.len());
-                }
-                cells.push((*ordinal, *reading));
-            }
-        }
-        self.push_samples(index, cells, origin.into(), time, now);
-        self.endanger(index, readings, time, now);
+            point.reporter.report(*reading, time)
+        });
+        self.totals.readings += known - bad;
+        self.totals.readings_bad += bad;
+        self.push_samples(index, readings, origin.into(), time, now);
     }
 
     /// Lets what stands be understood anew, without having been read again.
-    fn restate(&mut self, index: usize, readings: &[(u16, Reading)], time: Mono, now: Now) {
-        let (Some(device), Some(spec)) = (self.devices.get_mut(index), self.registry.devices.get(index)) else {
-            return;
-        };
-        let readings = &*in_service(device, spec, readings);
-        let mut cells = Vec::new();
-        for (ordinal, reading) in readings {
-            let at = usize::from(*ordinal);
-            let Some(point) = device.points.get_mut(at) else { continue };
+    fn restate(&mut self, index: usize, mut readings: Cells, time: Mono, now: Now) {
+        let fed = self.derivations.fed_by(index, &readings);
+        self.mark_stopped(index, &mut readings);
+        self.endanger(index, &readings, time, now);
+        let Some(Device { points, .. }) = self.devices.get_mut(index) else { return };
+        readings.retain(|(ordinal, reading)| {
+            let Some(point) = points.get_mut(usize::from(*ordinal)) else { return false };
             point.reading = Some(*reading);
-            if point.reporter.report(*reading, time) {
-                cells.push((*ordinal, *reading));
+            point.reporter.report(*reading, time)
+        });
+        self.push_samples(index, readings, Told::POLLED, time, now);
+        self.follow(fed, time, now);
+    }
+
+    /// What is read at a stopped point is no measurement, and its silence is no fault: it is told apart from both (rule 102).
+    fn mark_stopped(&self, index: usize, readings: &mut [(u16, Reading)]) {
+        let device = self.devices.get(index).filter(|device| device.stops);
+        let Some(spec) = device.and_then(|_| self.registry.devices.get(index)) else { return };
+        for (ordinal, reading) in readings {
+            if spec.points.get(usize::from(*ordinal)).is_some_and(|point| point.commissioning.is_stopped()) {
+                reading.quality = Quality::Stopped;
             }
         }
-        self.push_samples(index, cells, Told::POLLED, time, now);
-        self.endanger(index, readings, time, now);
-        self.follow(index, readings, time, now);
     }
 
     fn handle_gap(&mut self, gap: GapNotice, now: Now) {
-        let Some((index, ..)) = find(&self.by_slot, &mut self.devices, &self.registry, gap.slot) else {
+        let Some((index, _)) = find(&self.by_slot, &mut self.devices, gap.slot) else {
             self.totals.stale_events += 1;
             return;
         };
@@ -400,7 +403,7 @@ impl Engine {
     }
 
     fn handle_poll(&mut self, poll: &Poll, now: Now) {
-        let Some((index, device, _)) = find(&self.by_slot, &mut self.devices, &self.registry, poll.slot) else {
+        let Some((index, device)) = find(&self.by_slot, &mut self.devices, poll.slot) else {
             self.totals.stale_events += 1;
             return;
         };
@@ -423,7 +426,7 @@ impl Engine {
     }
 
     fn handle_link(&mut self, change: LinkChange, now: Now) {
-        let Some((index, device, _)) = find(&self.by_slot, &mut self.devices, &self.registry, change.slot) else {
+        let Some((index, device)) = find(&self.by_slot, &mut self.devices, change.slot) else {
             self.totals.stale_events += 1;
             return;
         };
@@ -462,7 +465,7 @@ impl Engine {
         let silent = stale.iter().map(|(ordinal, _)| *ordinal).collect();
         let standing = |ordinal: u16| device.points.get(usize::from(ordinal)).and_then(|point| point.reading);
         let anew = device.judge.as_mut().map(|judge| judge.silent(&silent, now.mono, standing)).unwrap_or_default();
-        self.restate(index, &stale, now.mono, now);
+        self.restate(index, stale, now.mono, now);
         self.stand_judged(index, anew, now);
     }
 
@@ -485,7 +488,7 @@ impl Engine {
             let ordinals = (0_u16..).zip(&device.points).map(|(ordinal, _)| ordinal).collect();
             drop(judge.silent(&ordinals, now.mono, |_| Some(missing)));
         }
-        self.restate(index, &all, now.mono, now);
+        self.restate(index, all, now.mono, now);
     }
 
     fn record_coverage(&mut self, index: usize, now: Now) {
@@ -510,7 +513,9 @@ impl Engine {
 
     fn look_at_clock(&mut self, now: Now) {
         let last = std::mem::replace(&mut self.last_look, now);
-        let elapsed_ms = i64::try_from(now.mono.since(last.mono).as_millis()).unwrap_or(i64::MAX);
+        let elapsed = now.mono.since(last.mono);
+        let elapsed_ms = i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX).saturating_mul(1_000);
+        let elapsed_ms = elapsed_ms.saturating_add(i64::from(elapsed.subsec_millis()));
         let step_ms = now.wall.0.saturating_sub(last.wall.0).saturating_sub(elapsed_ms);
         if step_ms.abs() < CLOCK_STEP_MS && now.trust == last.trust {
             return;
@@ -528,21 +533,22 @@ impl Engine {
             return;
         }
         self.totals.values_recorded += cells.len() as u64;
+        let Told { basis, t, historical } = told;
+        let of_mode =
+            |mode, cells| Body::Samples(Samples { device: index_of(index), basis, t, historical, mode, cells });
+        if !self.devices.get(index).is_some_and(|device| device.commissions) {
+            return self.push_at(Stream::Telemetry, at, now, of_mode(Mode::Real, cells));
+        }
         let (real, commissioning) = self.by_mode(index, cells);
         for (mode, cells) in [(Mode::Real, real), (Mode::Commissioning, commissioning)] {
             if !cells.is_empty() {
-                let Told { basis, t, historical } = told;
-                let samples = Samples { device: index_of(index), basis, t, historical, mode, cells };
-                self.push_at(Stream::Telemetry, at, now, Body::Samples(samples));
+                self.push_at(Stream::Telemetry, at, now, of_mode(mode, cells));
             }
         }
     }
 
     /// A record has one mode: what is still being commissioned travels apart, so that no test value passes for real.
     fn by_mode(&self, index: usize, cells: Cells) -> (Cells, Cells) {
-        if !self.devices.get(index).is_some_and(|device| device.commissions) {
-            return (cells, Vec::new());
-        }
         let points = self.registry.devices.get(index).map_or(&[][..], |d| &d.points);
         let is_real = |(ordinal, _): &(u16, Reading)| {
             points.get(usize::from(*ordinal)).is_none_or(|p| p.commissioning != Commissioning::Commissioning)
@@ -564,28 +570,9 @@ impl Engine {
     }
 }
 
-/// What is read at a stopped point is no measurement, and its silence is no fault: it is told apart from both (rule 102).
-fn in_service<'r>(device: &Device, spec: &DeviceSpec, readings: &'r [(u16, Reading)]) -> Cow<'r, [(u16, Reading)]> {
-    if !device.stops {
-        return Cow::Borrowed(readings);
-    }
-    let is_stopped =
-        |ordinal: u16| spec.points.get(usize::from(ordinal)).is_some_and(|point| point.commissioning.is_stopped());
-    let told = |(ordinal, reading): &(u16, Reading)| {
-        let quality = if is_stopped(*ordinal) { Quality::Stopped } else { reading.quality };
-        (*ordinal, Reading { quality, ..*reading })
-    };
-    readings.iter().map(told).collect()
-}
-
-fn find<'a>(
-    by_slot: &BTreeMap<DeviceSlot, usize>,
-    devices: &'a mut [Device],
-    registry: &'a Registry,
-    slot: DeviceSlot,
-) -> Option<(usize, &'a mut Device, &'a DeviceSpec)> {
-    let index = *by_slot.get(&slot)?;
-    Some((index, devices.get_mut(index)?, registry.devices.get(index)?))
+fn find<'a>(by_slot: &BySlot, devices: &'a mut [Device], slot: DeviceSlot) -> Option<(usize, &'a mut Device)> {
+    let index = by_slot.find(slot)?;
+    Some((index, devices.get_mut(index)?))
 }
 
 /// INVARIANT: the configuration admits at most 65,536 devices, and points per device.

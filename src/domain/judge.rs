@@ -18,6 +18,10 @@
 //!   answer, stale) is no state, and a value read under it is suspect.
 //! - What a source sends by itself is not held, and history is suspect: nobody knows the state of then.
 //! - At most one reading per point is held, and not beyond the end of its poll.
+//!
+//! Nearly every poll says that all instruments measure, as the one before did. So what is judged is the sample itself, in place;
+//! a word that reads as it did means what it meant; and where every word says monitoring, none is waited for and no flat line
+//! is watched, [`Judge::judge`] would return every reading as it is, and is not asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,8 +52,39 @@ struct Word {
     /// `None` while the word is not there.
     state: Option<InstrumentState>,
     since: Option<Mono>,
+    /// The reading that meant `state`; `None` where it has another reason.
+    last: Option<Reading>,
+    /// Where it stood in the last sample that had it: it mostly stands there again.
+    place: usize,
     /// Whether it was read in the poll under way.
     read: bool,
+}
+
+impl Word {
+    fn new(ordinal: u16, map: &StateMap) -> Self {
+        Self { ordinal, map: map.clone(), state: None, since: None, last: None, place: 0, read: false }
+    }
+
+    /// What a sample says of it.
+    fn reading_in(&mut self, readings: &[(u16, Reading)]) -> Option<Reading> {
+        if let Some((ordinal, reading)) = readings.get(self.place)
+            && *ordinal == self.ordinal
+        {
+            return Some(*reading);
+        }
+        self.place = readings.binary_search_by_key(&self.ordinal, |(ordinal, _)| *ordinal).ok()?;
+        readings.get(self.place).map(|(_, reading)| *reading)
+    }
+}
+
+/// What has to be judged beside a sample: readings that were held, to stand before it; what stood under a word that has
+/// changed, to be understood anew after it.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// Stands before the sample.
+    pub before: Vec<Judged>,
+    /// After it.
+    pub after: Option<Judged>,
 }
 
 /// Readings of one time as they are to be understood.
@@ -69,8 +104,7 @@ impl Judge {
     /// Returns the judge of a device, `None` where there is nothing to judge.
     pub fn new(spec: &DeviceSpec, class_of: &[u8]) -> Option<Box<Self>> {
         let instruments = || (0_u16..).zip(&spec.points).filter_map(|(o, p)| Some((o, p.instrument.as_deref()?)));
-        let word = |ordinal, map: &StateMap| Word { ordinal, map: map.clone(), state: None, since: None, read: false };
-        let words: Vec<Word> = instruments().filter_map(|(o, i)| Some(word(o, i.states.as_ref()?))).collect();
+        let words: Vec<Word> = instruments().filter_map(|(o, i)| Some(Word::new(o, i.states.as_ref()?))).collect();
         let index = |word: u16| words.iter().position(|w| w.ordinal == word);
         let governed = instruments().filter_map(|(o, i)| Some((o, index(i.state_of?)?))).collect();
         let watched = |i: &super::instrument::Instrument| i.frozen.is_some() || i.below.is_some();
@@ -108,28 +142,37 @@ impl Judge {
         std::mem::take(&mut self.strange)
     }
 
-    /// Judges what was read. `standing` tells what stands of a point.
-    pub fn take(&mut self, sample: &Sample, standing: impl Fn(u16) -> Option<Reading>) -> Vec<Judged> {
+    /// Judges what was read, in place; what has to wait is taken out. `standing` tells what stands of a point.
+    pub fn take(&mut self, sample: &mut Sample, standing: impl Fn(u16) -> Option<Reading>) -> Beside {
         let changes = self.read_words(sample);
-        let mut judged = self.release(|word| changes.iter().find(|c| c.word == word).map(Change::worse));
-        let mut readings = Vec::with_capacity(sample.readings.len());
-        for (ordinal, reading) in &sample.readings {
-            if self.is_to_be_held(*ordinal, sample) {
-                self.held.push((*ordinal, *reading, sample.at));
-            } else {
-                let state = self.governed.get(*ordinal).map(|word| self.state_of(*word));
-                readings.push((*ordinal, self.judge(*ordinal, *reading, state, sample.at)));
-            }
-        }
-        judged.push(Judged { at: sample.at, fresh: true, origin: sample.origin, readings });
+        let before = self.release(|word| changes.iter().find(|c| c.word == word).map(Change::worse));
+        self.judge_sample(sample);
         let changed: Vec<usize> = changes.iter().filter(|c| c.before != c.now).map(|c| c.word).collect();
-        if let Some(mut anew) = self.judge_anew(&changed, sample.at, standing) {
-            let told: BTreeSet<u16> = judged.iter().flat_map(|j| &j.readings).map(|(ordinal, _)| *ordinal).collect();
+        let after = self.judge_anew(&changed, sample.at, standing).map(|mut anew| {
+            let told = before.iter().flat_map(|judged| &judged.readings).chain(&sample.readings);
+            let told: BTreeSet<u16> = told.map(|(ordinal, _)| *ordinal).collect();
             anew.readings.retain(|(ordinal, _)| !told.contains(ordinal));
-            judged.push(anew);
+            anew
+        });
+        Beside { before, after: after.filter(|anew| !anew.readings.is_empty()) }
+    }
+
+    fn judge_sample(&mut self, sample: &mut Sample) {
+        let may_wait = sample.origin == Origin::Polled && self.words.iter().any(|word| !word.read);
+        let measures = |word: &Word| word.state == Some(InstrumentState::Monitoring);
+        if !may_wait && self.flatlines.is_empty() && self.words.iter().all(measures) {
+            return;
         }
-        judged.retain(|j| !j.readings.is_empty());
-        judged
+        let at = sample.at;
+        sample.readings.retain_mut(|(ordinal, reading)| {
+            if may_wait && self.is_waited_for(*ordinal) {
+                self.held.push((*ordinal, *reading, at));
+                return false;
+            }
+            let state = self.governed.get(*ordinal).map(|word| self.state_of(*word));
+            *reading = self.judge(*ordinal, *reading, state, at);
+            true
+        });
     }
 
     /// Judges what is still held of a class whose poll has ended.
@@ -154,6 +197,9 @@ impl Judge {
     ) -> Vec<Judged> {
         let mut lost = Vec::new();
         for (index, word) in self.words.iter_mut().enumerate() {
+            if points.contains(&word.ordinal) {
+                word.last = None;
+            }
             if points.contains(&word.ordinal) && word.state.take().is_some() {
                 word.since = Some(at);
                 lost.push(index);
@@ -174,14 +220,18 @@ impl Judge {
         if self.governed.get(ordinal).is_some() { InstrumentState::Unknown.judge(reading) } else { reading }
     }
 
+    /// Reads the words of a sample. Returns those that changed; all of them while something waits for one.
     fn read_words(&mut self, sample: &Sample) -> Vec<Change> {
         let mut changes = Vec::new();
+        let somebody_waits = !self.held.is_empty();
         for (index, word) in self.words.iter_mut().enumerate() {
-            let Ok(at) = sample.readings.binary_search_by_key(&word.ordinal, |(ordinal, _)| *ordinal) else { continue };
-            let Some((_, reading)) = sample.readings.get(at) else { continue };
-            let now = state_in(&word.map, *reading);
+            let Some(reading) = word.reading_in(&sample.readings) else { continue };
+            let now = if word.last == Some(reading) { word.state } else { state_in(&word.map, reading) };
+            word.last = Some(reading);
             self.strange += u64::from(reading.value.is_some() && now == Some(InstrumentState::Unknown));
-            changes.push(Change { word: index, before: word.state, first: word.since.is_none(), now });
+            if somebody_waits || word.state != now {
+                changes.push(Change { word: index, before: word.state, first: word.since.is_none(), now });
+            }
             if word.since.is_none() || word.state != now {
                 (word.state, word.since) = (now, Some(sample.at));
             }
@@ -190,10 +240,11 @@ impl Judge {
         changes
     }
 
-    fn is_to_be_held(&self, ordinal: u16, sample: &Sample) -> bool {
+    /// Whether a polled value must wait for its word, which comes later in the same poll.
+    fn is_waited_for(&self, ordinal: u16) -> bool {
         let word = self.governed.get(ordinal).and_then(|word| self.words.get(*word));
         let is_same_class = |word: &Word| self.class(word.ordinal) == self.class(ordinal);
-        sample.origin == Origin::Polled && word.is_some_and(|word| !word.read && is_same_class(word))
+        word.is_some_and(|word| !word.read && is_same_class(word))
     }
 
     /// Lets go of what is held of the words for which there is a state now, grouped by the time it was read.
@@ -253,45 +304,53 @@ impl Judge {
 
 /// What some points of a device have: found in one step, because every reading asks.
 #[derive(Debug)]
-struct ByOrdinal<T>(Vec<Option<T>>);
+struct ByOrdinal<T> {
+    /// By ordinal: place in `all` + 1, 0 for none.
+    places: Vec<u32>,
+    all: Vec<(u16, T)>,
+}
 
 impl<T> ByOrdinal<T> {
     #[inline]
+    fn place(&self, ordinal: u16) -> Option<usize> {
+        usize::try_from(*self.places.get(usize::from(ordinal))?).ok()?.checked_sub(1)
+    }
+
+    #[inline]
     fn get(&self, ordinal: u16) -> Option<&T> {
-        self.0.get(usize::from(ordinal))?.as_ref()
+        self.all.get(self.place(ordinal)?).map(|(_, one)| one)
     }
 
     #[inline]
     fn get_mut(&mut self, ordinal: u16) -> Option<&mut T> {
-        self.0.get_mut(usize::from(ordinal))?.as_mut()
+        let place = self.place(ordinal)?;
+        self.all.get_mut(place).map(|(_, one)| one)
     }
 
     fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     fn iter(&self) -> impl Iterator<Item = (u16, &T)> {
-        (0_u16..).zip(&self.0).filter_map(|(ordinal, one)| Some((ordinal, one.as_ref()?)))
+        self.all.iter().map(|(ordinal, one)| (*ordinal, one))
     }
 
     fn iter_mut(&mut self) -> impl Iterator<Item = (u16, &mut T)> {
-        (0_u16..).zip(&mut self.0).filter_map(|(ordinal, one)| Some((ordinal, one.as_mut()?)))
+        self.all.iter_mut().map(|(ordinal, one)| (*ordinal, one))
     }
 }
 
 impl<T> FromIterator<(u16, T)> for ByOrdinal<T> {
+    /// Ordinals ascending.
     fn from_iter<I: IntoIterator<Item = (u16, T)>>(all: I) -> Self {
-        let mut by_ordinal = Vec::new();
-        for (ordinal, one) in all {
-            let at = usize::from(ordinal);
-            if by_ordinal.len() <= at {
-                by_ordinal.resize_with(at + 1, || None);
-            }
-            if let Some(place) = by_ordinal.get_mut(at) {
-                *place = Some(one);
+        let all: Vec<(u16, T)> = all.into_iter().collect();
+        let mut places = vec![0; all.last().map_or(0, |(last, _)| usize::from(*last) + 1)];
+        for ((ordinal, _), n) in all.iter().zip(1_u32..) {
+            if let Some(place) = places.get_mut(usize::from(*ordinal)) {
+                *place = n;
             }
         }
-        Self(by_ordinal)
+        Self { places, all }
     }
 }
 
@@ -361,9 +420,58 @@ mod tests {
         }
 
         fn take(&mut self, secs: u64, readings: Vec<(u16, Reading)>) -> Vec<Judged> {
-            let sample = Sample { slot: DeviceSlot(0), at: Mono::from_secs(secs), origin: Origin::Polled, readings };
+            self.take_sample(Sample {
+                slot: DeviceSlot(0),
+                at: Mono::from_secs(secs),
+                origin: Origin::Polled,
+                readings,
+            })
+        }
+
+        fn take_sample(&mut self, mut sample: Sample) -> Vec<Judged> {
             let standing = self.standing.clone();
-            let judged = self.judge.take(&sample, |ordinal| standing.get(&ordinal).copied());
+            let Beside { before, after } = self.judge.take(&mut sample, |ordinal| standing.get(&ordinal).copied());
+            let Sample { at, origin, readings, .. } = sample;
+            let fresh = Some(Judged { at, fresh: true, origin, readings }).filter(|judged| !judged.readings.is_empty());
+            self.keep(before.into_iter().chain(fresh).chain(after).collect())
+        }
+
+        /// The same without any short cut: every word is looked up and read anew, every change is told, every reading is
+        /// asked whether it must wait, and judged.
+        fn take_the_long_way(&mut self, sample: &Sample) -> Vec<Judged> {
+            let judge = &mut self.judge;
+            let mut changes = Vec::new();
+            for (index, word) in judge.words.iter_mut().enumerate() {
+                let Some((_, reading)) = sample.readings.iter().find(|(ordinal, _)| *ordinal == word.ordinal) else {
+                    continue;
+                };
+                let now = state_in(&word.map, *reading);
+                judge.strange += u64::from(reading.value.is_some() && now == Some(InstrumentState::Unknown));
+                changes.push(Change { word: index, before: word.state, first: word.since.is_none(), now });
+                if word.since.is_none() || word.state != now {
+                    (word.state, word.since) = (now, Some(sample.at));
+                }
+                word.read = true;
+            }
+            let mut judged = judge.release(|word| changes.iter().find(|c| c.word == word).map(Change::worse));
+            let mut readings = Vec::new();
+            for (ordinal, reading) in &sample.readings {
+                if sample.origin == Origin::Polled && judge.is_waited_for(*ordinal) {
+                    judge.held.push((*ordinal, *reading, sample.at));
+                } else {
+                    let state = judge.governed.get(*ordinal).map(|word| judge.state_of(*word));
+                    readings.push((*ordinal, judge.judge(*ordinal, *reading, state, sample.at)));
+                }
+            }
+            judged.push(Judged { at: sample.at, fresh: true, origin: sample.origin, readings });
+            let changed: Vec<usize> = changes.iter().filter(|c| c.before != c.now).map(|c| c.word).collect();
+            if let Some(mut anew) = judge.judge_anew(&changed, sample.at, |o| self.standing.get(&o).copied()) {
+                let told: BTreeSet<u16> =
+                    judged.iter().flat_map(|j| &j.readings).map(|(ordinal, _)| *ordinal).collect();
+                anew.readings.retain(|(ordinal, _)| !told.contains(ordinal));
+                judged.push(anew);
+            }
+            judged.retain(|j| !j.readings.is_empty());
             self.keep(judged)
         }
 
@@ -491,6 +599,68 @@ mod tests {
         let gas = Reading::good(Value::Number(50.0));
         assert_eq!(bench.judge.past(0, gas).quality, Quality::Suspect);
         assert_eq!(bench.judge.past(2, gas), gas);
+    }
+
+    /// Points 0 and 1 under the word 2, 3 under the word 4, 5 with a flat line of its own where asked for, 6 of nobody.
+    fn two_words(flat: bool) -> DeviceSpec {
+        let mut spec = (*registry_with(1, 7, |_| None).devices[0]).clone();
+        let states = StateMap::parse("0=monitoring; 1=calibration; 2=fault").unwrap();
+        let under = |word| Some(Arc::new(Instrument { state_of: Some(word), ..Instrument::default() }));
+        let word = Some(Arc::new(Instrument { states: Some(states), ..Instrument::default() }));
+        let frozen = Some(Frozen { after: Duration::from_secs(5), except: None });
+        (spec.points[0].instrument, spec.points[1].instrument) = (under(2), under(2));
+        (spec.points[2].instrument, spec.points[4].instrument) = (word.clone(), word);
+        spec.points[3].instrument = under(4);
+        if flat {
+            spec.points[5].instrument = Some(Arc::new(Instrument { frozen, ..Instrument::default() }));
+        }
+        spec
+    }
+
+    #[test]
+    fn the_short_way_through_the_judge_ends_where_the_long_one_does() {
+        let mut random = fastrand::Rng::with_seed(11);
+        let (mut told, mut quiet) = (0, 0);
+        for story in 0..400 {
+            let (spec, class_of) = (two_words(story % 2 == 0), [[0; 7], [0, 0, 1, 0, 0, 1, 1]][story / 2 % 2]);
+            let bench = || Bench { judge: Judge::new(&spec, &class_of).unwrap(), standing: BTreeMap::new() };
+            let (mut short, mut long) = (bench(), bench());
+            for secs in 0..100 {
+                // Whole polls mostly, as the words of a sound park have it; pieces of them, and what goes wrong, else.
+                let whole = random.u8(0..3) > 0;
+                let ordinals = (0..7).filter(|_| whole || random.bool()).collect::<Vec<u16>>();
+                let mut reading = |ordinal: u16| match (ordinal, random.u8(0..20)) {
+                    (_, 0) => Reading::missing([Quality::Comm, Quality::Sensor][random.usize(0..2)]),
+                    (2 | 4, 1..3) => Reading::good(Value::Number(f64::from(random.u8(0..4)))),
+                    (2 | 4, _) => Reading::good(Value::Number(0.0)),
+                    (_, n) => Reading::good(Value::Number(f64::from(n / 7))),
+                };
+                let readings = ordinals.into_iter().map(|ordinal| (ordinal, reading(ordinal))).collect();
+                let origin = if random.u8(0..10) == 0 { Origin::Received(None) } else { Origin::Polled };
+                let sample = Sample { slot: DeviceSlot(0), at: Mono::from_secs(secs), origin, readings };
+                let by_the_short = short.take_sample(sample.clone());
+                assert_eq!(by_the_short, long.take_the_long_way(&sample), "story {story}, {secs} s");
+                quiet += usize::from(
+                    by_the_short == [Judged { at: sample.at, fresh: true, origin, readings: sample.readings }],
+                );
+                told += by_the_short.len();
+                if random.u8(0..3) > 0 {
+                    assert_eq!(short.end(), long.end(), "story {story}, {secs} s");
+                }
+                if random.u8(0..30) == 0 {
+                    let silent = BTreeSet::from([[0, 2, 4, 5][random.usize(0..4)]]);
+                    let [a, b] = [&mut short, &mut long].map(|bench| {
+                        let standing = bench.standing.clone();
+                        let anew = bench.judge.silent(&silent, Mono::from_secs(secs), |o| standing.get(&o).copied());
+                        bench.keep(anew)
+                    });
+                    assert_eq!(a, b, "story {story}, {secs} s");
+                }
+                assert_eq!(short.judge.take_strange(), long.judge.take_strange(), "story {story}, {secs} s");
+                (0..7).for_each(|o| assert_eq!(short.judge.state(o), long.judge.state(o), "story {story}, {secs} s"));
+            }
+        }
+        assert!(told > 20_000 && quiet > 5_000, "{told} {quiet}: too few to have tried both ways");
     }
 
     proptest! {

@@ -15,38 +15,42 @@ use super::time::Mono;
 /// needs, kept here so that none has to look for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Reporter {
-    last: Option<(Reading, Mono)>,
+    last: Option<Reading>,
+    /// Up to this time, included, a reading that says nothing new is not worth a report. Follows from the next two.
+    quiet_until: Mono,
+    reported: Mono,
+    /// How long after a report the next reading would still come before the longest silence; `None` where it never would.
+    patience: Option<Duration>,
     deadband: Deadband,
-    interval: Duration,
-    max_silence: Duration,
 }
 
 impl Default for Reporter {
     /// Of a point of which nothing is known: every reading is reported.
     fn default() -> Self {
-        Self { last: None, deadband: Deadband::Off, interval: Duration::ZERO, max_silence: Duration::ZERO }
+        let never = Mono::default();
+        Self { last: None, quiet_until: never, reported: never, patience: None, deadband: Deadband::Off }
     }
 }
 
 impl Reporter {
     /// Takes over what the point means; what was reported stays known.
     pub fn follow(&mut self, meaning: &PointSpec) {
-        (self.deadband, self.interval, self.max_silence) = (meaning.deadband, meaning.interval, meaning.max_silence);
+        self.deadband = meaning.deadband;
+        self.patience = meaning.max_silence.checked_sub(meaning.interval);
+        self.quiet_until = self.reported + self.patience.unwrap_or_default();
     }
 
     /// Returns whether `reading`, read at `at`, is to be reported, and remembers it if so.
     #[inline]
     pub fn report(&mut self, reading: Reading, at: Mono) -> bool {
-        let worth = match self.last {
-            None => true,
-            Some((last, reported)) => {
-                at.since(reported) + self.interval > self.max_silence || changed(last, reading, self.deadband)
-            }
-        };
-        if worth {
-            self.last = Some((reading, at));
+        let is_quiet = at <= self.quiet_until && self.patience.is_some();
+        if is_quiet && self.last.is_some_and(|last| !changed(last, reading, self.deadband)) {
+            return false;
         }
-        worth
+        self.last = Some(reading);
+        self.reported = at;
+        self.quiet_until = at + self.patience.unwrap_or_default();
+        true
     }
 
     /// Forgets what was reported: the next reading is reported whatever it is.

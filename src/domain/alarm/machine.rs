@@ -245,10 +245,7 @@ impl Alarms {
         I: IntoIterator<Item = (u16, Reading, Option<InstrumentState>)>,
     {
         let mut asked = std::mem::take(&mut self.asked);
-        for (ordinal, reading, state) in readings {
-            let watchers = self.points.stand(device, ordinal, reading, state, at);
-            asked.extend(watchers.filter_map(|index| self.points.watcher(index)));
-        }
+        self.points.stand(device, readings, at, &mut asked);
         // Each is asked once, instruments before alarms.
         asked.sort_unstable();
         asked.dedup();
@@ -322,8 +319,9 @@ impl Alarms {
     }
 
     fn ask_detector(&mut self, index: usize, now: Now) {
-        let book = Arc::clone(&self.book);
-        let (Some(detector), Some(watch)) = (book.detectors.get(index), self.watches.get_mut(index)) else { return };
+        let (Some(detector), Some(watch)) = (self.book.detectors.get(index), self.watches.get_mut(index)) else {
+            return;
+        };
         let Some(before) = watch.look(detector, &self.points, (now.mono, now.wall)) else { return };
         let is_test = |state: InstrumentState| matches!(state, InstrumentState::BumpTest | InstrumentState::Simulation);
         let lasted = before.told.map(|_| before.since.elapsed(now.mono));

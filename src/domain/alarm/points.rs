@@ -40,6 +40,20 @@ pub(super) struct Cell {
 }
 
 impl Cell {
+    /// Lets a reading stand. Returns whether that says something new.
+    #[inline]
+    fn stand(&mut self, reading: Reading, state: Option<InstrumentState>, at: Mono) -> bool {
+        self.at = at;
+        if self.reading == Some(reading) && self.state == state && !self.timed {
+            return false;
+        }
+        let rests = self.state == state
+            && self.is_at_rest(reading)
+            && self.reading.is_some_and(|before| self.is_at_rest(before));
+        (self.reading, self.state) = (Some(reading), state);
+        !rests
+    }
+
     #[inline]
     fn is_at_rest(&self, reading: Reading) -> bool {
         let value = reading.value.filter(|_| reading.quality == Quality::Good).map(Value::as_f64);
@@ -107,38 +121,25 @@ impl Points {
         }
     }
 
-    #[inline]
     fn index(&self, device: usize, ordinal: u16) -> Option<usize> {
         let slot = *self.by_device.get(device)?.get(usize::from(ordinal))?;
         usize::try_from(slot).ok()?.checked_sub(1)
     }
 
-    /// Lets a reading stand. Returns the watchers to be asked, by [`Points::watcher`]; none when it says nothing new.
-    #[inline]
-    pub(super) fn stand(
-        &mut self,
-        device: usize,
-        ordinal: u16,
-        reading: Reading,
-        state: Option<InstrumentState>,
-        at: Mono,
-    ) -> Range<usize> {
-        let cell = self.index(device, ordinal).and_then(|index| self.cells.get_mut(index));
-        let Some(cell) = cell else { return 0..0 };
-        cell.at = at;
-        if cell.reading == Some(reading) && cell.state == state && !cell.timed {
-            return 0..0;
+    /// Lets readings of a device stand. Adds the watchers to be asked to `asked`; none of a reading that says nothing new.
+    pub(super) fn stand<I>(&mut self, device: usize, readings: I, at: Mono, asked: &mut Vec<Watcher>)
+    where
+        I: IntoIterator<Item = (u16, Reading, Option<InstrumentState>)>,
+    {
+        let Some(of_device) = self.by_device.get(device).filter(|of_device| !of_device.is_empty()) else { return };
+        for (ordinal, reading, state) in readings {
+            let Some(slot) = of_device.get(usize::from(ordinal)) else { continue };
+            let index = usize::try_from(*slot).ok().and_then(|slot| slot.checked_sub(1));
+            let Some(cell) = index.and_then(|index| self.cells.get_mut(index)) else { continue };
+            if cell.stand(reading, state, at) {
+                asked.extend_from_slice(self.watchers.get(cell.watchers.clone()).unwrap_or_default());
+            }
         }
-        let rests = cell.state == state
-            && cell.is_at_rest(reading)
-            && cell.reading.is_some_and(|before| cell.is_at_rest(before));
-        (cell.reading, cell.state) = (Some(reading), state);
-        if rests { 0..0 } else { cell.watchers.clone() }
-    }
-
-    /// Returns one watcher.
-    pub(super) fn watcher(&self, index: usize) -> Option<Watcher> {
-        self.watchers.get(index).copied()
     }
 
     /// Returns what stands of a point.

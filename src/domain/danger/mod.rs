@@ -49,7 +49,7 @@ use super::id::PointUid;
 use super::instrument::InstrumentState;
 use super::order::{LaneRule, Order, Receipt};
 use super::reading::Reading;
-use super::registry::{Commissioning, Registry};
+use super::registry::{Commissioning, DeviceSpec, Registry};
 use super::site::{self, Site, SiteBook};
 use super::time::{Mono, Now};
 
@@ -145,8 +145,8 @@ pub struct Telling {
     pub delivery: Option<Delivery>,
 }
 
-/// Points by device and ordinal.
-type Watched = BTreeMap<usize, BTreeMap<u16, PointUid>>;
+/// Points by device and ordinal, found in one step; nothing behind the last that is watched.
+type Watched = Vec<Vec<Option<PointUid>>>;
 
 /// See the module.
 #[derive(Debug)]
@@ -229,9 +229,9 @@ impl Danger {
         I: Iterator<Item = (u16, Reading, Option<InstrumentState>)> + Clone,
     {
         self.alarms.handle_readings(device, readings.clone(), at, now);
-        let Some(watched) = self.watched.get(&device) else { return };
+        let Some(watched) = self.watched.get(device).filter(|watched| !watched.is_empty()) else { return };
         for (ordinal, reading, _) in readings {
-            if let Some(uid) = watched.get(&ordinal) {
+            if let Some(Some(uid)) = watched.get(usize::from(ordinal)) {
                 self.site.handle_reading(uid, reading, now);
             }
         }
@@ -373,13 +373,13 @@ fn completed(mut rules: Rules) -> Rules {
 
 fn watched(site: &SiteBook, registry: &Registry) -> Watched {
     let wanted = site.watched();
-    let mut watched = Watched::new();
-    for (device, spec) in registry.devices.iter().enumerate() {
-        for (ordinal, point) in (0..=u16::MAX).zip(&spec.points).filter(|(_, point)| wanted.contains(&point.uid)) {
-            watched.entry(device).or_default().insert(ordinal, point.uid.clone());
-        }
-    }
-    watched
+    let of_device = |spec: &Arc<DeviceSpec>| {
+        let mut watched: Vec<_> =
+            spec.points.iter().map(|point| Some(&point.uid).filter(|uid| wanted.contains(uid)).cloned()).collect();
+        watched.truncate(watched.iter().rposition(Option::is_some).map_or(0, |last| last + 1));
+        watched
+    };
+    registry.devices.iter().map(of_device).collect()
 }
 
 /// The devices from which something is read; points that are computed have none.

@@ -15,8 +15,12 @@ type Place = (usize, u16);
 #[derive(Debug, Default)]
 pub(super) struct Derivations {
     nodes: Vec<Node>,
-    by_input: BTreeMap<Place, Vec<usize>>,
+    /// By device and ordinal, the nodes made of it; nothing behind the last that is an input.
+    by_input: Vec<Vec<Vec<usize>>>,
 }
+
+/// Nodes to be computed.
+pub(super) type Due = BTreeSet<usize>;
 
 #[derive(Debug)]
 struct Node {
@@ -49,28 +53,42 @@ impl Derivations {
             nodes.extend(ready);
             waiting = rest;
         }
-        let mut by_input: BTreeMap<Place, Vec<usize>> = BTreeMap::new();
-        for (index, node) in nodes.iter().enumerate() {
-            node.inputs.iter().for_each(|input| by_input.entry(*input).or_default().push(index));
+        let mut derivations = Self { nodes, by_input: Vec::new() };
+        let inputs = |(index, node): (usize, &Node)| -> Vec<_> { node.inputs.iter().map(|i| (*i, index)).collect() };
+        let links: Vec<(Place, usize)> = derivations.nodes.iter().enumerate().flat_map(inputs).collect();
+        links.into_iter().for_each(|(input, index)| derivations.link(input, index));
+        derivations
+    }
+
+    fn link(&mut self, (device, ordinal): Place, index: usize) {
+        let ordinal = usize::from(ordinal);
+        if self.by_input.len() <= device {
+            self.by_input.resize_with(device + 1, Vec::new);
         }
-        Self { nodes, by_input }
+        let Some(of_device) = self.by_input.get_mut(device) else { return };
+        if of_device.len() <= ordinal {
+            of_device.resize_with(ordinal + 1, Vec::new);
+        }
+        if let Some(of_point) = of_device.get_mut(ordinal) {
+            of_point.push(index);
+        }
     }
 
-    /// Returns whether there are none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
+    /// Returns what must be computed anew after these readings of a device.
+    pub(super) fn fed_by(&self, device: usize, readings: &[(u16, Reading)]) -> Due {
+        let Some(of_device) = self.by_input.get(device).filter(|of_device| !of_device.is_empty()) else {
+            return Due::new();
+        };
+        readings.iter().filter_map(|(ordinal, _)| of_device.get(usize::from(*ordinal))).flatten().copied().collect()
     }
 
-    /// Computes what follows from new readings of one device at `at`: by device, ordinals ascending.
+    /// Computes what is due, and what follows from that, at `at`: by device, ordinals ascending.
     pub(super) fn follow(
         &mut self,
-        device: usize,
-        ordinals: impl Iterator<Item = u16>,
+        mut due: Due,
         at: Mono,
         standing: impl Fn(Place) -> Option<Reading>,
     ) -> BTreeMap<usize, Vec<(u16, Reading)>> {
-        let mut due: BTreeSet<usize> =
-            ordinals.filter_map(|o| self.by_input.get(&(device, o))).flatten().copied().collect();
         let mut results: BTreeMap<Place, Reading> = BTreeMap::new();
         // A node stands behind those it is made of, so that one pass is enough.
         while let Some(index) = due.pop_first() {
@@ -79,7 +97,9 @@ impl Derivations {
             let inputs: Vec<Option<Reading>> = node.inputs.iter().map(read).collect();
             if let Some(reading) = node.work.compute(&inputs, at) {
                 results.insert(node.place, reading);
-                due.extend(self.by_input.get(&node.place).into_iter().flatten());
+                let (device, ordinal) = node.place;
+                let of_device = self.by_input.get(device);
+                due.extend(of_device.and_then(|of| of.get(usize::from(ordinal))).into_iter().flatten());
             }
         }
         let mut by_device: BTreeMap<usize, Vec<(u16, Reading)>> = BTreeMap::new();

@@ -188,3 +188,35 @@ fn class_view(account: &ClassAccount) -> ClassView {
         skipped: counts.skipped,
     }
 }
+
+/// Which device has which slot, found in one step: index + 1 from the lowest slot on, 0 for none. Slots are given one after the
+/// other, so that this has no more places than slots were ever given.
+#[derive(Debug, Default)]
+pub(super) struct BySlot {
+    lowest: u32,
+    indices: Vec<u32>,
+}
+
+impl BySlot {
+    /// Returns the index of the device in the registry.
+    pub(super) fn find(&self, slot: DeviceSlot) -> Option<usize> {
+        let at = usize::try_from(slot.0.checked_sub(self.lowest)?).ok()?;
+        usize::try_from(*self.indices.get(at)?).ok()?.checked_sub(1)
+    }
+}
+
+impl FromIterator<DeviceSlot> for BySlot {
+    /// The slots of the devices, in their order.
+    fn from_iter<I: IntoIterator<Item = DeviceSlot>>(slots: I) -> Self {
+        let slots: Vec<u32> = slots.into_iter().map(|slot| slot.0).collect();
+        let (Some(lowest), Some(highest)) = (slots.iter().min(), slots.iter().max()) else { return Self::default() };
+        let mut indices = vec![0; usize::try_from(highest - lowest).map_or(0, |last| last + 1)];
+        for (slot, index) in slots.iter().zip(1_u32..) {
+            let at = usize::try_from(slot - lowest).ok();
+            if let Some(place) = at.and_then(|at| indices.get_mut(at)) {
+                *place = index;
+            }
+        }
+        Self { lowest: *lowest, indices }
+    }
+}

@@ -484,3 +484,71 @@ fn the_same_inputs_give_the_same_records() {
     };
     assert_eq!(run(), run());
 }
+
+/// What a poll says of a device of five points, mostly what the last one said.
+fn some_poll(random: &mut fastrand::Rng, before: &[Reading; 5]) -> Vec<(u16, Reading)> {
+    let some = |random: &mut fastrand::Rng, last: Reading| match random.u8(0..12) {
+        0 => Reading::missing([Quality::Comm, Quality::Sensor][random.usize(0..2)]),
+        1 => Reading { value: Some(Value::Number(7.0)), quality: Quality::OverRange },
+        2..5 => Reading::good(Value::Number(f64::from(random.u8(0..30)) / 10.0)),
+        _ => last,
+    };
+    let all = random.u8(0..3) > 0;
+    let said =
+        before.iter().zip(0_u16..).filter(|_| all || random.bool()).map(|(last, o)| (o, *last)).collect::<Vec<_>>();
+    said.into_iter().map(|(ordinal, last)| (ordinal, some(random, last))).collect()
+}
+
+/// The rule of `report.rs`, word for word, point by point, beside the engine's way through a whole poll.
+#[test]
+fn what_is_recorded_of_a_poll_is_what_the_rule_says_of_each_of_its_readings() {
+    let mut plan = plan(1, &[9, 4]);
+    let mut registry = registry_with(2, 5, |_| None);
+    let spec = std::sync::Arc::make_mut(&mut registry.devices[0]);
+    spec.points[1].deadband = crate::domain::registry::Deadband::Absolute(0.5);
+    spec.points[2].max_silence = SECOND * 3;
+    (spec.points[3].max_silence, spec.points[3].interval) = (SECOND, SECOND * 2);
+    spec.points[4].deadband = crate::domain::registry::Deadband::Off;
+    plan.registry = Arc::new(registry);
+    plan.devices.iter_mut().for_each(|device| device.class_of = vec![0; 5]);
+    let points = plan.registry.devices[0].points.clone();
+    let mut engine = Engine::new(7, boot(), plan, at(0));
+    drain(&mut engine);
+    let mut random = fastrand::Rng::with_seed(3);
+    let (mut stands, mut reported) = ([Reading::missing(Quality::Comm); 5], [None::<(Reading, u64)>; 5]);
+    let (mut told, mut good, mut bad) = (0, 0, 0);
+    for secs in 1..20_000 {
+        let readings = some_poll(&mut random, &stands);
+        let mut expected = Vec::new();
+        for (ordinal, reading) in &readings {
+            let index = usize::from(*ordinal);
+            stands[index] = *reading;
+            *(if reading.value.is_some() { &mut good } else { &mut bad }) += 1;
+            let is_worth = reported[index].is_none_or(|(last, at)| {
+                let value = |reading: Reading| reading.value.map(Value::as_f64);
+                let moved = match (value(last), value(*reading), points[index].deadband) {
+                    (Some(_), Some(_), crate::domain::registry::Deadband::Off) => true,
+                    (Some(a), Some(b), crate::domain::registry::Deadband::Absolute(width)) => (a - b).abs() > width,
+                    (a, b, _) => a != b,
+                };
+                let too_long = Duration::from_secs(secs - at) + points[index].interval > points[index].max_silence;
+                moved || too_long || last.quality != reading.quality
+            });
+            if is_worth {
+                reported[index] = Some((*reading, secs));
+                expected.push((*ordinal, *reading));
+            }
+        }
+        let (slot, mono) = (DeviceSlot(9), Mono::from_secs(secs));
+        engine.handle_event(FieldEvent::Sample(Sample { slot, at: mono, origin: Origin::Polled, readings }), at(secs));
+        let records = drain(&mut engine);
+        let cells: Vec<_> = samples_of(&records).iter().flat_map(|samples| samples.cells.iter().copied()).collect();
+        assert_eq!(cells, expected, "at {secs} s");
+        told += cells.len();
+        let of_it: Vec<_> = engine.devices[0].points.iter().map(|point| point.reading).collect();
+        let read = stands.iter().map(|reading| Some(*reading).filter(|r| *r != Reading::missing(Quality::Comm)));
+        assert!(of_it.iter().zip(read).all(|(is, should)| should.is_none() || *is == should), "at {secs} s");
+    }
+    assert_eq!((engine.totals().readings, engine.totals().readings_bad), (good, bad));
+    assert!(told > 20_000, "{told}");
+}
