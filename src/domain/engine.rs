@@ -512,6 +512,10 @@ impl Engine {
     }
 
     fn look_at_clock(&mut self, now: Now) {
+        // What came in one turn comes at one time.
+        if now == self.last_look {
+            return;
+        }
         let last = std::mem::replace(&mut self.last_look, now);
         let elapsed = now.mono.since(last.mono);
         let elapsed_ms = i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX).saturating_mul(1_000);

@@ -182,6 +182,7 @@ impl Alarms {
     pub(super) fn take_stock(&mut self, now: Now) {
         let book = Arc::clone(&self.book);
         self.groups.clear();
+        self.points.close_all();
         let zones_before = std::mem::take(&mut self.zones);
         self.timers.retain(|(_, timer)| !matches!(timer, Timer::Alarm(_)));
         self.telling.count_from_zero();
@@ -193,6 +194,9 @@ impl Alarms {
             instance.due = None;
             instance.see_to_ladder(spec, now.mono);
             let (state, level) = (instance.state(), instance.shown_level());
+            if let Some(at) = spec.subject.point().filter(|_| instance.open.is_some()) {
+                self.points.note_open(at, true);
+            }
             self.count(spec, State::Normal, state);
             if let Some(zone) = spec.zone.as_ref().filter(|_| level > 0 && tells_of_gas(spec)) {
                 self.zones.entry(Arc::clone(zone)).or_default().insert(index, level);

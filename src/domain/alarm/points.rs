@@ -1,7 +1,18 @@
 //! What stands of the points that alarms look at, and who looks at which: a reading finds its cell in one step, and the
-//! cell its watchers. A reading that says what the last one said ends there, and so does one of a point at rest: where
-//! only limits, quality and flat line are watched, a measurement far from every limit, after another such one, changes
-//! nothing that any of them could see.
+//! cell its watchers. A reading that says what the last one said ends there, and so does one of a point at rest.
+//!
+//! A point is at rest while none of its own alarms is open, its instrument does what it did, and one measurement after the other
+//! lies so far from every limit that none of those who watch it could tell them apart:
+//!
+//! | watched | why it cannot |
+//! |---|---|
+//! | a limit, of gas too | below the limit by its deadband, the level is 0 whatever the switches say |
+//! | quality, flat line, fault of a detector | they look at quality and state, which are the same |
+//! | state of a detector, and how long it lasts | the state is the same; the bits that say more are points of their own |
+//! | controller and gateway do not agree | the gateway measures no level, and is farther from it than deadband and margin: whether that is a difference is up to the bits |
+//!
+//! Delays that run are looked at by their own timers. An open alarm is shown its worst value, and so sees every reading. Where
+//! anything else is watched (rates, deviations, digital and combined conditions, suppression), there is no rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -9,7 +20,7 @@ use std::ops::Range;
 use super::super::instrument::InstrumentState;
 use super::super::reading::{Quality, Reading, Value};
 use super::super::time::Mono;
-use super::spec::{AlarmBook, AlarmSpec, Condition, PointRef, Reference, Subject};
+use super::spec::{AlarmBook, AlarmSpec, Condition, Detector, PointRef, Reference, Side, Subject};
 
 /// Who is to be asked again when a point says something new. The order is that of asking: what an instrument does, and
 /// what is suppressed, is known before an alarm is judged.
@@ -34,7 +45,9 @@ pub(super) struct Cell {
     pub(super) at: Mono,
     /// Whether a reading counts that says the same again: where a change over time is watched.
     timed: bool,
-    /// Between these no limit is near, deadband included; `None` where something else is watched than limits.
+    /// How many of the point's own alarms are not normal.
+    open: u32,
+    /// Between these it may rest; `None` where something is watched that sees every change.
     rest: Option<(f64, f64)>,
     watchers: Range<usize>,
 }
@@ -47,7 +60,8 @@ impl Cell {
         if self.reading == Some(reading) && self.state == state && !self.timed {
             return false;
         }
-        let rests = self.state == state
+        let rests = self.open == 0
+            && self.state == state
             && self.is_at_rest(reading)
             && self.reading.is_some_and(|before| self.is_at_rest(before));
         (self.reading, self.state) = (Some(reading), state);
@@ -107,7 +121,7 @@ impl Points {
         let from = self.watchers.len();
         self.watchers.extend(watchers);
         let watchers = from..self.watchers.len();
-        self.cells.push(Cell { reading: None, state: None, at: Mono::default(), timed, rest, watchers });
+        self.cells.push(Cell { reading: None, state: None, at: Mono::default(), timed, open: 0, rest, watchers });
         if self.by_device.len() <= at.device {
             self.by_device.resize_with(at.device + 1, Vec::new);
         }
@@ -140,6 +154,19 @@ impl Points {
                 asked.extend_from_slice(self.watchers.get(cell.watchers.clone()).unwrap_or_default());
             }
         }
+    }
+
+    /// Notes that an alarm of a point has left the normal state, or is back.
+    pub(super) fn note_open(&mut self, at: PointRef, is_open: bool) {
+        let cell = self.index(at.device, at.ordinal).and_then(|index| self.cells.get_mut(index));
+        if let Some(cell) = cell {
+            cell.open = if is_open { cell.open.saturating_add(1) } else { cell.open.saturating_sub(1) };
+        }
+    }
+
+    /// Forgets which alarms are open.
+    pub(super) fn close_all(&mut self) {
+        self.cells.iter_mut().for_each(|cell| cell.open = 0);
     }
 
     /// Returns what stands of a point.
@@ -186,18 +213,55 @@ const NEAR: f64 = 1e-6;
 fn rest(at: PointRef, watchers: &BTreeSet<Watcher>, book: &AlarmBook) -> Option<(f64, f64)> {
     let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
     for watcher in watchers {
-        let Watcher::Alarm(index) = watcher else { return None };
-        let spec = book.alarms.get(*index).filter(|spec| spec.subject.point() == Some(at))?;
-        let limits = || spec.levels.iter().filter_map(|level| Some((level.limit?, level.deadband)));
-        if spec.condition == Condition::High {
-            high = limits().map(|(limit, band)| limit - band - limit.abs() * NEAR).fold(high, f64::min);
-        } else if spec.condition == Condition::Low {
-            low = limits().map(|(limit, band)| limit + band + limit.abs() * NEAR).fold(low, f64::max);
-        } else if !matches!(spec.condition, Condition::Quality { .. } | Condition::Flatline) {
-            return None;
+        let spec = match watcher {
+            Watcher::Detector(index) => {
+                measures(at, *index, book)?;
+                continue;
+            }
+            Watcher::Suppression(_) => return None,
+            Watcher::Alarm(index) => book.alarms.get(*index).filter(|spec| spec.subject.point() == Some(at))?,
+        };
+        let margin = match spec.condition.detector() {
+            Some(index) => measures(at, index, book)?.margin,
+            None => 0.0,
+        };
+        // From each limit, how far away it is not near any more.
+        let limits = || {
+            spec.levels.iter().filter_map(|level| Some((level.limit?, level.deadband + margin))).map(|(limit, band)| {
+                let rounding = (limit.abs() + band) * NEAR;
+                (limit, band + rounding)
+            })
+        };
+        match &spec.condition {
+            Condition::High | Condition::Gas { side: Side::High, compare: true, .. } => {
+                high = limits().map(|(limit, band)| limit - band).fold(high, f64::min);
+            }
+            Condition::Low | Condition::Gas { side: Side::Low, compare: true, .. } => {
+                low = limits().map(|(limit, band)| limit + band).fold(low, f64::max);
+            }
+            Condition::Quality { .. }
+            | Condition::Flatline
+            | Condition::Gas { compare: false, .. }
+            | Condition::GasFault { .. }
+            | Condition::Disagreement { .. }
+            | Condition::StateTooLong { .. } => {}
+            Condition::Rate { .. }
+            | Condition::Deviation { .. }
+            | Condition::Digital { .. }
+            | Condition::All { .. }
+            | Condition::Comm
+            | Condition::RollUp { .. }
+            | Condition::Channel { .. }
+            | Condition::External => return None,
         }
     }
     (low < high).then_some((low, high))
+}
+
+/// Returns a detector if this point is what it measures, and none of the bits that say more of it.
+fn measures(at: PointRef, index: usize, book: &AlarmBook) -> Option<&Detector> {
+    let detector = book.detectors.get(index).filter(|detector| detector.at == at)?;
+    (!others(detector).any(|other| other == at)).then_some(detector)
 }
 
 /// The points by which an alarm is judged.
@@ -216,7 +280,11 @@ fn inputs(spec: &AlarmSpec, book: &AlarmBook) -> BTreeSet<PointRef> {
 
 fn detector_inputs(book: &AlarmBook, index: usize) -> BTreeSet<PointRef> {
     let Some(detector) = book.detectors.get(index) else { return BTreeSet::new() };
+    others(detector).chain([detector.at]).collect()
+}
+
+/// The points of a controller's bits.
+fn others(detector: &Detector) -> impl Iterator<Item = PointRef> + '_ {
     let bits = detector.bits.iter().map(|bit| bit.when.at);
-    let others = detector.fault.iter().chain(&detector.inhibit).map(|condition| condition.at);
-    bits.chain(others).chain([detector.at]).collect()
+    bits.chain(detector.fault.iter().chain(&detector.inhibit).map(|condition| condition.at))
 }

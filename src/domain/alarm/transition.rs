@@ -43,6 +43,7 @@ impl Alarms {
         let measured = instance.switches.level();
         let beneath = instance.open.as_ref().map_or(State::Normal, |open| open.beneath);
         let told_level = instance.shown_level();
+        let was_open = instance.open.is_some();
         let under = Beneath { latching: spec.latching, state: beneath, suppressed: instance.suppressed };
         let Some(to) = next(from, cause, under) else { return false };
         let mut open = instance.open.take().unwrap_or_else(|| {
@@ -87,6 +88,11 @@ impl Alarms {
         if raised {
             self.flood.note(now.mono);
             self.wake_annunciators(spec);
+        }
+        if let Some(at) = spec.subject.point()
+            && was_open != (to != State::Normal)
+        {
+            self.points.note_open(at, !was_open);
         }
         self.count(spec, from, to);
         self.tell_annunciators_of(spec, now);

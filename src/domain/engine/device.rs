@@ -46,6 +46,8 @@ pub(super) struct Device {
 pub(super) struct Class {
     pub(super) account: ClassAccount,
     pub(super) last_heard: Mono,
+    /// Longer than this nothing is heard of it only if something is wrong.
+    patience: Duration,
     pub(super) stale: bool,
     /// Whether its source sends by itself what changes; what is polled says each time all there is.
     pub(super) sends: bool,
@@ -66,6 +68,7 @@ impl Device {
     pub(super) fn new(plan: &PlanDevice, now: Now) -> Self {
         let class = |interval: &Duration| Class {
             account: ClassAccount::new(*interval, now.mono),
+            patience: (*interval * STALE_INTERVALS).max(STALE_AT_LEAST),
             last_heard: now.mono,
             stale: false,
             sends: false,
@@ -130,8 +133,7 @@ impl Device {
     pub(super) fn newly_silent(&mut self, now: Mono) -> Vec<u8> {
         let mut silent = Vec::new();
         for (i, class) in self.classes.iter_mut().enumerate() {
-            let patience = (class.account.interval() * STALE_INTERVALS).max(STALE_AT_LEAST);
-            if !class.stale && now.since(class.last_heard) > patience {
+            if !class.stale && now.since(class.last_heard) > class.patience {
                 class.stale = true;
                 silent.extend(u8::try_from(i));
             }

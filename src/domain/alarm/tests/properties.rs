@@ -7,11 +7,12 @@ use super::super::action::Action;
 use super::super::ask::Test;
 use super::super::record::{AlarmRecord, Occ};
 use super::super::saved::Saved;
-use super::super::severity::{Priority, Recipient, Shelving};
+use super::super::severity::{Class, Priority, Recipient, Shelving};
 use super::super::spec::*;
 use super::super::state::{Cause, State};
 use super::bench::*;
 use crate::domain::actor::Role;
+use crate::domain::instrument::InstrumentState;
 use crate::domain::order::Receipt;
 use crate::domain::reading::{Quality, Reading};
 use crate::domain::time::Timestamp;
@@ -404,4 +405,107 @@ fn a_day_of_a_part_of_the_park_is_quick_and_quiet() {
         park.drain();
     }
     assert!(park.records.is_empty());
+}
+
+/// The detectors of points 0 to 2: one with bits of its controller, one of oxygen with two sides and deadbands, one of which the
+/// bits alone count. Bits at 4 to 9, the inhibit bit at 10, the fault bit at 11. `each_asked` as in [`limits`].
+fn gases(each_asked: bool) -> Bench {
+    let bit = |level, side, ordinal| ControllerBit { level, side, when: when(ordinal, Test::On) };
+    let uid = |o: u16| crate::domain::id::PointUid::new(format!("u-d0.p{o}"));
+    let combustible = Detector {
+        bits: vec![bit(1, Side::High, 4), bit(2, Side::High, 5)],
+        fault: vec![when(11, Test::On)],
+        inhibit: vec![when(10, Test::On)],
+        margin: 1.5,
+        ..detector()
+    };
+    let oxygen = Detector {
+        at: at(0, 1),
+        uid: uid(1),
+        bits: vec![bit(1, Side::Low, 6), bit(1, Side::High, 7)],
+        bits_latch: false,
+        ..detector()
+    };
+    let told = Detector { at: at(0, 2), uid: uid(2), bits: vec![bit(1, Side::High, 8)], ..detector() };
+    let side = |o: u16, side, limit| AlarmSpec {
+        class: Class::Gas,
+        latching: true,
+        levels: vec![Level { deadband: 0.5, ..level(limit, Priority::Red) }],
+        ..alarm(at(0, o), Condition::Gas { detector: usize::from(o), side, compare: true })
+    };
+    let about = |o: u16| {
+        let (detector, place) = (usize::from(o), at(0, o));
+        let limits = vec![(InstrumentState::Calibration, 20 * SECOND), (InstrumentState::Inhibited, 30 * SECOND)];
+        [
+            AlarmSpec { on_delay: SECOND, ..alarm(place, Condition::GasFault { detector }) },
+            AlarmSpec { on_delay: SETTLE, ..alarm(place, Condition::Disagreement { detector }) },
+            alarm(place, Condition::StateTooLong { detector, limits }),
+        ]
+    };
+    let by_bits = AlarmSpec { subject: alarm(at(0, 2), Condition::High).subject, ..gas_alarm(2, false) };
+    let mut alarms = vec![gas_alarm(0, true), side(1, Side::Low, 19.5), side(1, Side::High, 23.5), of_device(0)];
+    alarms.push(AlarmSpec { id: "d0.p2.gas".into(), ..by_bits });
+    alarms.extend((0..3).flat_map(about));
+    if each_asked {
+        let never = |o| AlarmSpec {
+            levels: vec![level(1e9, Priority::Blue)],
+            ..alarm(at(0, o), Condition::Rate { window: 5 * SECOND, change: Change::Any })
+        };
+        alarms.extend((0..3).map(never));
+    }
+    Bench::new(book(alarms, vec![combustible, oxygen, told]))
+}
+
+#[test]
+fn gas_that_is_passed_over_far_from_every_limit_would_have_changed_nothing() {
+    let (mut quick, mut thorough, mut random) = (gases(false), gases(true), fastrand::Rng::with_seed(8));
+    let (mut told, mut states) = (0, [InstrumentState::Monitoring; 3]);
+    for step in 0..100_000 {
+        let mut readings = Vec::new();
+        for ordinal in 0..3_u16 {
+            let state = &mut states[usize::from(ordinal)];
+            if random.u8(0..40) == 0 {
+                use InstrumentState::{Calibration, Fault, Inhibited, Monitoring, Unknown};
+                *state = [Monitoring, Monitoring, Calibration, Inhibited, Unknown, Fault][random.usize(0..6)];
+            }
+            // Clean air mostly; at, near and beyond the limits, and what is none, now and then.
+            let air = if ordinal == 1 { 20.5 + random.f64() } else { 10.0 * random.f64() };
+            let reading = match random.u8(0..30) {
+                0 => some_reading(&mut random),
+                1 => good([19.0, 19.5, 20.0, 20.1, 23.0, 23.5, 24.9, 25.0, 23.4, 50.0][random.usize(0..10)]),
+                _ => good(air),
+            };
+            readings.push((ordinal, state.judge(reading), Some(*state)));
+        }
+        for ordinal in 4..12 {
+            if random.u8(0..60) == 0 {
+                readings.push((ordinal, bit(random.u8(0..4) == 0), None));
+            }
+        }
+        let span = Duration::from_millis(random.u64(0..2_000));
+        let link = (random.u8(0..200) == 0).then(|| random.bool());
+        let alarm = ["d0.p0.gas", "d0.p1.gas", "d0.p1.gas_low", "d0.p2.gas", "d0.p0.disagreement"][random.usize(0..5)];
+        let deed = random.u8(0..30);
+        for park in [&mut quick, &mut thorough] {
+            park.pass(span);
+            link.into_iter().for_each(|up| park.link(up));
+            park.read_all(&readings);
+            deed_of(park, deed, alarm);
+        }
+        assert_eq!(quick.records, thorough.records, "step {step}");
+        assert_eq!(quick.documents, thorough.documents, "step {step}");
+        assert_eq!(quick.facts, thorough.facts, "step {step}");
+        if step % 100 == 0 {
+            let set = |park: &Bench| serde_json::to_string(&park.alarms.active_set(park.now).alarms).unwrap();
+            assert_eq!(set(&quick), set(&thorough), "step {step}");
+        }
+        told += quick.records.len();
+        for park in [&mut quick, &mut thorough] {
+            park.records.clear();
+            park.documents.clear();
+            park.facts.clear();
+            park.orders.clear();
+        }
+    }
+    assert!(told > 5_000, "{told} records are too few to have tried anything");
 }
