@@ -129,7 +129,7 @@ fn page(port: u16, path: &str) -> String {
 fn gates_are_alive(demo: &Demo, port: u16) {
     let folder = PathBuf::from(demo.said("folder"));
     let gates: toml::Table = fs::read_to_string(folder.join("gates.toml")).unwrap().parse().unwrap();
-    let cameras = gates["listen"]["cameras"].as_str().unwrap().parse().unwrap();
+    let cameras = gates.get("listen").unwrap().get("cameras").unwrap().as_str().unwrap().parse().unwrap();
     let password = fs::read_to_string(folder.join("camera.password")).unwrap();
     let id = "cam-chem-out";
     let mut camera = SimCamera::new(cameras, id, id, "parkgate", &password, support::wait::wall_ms() / 1000);

@@ -14,7 +14,7 @@ fn the_papers_of_the_demo_survive_the_way_and_name_what_they_refer_to() {
     let names: Vec<Table> = tables.iter().map(|message| message.table).collect();
     assert_eq!(names, [Table::Companies, Table::Persons, Table::Vehicles, Table::Lists, Table::Permits]);
     for message in tables {
-        assert!(message.rows.len() >= 1, "{:?}", message.table);
+        assert!(!message.rows.is_empty(), "{:?}", message.table);
         let json = serde_json::to_string(&message).unwrap();
         assert!(json.len() < 16 * 1024, "a table of the demo is one command");
         assert_eq!(serde_json::from_str::<Message>(&json).unwrap(), message);
