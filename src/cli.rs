@@ -22,6 +22,8 @@ use crate::tools;
 use crate::tools::audit::AuditCommand;
 use crate::tools::daybook::{AccidentArgs, DutyArgs, HazardArgs, ReportArgs};
 use crate::tools::desk::{LoopTestArgs, OutputArgs, WireLogArgs};
+use crate::tools::hazmat::HazmatArgs;
+use crate::tools::inside::InsideArgs;
 use crate::tools::lanes::{LaneArgs, LanesArgs};
 use crate::tools::operator::{AlarmsArgs, HideArgs, NamedArgs, OneArgs, SilenceArgs};
 use crate::tools::policy::{Ended, PolicyCommand};
@@ -31,6 +33,7 @@ use crate::tools::register::RegisterCommand;
 use crate::tools::service::{BypassArgs, ServiceArgs};
 use crate::tools::site::SiteArgs;
 use crate::tools::table::Form;
+use crate::tools::tickets::TicketsArgs;
 
 /// `EX_USAGE` of `sysexits.h`.
 pub const WRONG_USAGE: u8 = 64;
@@ -187,6 +190,19 @@ enum Command {
     /// Needs the role guard (reset-fire and arm: supervisor), a lane and a reason; each action is in the audit before anything
     /// moves.
     Lane(LaneArgs),
+    /// 待答复事项：列出、答复 / what the gates ask of people: list, answer
+    ///
+    /// An answer needs the role guard or supervisor, operator where the enterprise is asked, and a reason; it is worth something at
+    /// the lane for a few seconds.
+    Tickets(TicketsArgs),
+    /// 在园人车：查看、盘点、更正、处理存疑 / who is inside: look, sign a count, correct, settle
+    ///
+    /// Everything but a look needs the role supervisor, and words.
+    Inside(InsideArgs),
+    /// 危险货物：五必查、装卸位、调度、泊位、终端 / dangerous goods: checks, places, dispatch, bays, terminals
+    ///
+    /// Checks and bays: guard, operator or supervisor; terminals: guard or supervisor; places and dispatch: operator or supervisor.
+    Hazmat(HazmatArgs),
     /// 登记册：企业、人员、车辆、名单、预约 / the register: companies, persons, vehicles, lists, permits
     #[command(subcommand)]
     Registry(RegisterCommand),
@@ -272,6 +288,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Site(args) => ended(tools::site::site(args)),
         Command::Lanes(args) => ended(tools::lanes::lanes(&args)),
         Command::Lane(args) => ended(tools::lanes::lane(args)),
+        Command::Tickets(args) => ended(tools::tickets::tickets(args)),
+        Command::Inside(args) => ended(tools::inside::inside(args)),
+        Command::Hazmat(args) => ended(tools::hazmat::hazmat(args)),
         Command::Registry(RegisterCommand::Template { table }) => {
             tools::register::template(table);
             ExitCode::SUCCESS

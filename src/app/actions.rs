@@ -17,6 +17,7 @@ use crate::domain::codec;
 use crate::domain::danger::Action;
 use crate::domain::daybook::Date;
 use crate::domain::document::DocumentKind;
+use crate::domain::gate::gates::act::GateAct;
 use crate::domain::gate::lane::Hand;
 use crate::domain::gate::word::LaneId;
 use crate::domain::record::{Body, Stream};
@@ -102,6 +103,19 @@ impl Desk {
         send(lines, Line::Did(DidLine { zh, en, id: None })).await
     }
 
+    /// Tells the gates something; they put it into the audit, done or refused.
+    pub(super) async fn gate(
+        &self,
+        act: Box<GateAct>,
+        caller: Actor,
+        lines: &mpsc::Sender<Line>,
+    ) -> Result<(), String> {
+        let (answer, done) = oneshot::channel();
+        drop(self.requests.send(Request::Gates(gates::Ask::Act(act, caller, answer))).await);
+        let done = done.await.map_err(|_| no_gates())?.map_err(|refused| refused.to_string())?;
+        send(lines, Line::Did(DidLine { zh: done.zh, en: done.en, id: None })).await
+    }
+
     /// Has files of the register imported; what they say of its rows goes first, why nothing was imported last.
     pub(super) async fn import(&self, files: register::Files, lines: &mpsc::Sender<Line>) -> Result<(), String> {
         let Some(register) = &self.register else {
@@ -136,6 +150,7 @@ impl Desk {
             | Ask::Report { .. }
             | Ask::Lanes
             | Ask::Lane { .. }
+            | Ask::Gate { .. }
             | Ask::Act { .. }
             | Ask::Import { .. } => return,
         };

@@ -109,6 +109,7 @@ async fn answered(asked: Asked, desk: Desk) {
         Ask::Report { day } => desk.report(day.as_deref(), &lines).await,
         Ask::Lanes => desk.lanes(&lines).await,
         Ask::Lane { lane, act, why } => desk.lane((lane, act, why), caller, &lines).await,
+        Ask::Gate { act } => desk.gate(act, caller, &lines).await,
         Ask::Documents { kind, since_ms } => desk.documents(&kind, since_ms.map(Timestamp), &lines).await,
         Ask::Act { action } => desk.act(action, caller, &lines).await,
         Ask::Import { files, table, dry_run, partial } => {
@@ -130,6 +131,7 @@ pub(super) fn may_ask(ask: &Ask, caller: &Actor) -> Result<(), Refused> {
         | Ask::Report { .. }
         | Ask::Lanes
         | Ask::Lane { .. }
+        | Ask::Gate { .. }
         | Ask::Act { .. } => true,
         // What people did, and whom a gate decided about, is for those who answer for it.
         Ask::Documents { .. } => {

@@ -286,6 +286,7 @@ impl EngineTask {
     fn on_gates_output(&mut self, output: FromGates, now: Now) {
         match output {
             FromGates::Document(document) => self.engine.handle_document(document, now),
+            FromGates::Deed(deed) => self.engine.handle_deed(*deed, now),
             FromGates::Audit { lane, audit } => {
                 self.engine.handle_deed(audit.deed, now);
                 let seq = self.record_outputs();

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::actor::Role;
 use crate::domain::alarm::view::ActiveAlarm;
 use crate::domain::danger::Action;
+use crate::domain::gate::gates::act::GateAct;
 use crate::domain::gate::register::row::Table;
 
 /// A request.
@@ -88,6 +89,11 @@ pub enum Ask {
         /// Why; never empty.
         why: String,
     },
+    /// Tell the gates something beside the lanes: an answer to a ticket, a count, a check. The caller is who the kernel says.
+    Gate {
+        /// What.
+        act: Box<GateAct>,
+    },
     /// Documents of one kind as they are stored, in order: decisions for a replay, entries of the audit for its proof.
     Documents {
         /// Their kind, by its word on the wire.
@@ -165,6 +171,7 @@ impl Ask {
             | Self::Documents { .. }
             | Self::Lanes
             | Self::Lane { .. }
+            | Self::Gate { .. }
             | Self::Act { .. } => None,
         }
     }

@@ -40,8 +40,8 @@ use std::time::Duration;
 
 /// Engineers at one machine: a watch, a wire log and a few commands.
 pub const MAX_CONNECTIONS: usize = 8;
-/// A request names at most a few hundred tags.
-pub const MAX_ASK_BYTES: usize = 64 << 10;
+/// A request names at most a few hundred tags; a count by name, everybody who is inside a large park.
+pub const MAX_ASK_BYTES: usize = 256 << 10;
 /// Time for a request to arrive whole.
 pub const ASK_WITHIN: Duration = Duration::from_secs(5);
 /// Files that follow a request: 100,000 rows of the register's widest table, twice over.

@@ -9,6 +9,7 @@ use crate::config;
 use crate::control::ask::{DidLine, written};
 use crate::control::{Ask, Line};
 use crate::domain::danger::Action;
+use crate::domain::gate::gates::act::GateAct;
 
 use super::table::say;
 
@@ -25,10 +26,10 @@ const ACT_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, clap::Args)]
 pub struct Reach {
     /// 控制套接字；不写则按配置目录中的 gateway.toml / control socket; as gateway.toml of the folder says where absent
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", global = true)]
     socket: Option<PathBuf>,
     /// 配置目录 / folder of the configuration
-    #[arg(long, value_name = "DIR", default_value = "/etc/parkgate")]
+    #[arg(long, value_name = "DIR", default_value = "/etc/parkgate", global = true)]
     config: PathBuf,
 }
 
@@ -58,7 +59,20 @@ impl Reach {
     ///
     /// The gateway's refusal, in its words.
     pub fn act(&self, action: Action) -> Result<(), String> {
-        self.ask(&Ask::Act { action }, |line| {
+        self.done(&Ask::Act { action })
+    }
+
+    /// Tells the gates something, and prints what came of it.
+    ///
+    /// # Errors
+    ///
+    /// The gateway's refusal, in its words.
+    pub fn tell(&self, act: GateAct) -> Result<(), String> {
+        self.done(&Ask::Gate { act: Box::new(act) })
+    }
+
+    fn done(&self, request: &Ask) -> Result<(), String> {
+        self.ask(request, |line| {
             if let Line::Did(DidLine { zh, en, id }) = line {
                 say(&match id {
                     Some(id) => format!("{zh} / {en}: {id}"),

@@ -160,7 +160,7 @@ fn reason_line(reason: &Value) -> String {
     format!("{verdict} {code}：{} / {}", text(reason, "/zh"), text(reason, "/en"))
 }
 
-fn inside_table(told: &Value) -> Table {
+pub(super) fn inside_table(told: &Value) -> Table {
     let mut table = Table::new(["区域 zone", "在园人员 persons", "上限 most", "车辆 vehicles"]);
     for zone in each(told, "/inside/zones") {
         let vehicles = zone.pointer("/vehicles").and_then(Value::as_object);
@@ -175,7 +175,7 @@ fn inside_table(told: &Value) -> Table {
     table
 }
 
-fn ticket_table(told: &Value) -> Table {
+pub(super) fn ticket_table(told: &Value) -> Table {
     let mut table = Table::new(["事项 ticket", "车道 lane", "对象 subject", "等待 waits for", "剩余 left", "原因 why"]);
     for ticket in each(told, "/tickets") {
         let why: Vec<String> = each(ticket, "/reasons").map(|reason| text(reason, "/zh")).collect();
@@ -191,12 +191,12 @@ fn ticket_table(told: &Value) -> Table {
     table
 }
 
-fn each<'a>(value: &'a Value, at: &str) -> impl Iterator<Item = &'a Value> {
+pub(super) fn each<'a>(value: &'a Value, at: &str) -> impl Iterator<Item = &'a Value> {
     value.pointer(at).and_then(Value::as_array).into_iter().flatten()
 }
 
 /// What stands there, as people read it; empty where there is nothing.
-fn text(value: &Value, at: &str) -> String {
+pub(super) fn text(value: &Value, at: &str) -> String {
     match value.pointer(at) {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),

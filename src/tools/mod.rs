@@ -12,7 +12,7 @@
 //! | `registry import` | tables of the register, each refused row with its place | a running gateway, or a configuration |
 //! | `probe modbus`, `probe serial` | unknown devices | nothing |
 //! | `alarms`, `ack`, `reset`, `shelve` … `site`, `report`, `duty`, `hazard`, `accident` | what operators do | a running gateway |
-//! | `lanes`, `lane` | what stands at the gates, and what a guard does there | a running gateway |
+//! | `lanes`, `lane`, `tickets`, `inside`, `hazmat` | what stands at the gates, what a guard does there, and what people say of it | a running gateway |
 //!
 //! With a running gateway everything goes through its control socket ([`crate::control`]). The probes read through the
 //! field's own session, which cannot write. Tables go to standard output (CSV with `--csv`), progress to standard error;
@@ -25,6 +25,8 @@ pub mod desk;
 pub mod explain;
 pub mod frame;
 pub mod gateway;
+pub mod hazmat;
+pub mod inside;
 pub mod lanes;
 pub mod line;
 pub mod map;
@@ -40,4 +42,6 @@ pub mod register;
 pub mod service;
 pub mod site;
 pub mod table;
+pub mod tickets;
 pub mod understood;
+pub mod written;

@@ -368,6 +368,7 @@ impl Park {
             | Output::InsideFact(_)
             | Output::DeskFact(_)
             | Output::MusterFact(_)
+            | Output::Deed(_)
             | Output::Told(_)
             | Output::Receipt { .. }
             | Output::AskWaybills { .. }

@@ -34,16 +34,15 @@ use crate::domain::actor::{Actor, Refused};
 use crate::domain::danger::Danger;
 use crate::domain::danger::gates::{GateFact, LaneOrder};
 use crate::domain::gate::decide::Policies;
-use crate::domain::gate::desk::Answer;
+use crate::domain::gate::gates::act::{Done, GateAct};
 use crate::domain::gate::gates::view::GatesView;
 use crate::domain::gate::gates::{Gates, Output, Saved, Surroundings};
 use crate::domain::gate::hardware::{Carried, LaneCommand, LaneEvent, LaneReceipt, Said, TerminalEvent};
 use crate::domain::gate::hazmat::Hazmat;
 use crate::domain::gate::hazmat::record::Output as HazmatOutput;
+use crate::domain::gate::inside::Have;
 use crate::domain::gate::inside::event::Event;
-use crate::domain::gate::inside::{Have, InsideAction};
 use crate::domain::gate::lane::{AuditReceipt, Hand, Lane};
-use crate::domain::gate::muster::MusterAction;
 use crate::domain::gate::register::change::Prepared;
 use crate::domain::gate::word::{GatewayId, LaneId, ZoneId};
 use crate::domain::record::Stream;
@@ -74,18 +73,13 @@ pub(super) enum GateInput {
 }
 
 /// What others ask of the gates.
-#[expect(dead_code, reason = "asked by app/registry: whoever asks the last of them takes this away")]
 pub(super) enum Ask {
     /// Somebody does something at a lane.
     Lane(Box<LaneAct>, Actor, oneshot::Sender<Result<(), Refused>>),
     /// What stands at the gates.
     View(oneshot::Sender<Arc<GatesView>>),
-    /// Somebody answers a ticket: its id, his answer and why.
-    Ticket(Box<(String, Answer, String)>, Actor, oneshot::Sender<Result<(), Refused>>),
-    /// Somebody does something in a muster: its id and what.
-    Muster(Box<(String, MusterAction)>, Actor, oneshot::Sender<Result<(), Refused>>),
-    /// Somebody does something with the account of who is inside.
-    Inside(Box<InsideAction>, Actor, oneshot::Sender<Result<(), Refused>>),
+    /// Somebody tells the gates something: an answer, a count, a check.
+    Act(Box<GateAct>, Actor, oneshot::Sender<Result<Done, Refused>>),
     /// Other policies, from the next decision on.
     Policies(Arc<dyn Policies + Send + Sync>),
     /// The register is held for a change; answered with its revision. No use of a permit is counted meanwhile.
@@ -167,6 +161,7 @@ pub(super) fn words(output: Output) -> Vec<Word> {
         Output::Call(_)
         | Output::Bay(_)
         | Output::Audit { .. }
+        | Output::Deed(_)
         | Output::Command(_)
         | Output::Document(_)
         | Output::Share(_)
@@ -296,15 +291,7 @@ impl Keeper {
                 drop(answer.send(self.gates.handle_hand(&lane, &hand, &actor, &why, now)));
             }
             Ask::View(answer) => drop(answer.send(Arc::new(self.gates.view(now)))),
-            Ask::Ticket(said, actor, answer) => {
-                let (ticket, what, why) = *said;
-                drop(answer.send(self.gates.handle_answer(&ticket, what, &actor, &why, now)));
-            }
-            Ask::Muster(act, actor, answer) => {
-                let (muster, action) = *act;
-                drop(answer.send(self.gates.handle_muster(&muster, action, &actor, now)));
-            }
-            Ask::Inside(action, actor, answer) => drop(answer.send(self.gates.handle_inside(*action, &actor, now))),
+            Ask::Act(act, actor, answer) => drop(answer.send(self.gates.handle_act(*act, &actor, now))),
             Ask::Policies(policies) => self.gates.handle_policies(policies),
             Ask::HoldRegister(answer) => drop(answer.send(self.gates.hold_register())),
             Ask::ReleaseRegister => self.gates.release_register(now),

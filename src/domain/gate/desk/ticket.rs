@@ -161,6 +161,26 @@ pub enum Answer {
     Spoken,
 }
 
+impl Answer {
+    /// Returns the word used on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::TurnBack => "turn_back",
+            Self::Spoken => "spoken",
+        }
+    }
+
+    /// Returns it in Chinese.
+    pub fn zh(self) -> &'static str {
+        match self {
+            Self::Pass => "放行",
+            Self::TurnBack => "劝返",
+            Self::Spoken => "已通话",
+        }
+    }
+}
+
 /// A question of a gate to people.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ticket {

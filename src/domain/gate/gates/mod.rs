@@ -16,6 +16,7 @@
 //! Sans-I/O like its parts: hand in one input, then drain [`Gates::poll_output`]; call [`Gates::handle_timeout`] when
 //! [`Gates::poll_timeout`] has come.
 
+pub mod act;
 mod follow;
 mod gather;
 mod goods;
@@ -47,6 +48,7 @@ use super::word::{DecisionId, GatewayId, LaneId, PassageId, ZoneId};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::actor::{Actor, Refused};
+use crate::domain::audit::Deed;
 use crate::domain::document::{Document, DocumentKind};
 use crate::domain::order::{LaneRule, Receipt};
 use crate::domain::record::Mode;
@@ -105,6 +107,8 @@ pub enum Output {
     Command(LaneCommand),
     /// To be recorded.
     Document(Document),
+    /// To be entered into the audit; nobody waits for it.
+    Deed(Box<Deed>),
     /// To be stored, and then sent to the other gateways of the park.
     Share(Arc<Event>),
     /// A change of the register that this machine made, to be stored; it holds already.

@@ -37,6 +37,16 @@ pub struct EventId {
     pub n: u64,
 }
 
+impl EventId {
+    /// Reads an id as lists show it: `gw-east-3-17`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.trim().rsplitn(3, '-');
+        let (n, boot, gateway) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?);
+        let source = Source { gateway: GatewayId::new(gateway), boot };
+        (!gateway.is_empty()).then_some(Self { source, n })
+    }
+}
+
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}-{}", self.source.gateway, self.source.boot, self.n)
