@@ -25,6 +25,7 @@ use crate::tools::desk::{LoopTestArgs, OutputArgs, WireLogArgs};
 use crate::tools::hazmat::HazmatArgs;
 use crate::tools::inside::InsideArgs;
 use crate::tools::lanes::{LaneArgs, LanesArgs};
+use crate::tools::muster::MusterArgs;
 use crate::tools::operator::{AlarmsArgs, HideArgs, NamedArgs, OneArgs, SilenceArgs};
 use crate::tools::policy::{Ended, PolicyCommand};
 use crate::tools::probe::Probe;
@@ -203,6 +204,11 @@ enum Command {
     ///
     /// Checks and bays: guard, operator or supervisor; terminals: guard or supervisor; places and dispatch: operator or supervisor.
     Hazmat(HazmatArgs),
+    /// 人员清点：名单、签到、确认安全、打印 / muster: list, check in, account for, print with all links down
+    ///
+    /// Needs the role guard, operator or supervisor; to end one: supervisor. What is printed has names and telephones, and is in the
+    /// audit.
+    Muster(MusterArgs),
     /// 登记册：企业、人员、车辆、名单、预约 / the register: companies, persons, vehicles, lists, permits
     #[command(subcommand)]
     Registry(RegisterCommand),
@@ -291,6 +297,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Tickets(args) => ended(tools::tickets::tickets(args)),
         Command::Inside(args) => ended(tools::inside::inside(args)),
         Command::Hazmat(args) => ended(tools::hazmat::hazmat(args)),
+        Command::Muster(args) => ended(tools::muster::muster(args)),
         Command::Registry(RegisterCommand::Template { table }) => {
             tools::register::template(table);
             ExitCode::SUCCESS

@@ -1,7 +1,9 @@
 //! The commissioning tools as an engineer uses them: the real binary, a running gateway, devices by strangers (pymodbus).
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may")]
 
+#[path = "line_tools/goods.rs"]
+mod goods;
 mod support;
 
 use std::fs;

@@ -138,6 +138,9 @@ impl Desk {
             Ask::LoopTest { tag, issuer, .. } => ("loop_test", tag.clone(), issuer.clone()),
             Ask::WireLog { device, .. } => ("wire_log", device.clone(), String::new()),
             Ask::Documents { kind, .. } => ("export", kind.clone(), String::new()),
+            Ask::Roll { muster, .. } => {
+                ("export", muster.clone().unwrap_or_else(|| "muster".to_owned()), String::new())
+            }
             // What it changes is in the audit by itself.
             Ask::Import { files, .. } if may_ask(ask, caller).is_err() => {
                 let names = files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -151,6 +154,8 @@ impl Desk {
             | Ask::Lanes
             | Ask::Lane { .. }
             | Ask::Gate { .. }
+            | Ask::Checks { .. }
+            | Ask::Enter { .. }
             | Ask::Act { .. }
             | Ask::Import { .. } => return,
         };
@@ -171,7 +176,7 @@ impl Desk {
     }
 }
 
-fn no_gates() -> String {
+pub(super) fn no_gates() -> String {
     "本网关没有车道，或正在停止 / this gateway has no lanes, or is stopping".to_owned()
 }
 

@@ -14,6 +14,7 @@ use super::outputs::Outputs;
 use super::register;
 use super::views::Views;
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::control::ask::{FrameLine, PointLine, TestedLine, WroteLine};
 use crate::control::settings::Settings;
 use crate::control::{self, Ask, Asked, Line, MAX_CONNECTIONS, MAX_SPAN};
@@ -47,6 +48,24 @@ pub(super) struct Desk {
     pub(super) store: crate::buffer::Store,
     /// The register of the gates; `None` without lanes.
     pub(super) register: Option<mpsc::Sender<register::Asked>>,
+    /// What stands on what is printed.
+    pub(super) paper: Paper,
+}
+
+/// What stands on every sheet that is printed.
+#[derive(Clone)]
+pub(super) struct Paper {
+    /// The park.
+    pub(super) park: String,
+    /// Offset of its clocks from UTC, in minutes.
+    pub(super) offset_min: i32,
+}
+
+impl Paper {
+    pub(super) fn of(config: &Config, clock: &Clock) -> Self {
+        let offset_min = config.register_rules(clock.now().wall).utc_offset_s / 60;
+        Self { park: config.gateway.park.clone(), offset_min }
+    }
 }
 
 /// Opens the socket. Without it the gateway runs all the same.
@@ -109,6 +128,9 @@ async fn answered(asked: Asked, desk: Desk) {
         Ask::Report { day } => desk.report(day.as_deref(), &lines).await,
         Ask::Lanes => desk.lanes(&lines).await,
         Ask::Lane { lane, act, why } => desk.lane((lane, act, why), caller, &lines).await,
+        Ask::Roll { muster, html } => desk.roll(muster.as_deref(), html, &lines).await,
+        Ask::Checks { waybill } => desk.checks(waybill, &lines).await,
+        Ask::Enter { waybill, why } => desk.enter(*waybill, why, caller, &lines).await,
         Ask::Gate { act } => desk.gate(act, caller, &lines).await,
         Ask::Documents { kind, since_ms } => desk.documents(&kind, since_ms.map(Timestamp), &lines).await,
         Ask::Act { action } => desk.act(action, caller, &lines).await,
@@ -132,11 +154,18 @@ pub(super) fn may_ask(ask: &Ask, caller: &Actor) -> Result<(), Refused> {
         | Ask::Lanes
         | Ask::Lane { .. }
         | Ask::Gate { .. }
+        | Ask::Checks { .. }
+        | Ask::Enter { .. }
         | Ask::Act { .. } => true,
         // What people did, and whom a gate decided about, is for those who answer for it.
         Ask::Documents { .. } => {
             let may = [Role::Auditor, Role::Supervisor, Role::Admin].iter().any(|role| caller.has(*role));
             return if may { Ok(()) } else { Err(Refused::role(Role::Auditor)) };
+        }
+        // Names and telephones in clear: for who looks for people.
+        Ask::Roll { .. } => {
+            let may = [Role::Guard, Role::Operator, Role::Supervisor].iter().any(|role| caller.has(*role));
+            return if may { Ok(()) } else { Err(Refused::role(Role::Guard)) };
         }
         Ask::WireLog { .. } | Ask::Write { .. } | Ask::LoopTest { .. } | Ask::Import { .. } => caller.has(Role::Admin),
     };

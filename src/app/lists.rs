@@ -1,7 +1,7 @@
 //! The lists that the platform fills by signed commands: tables of the register, and waybills. Who may is configured; what a list
 //! came to is the answer to its command, and the last part's where it came in parts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -10,6 +10,7 @@ use super::{gates, register};
 use crate::domain::actor::{Actor, Via};
 use crate::domain::audit::{AuditResult, Deed};
 use crate::domain::gate::hazmat::book::{Taken, Update};
+use crate::domain::gate::hazmat::named::Named;
 use crate::domain::gate::parts::{Added, Assembly, Part};
 use crate::domain::gate::register::change::Message;
 use crate::uplink::command::answer;
@@ -24,7 +25,7 @@ pub(super) struct Lists {
     /// Who may fill them.
     issuers: BTreeSet<String>,
     tables: Assembly<Message>,
-    waybills: Assembly<Update>,
+    waybills: Assembly<Update<Named>>,
 }
 
 impl Lists {
@@ -50,12 +51,15 @@ impl Lists {
     }
 
     /// Takes waybills, or a part of them; returns the answer.
-    pub(super) async fn waybills(&mut self, id: &str, issuer: &str, part: Part<Update>) -> String {
+    pub(super) async fn waybills(&mut self, id: &str, issuer: &str, part: Part<Update<Named>>) -> String {
         let word = match self.task_for(issuer) {
             Err(word) => word,
-            Ok(_) => match self.waybills.add(part) {
+            Ok(task) => match self.waybills.add(part) {
                 Added::Waits { here, of } => waits(here, of),
-                Added::Whole(update) => self.update(issuer, update).await,
+                Added::Whole(update) => match resolved(&task, update).await {
+                    Ok((update, strangers)) => self.update(issuer, update, strangers).await,
+                    Err(word) => word,
+                },
             },
         };
         told(id, "waybills", word)
@@ -68,15 +72,18 @@ impl Lists {
         self.register.clone().ok_or(("failed", "no_gates", None))
     }
 
-    async fn update(&self, issuer: &str, update: Update) -> Word {
+    async fn update(&self, issuer: &str, update: Update, strangers: usize) -> Word {
         let (to, n) = (update.to, update.put.len());
         let (taken_tx, taken) = oneshot::channel();
         let act: gates::HazmatAct = Box::new(move |hazmat, now| drop(taken_tx.send(hazmat.handle_update(update, now))));
         drop(self.requests.send(Request::Gates(gates::Ask::Hazmat(act))).await);
         let (word, result): (Word, _) = match taken.await {
             Ok(Taken::Applied(refused)) => {
-                let detail =
+                let mut detail =
                     format!("version {to}: {} waybills, {} refused", n.saturating_sub(refused.len()), refused.len());
+                if strangers > 0 {
+                    detail.push_str(&format!(", {strangers} persons not in the register"));
+                }
                 (("done", "ok", Some(detail)), AuditResult::Done)
             }
             Ok(Taken::Old) => (("failed", "refused", Some(format!("version {to} is not newer"))), AuditResult::Refused),
@@ -94,6 +101,22 @@ impl Lists {
         };
         drop(self.requests.send(Request::Deed(Box::new(deed))).await);
         word
+    }
+}
+
+/// Finds the persons that waybills name by document; returns how many of them the register does not have. Such a waybill is
+/// taken all the same: a list is whole or it is not, and nobody matches its driver until it is sent again.
+async fn resolved(task: &mpsc::Sender<register::Asked>, update: Update<Named>) -> Result<(Update, usize), Word> {
+    let documents = update.documents();
+    if documents.is_empty() {
+        return Ok((update.resolved(&BTreeMap::new()), 0));
+    }
+    let (answer, found) = oneshot::channel();
+    drop(task.send(register::Asked::Refs(documents, answer)).await);
+    match found.await {
+        Ok(Ok(found)) => Ok((update.resolved(&found.by_document()), found.strangers())),
+        Ok(Err(why)) => Err(("failed", "refused", Some(why))),
+        Err(_) => Err(("failed", "stopping", None)),
     }
 }
 

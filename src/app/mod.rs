@@ -47,6 +47,7 @@ mod lists;
 mod memory;
 mod orders;
 mod outputs;
+mod persons;
 mod refresh;
 mod register;
 mod reload;
@@ -479,7 +480,8 @@ impl Gateway {
         }
         let (views, requests, clock) = (self.views.clone(), self.requests.clone(), self.clock.clone());
         let (taps, store, register) = (self.links.taps(), self.store.clone(), self.register.clone());
-        let desk = control::Desk { views, outputs, requests, taps, clock, store, register };
+        let paper = control::Paper::of(&self.config, &clock);
+        let desk = control::Desk { views, outputs, requests, taps, clock, store, register, paper };
         let settings = self.config.control.clone();
         self.supervisor.restartable("control", self.stops.page.clone(), move |stop| {
             let (desk, settings, listener) = (desk.clone(), settings.clone(), control::open(&settings));

@@ -23,12 +23,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::engine::Request;
 use super::gates::start::{Ends, RegisterEnds};
+use super::persons::{self, Found};
 use super::{Stops, gates};
 use crate::clock::Clock;
 use crate::config::{Config, roster};
 use crate::control::ask::{ImportedLine, SentFile};
 use crate::domain::actor::Actor;
 use crate::domain::audit::{AuditResult, Deed};
+use crate::domain::gate::identity::IdNumber;
+use crate::domain::gate::muster::print::Contact;
 use crate::domain::gate::register::change::{Message, Prepared, Received};
 use crate::domain::gate::register::draft::Private;
 use crate::domain::gate::register::row::Table;
@@ -54,6 +57,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(6 * 3600);
 pub(super) enum Asked {
     /// Files of people.
     Files(Box<Files>, oneshot::Sender<Result<ImportedLine, String>>),
+    /// Who is meant by these documents.
+    Refs(BTreeSet<IdNumber>, oneshot::Sender<Result<Found, String>>),
+    /// Names and telephones of these persons, for a list of people who are looked for. Whoever asks has put it into the audit.
+    Contacts(BTreeSet<PersonRef>, oneshot::Sender<Result<BTreeMap<PersonRef, Contact>, String>>),
     /// A list of the platform, verified.
     Message(Box<Message>, oneshot::Sender<Result<Told, String>>),
 }
@@ -182,6 +189,12 @@ impl Registrar {
         // Whoever asked may be gone; that is his business.
         match asked {
             Asked::Files(files, answer) => drop(answer.send(self.import(*files, changes).await)),
+            Asked::Refs(ids, answer) => {
+                drop(answer.send(self.with_store(move |store| persons::found(store, &ids)).await));
+            }
+            Asked::Contacts(of, answer) => {
+                drop(answer.send(self.with_store(move |store| persons::contacts(store, &of)).await));
+            }
             Asked::Message(message, answer) => drop(answer.send(self.receive(*message, changes).await)),
         }
     }

@@ -6,7 +6,10 @@ use crate::domain::actor::Role;
 use crate::domain::alarm::view::ActiveAlarm;
 use crate::domain::danger::Action;
 use crate::domain::gate::gates::act::GateAct;
+use crate::domain::gate::hazmat::named::Named;
+use crate::domain::gate::hazmat::waybill::Waybill;
 use crate::domain::gate::register::row::Table;
+use crate::domain::gate::word::WaybillNo;
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -94,6 +97,27 @@ pub enum Ask {
         /// What.
         act: Box<GateAct>,
     },
+    /// The whole list of a muster that runs, to be printed: who is unaccounted for first, with names and telephones.
+    Roll {
+        /// Which; the only one that runs where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        muster: Option<String>,
+        /// As a page for a browser, instead of text.
+        #[serde(default)]
+        html: bool,
+    },
+    /// A waybill with its checks, answered and open.
+    Checks {
+        /// Its number.
+        waybill: WaybillNo,
+    },
+    /// Enter a waybill by hand, from paper, while the platform is away.
+    Enter {
+        /// The waybill.
+        waybill: Box<Waybill<Named>>,
+        /// Why.
+        why: String,
+    },
     /// Documents of one kind as they are stored, in order: decisions for a replay, entries of the audit for its proof.
     Documents {
         /// Their kind, by its word on the wire.
@@ -172,6 +196,9 @@ impl Ask {
             | Self::Lanes
             | Self::Lane { .. }
             | Self::Gate { .. }
+            | Self::Roll { .. }
+            | Self::Checks { .. }
+            | Self::Enter { .. }
             | Self::Act { .. } => None,
         }
     }
@@ -350,6 +377,8 @@ mod tests {
             Ask::Lanes,
             Ask::Lane { lane: "in-1".into(), act: LaneAct::Hold { for_ms: 60_000 }, why: "消防演练".into() },
             Ask::Lane { lane: "in-1".into(), act: LaneAct::Release, why: "结束".into() },
+            Ask::Roll { muster: None, html: true },
+            Ask::Checks { waybill: WaybillNo::new("W1") },
             Ask::Act { action: Action::Alarm(crate::domain::alarm::action::Action::Silence) },
         ] {
             assert_eq!(parse(&written(&ask)), Ok(ask));

@@ -71,7 +71,12 @@ impl Reach {
         self.done(&Ask::Gate { act: Box::new(act) })
     }
 
-    fn done(&self, request: &Ask) -> Result<(), String> {
+    /// Asks for something to be done, and prints what came of it.
+    ///
+    /// # Errors
+    ///
+    /// The gateway's refusal, in its words.
+    pub fn done(&self, request: &Ask) -> Result<(), String> {
         self.ask(request, |line| {
             if let Line::Did(DidLine { zh, en, id }) = line {
                 say(&match id {

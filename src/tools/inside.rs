@@ -16,12 +16,11 @@ use crate::domain::gate::word::{PersonRef, VehicleClass, ZoneId};
 
 /// `inside`.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct InsideArgs {
     #[command(flatten)]
     reach: Reach,
     /// 输出 JSON：全部内容 / print JSON: all of it
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
     what: Option<What>,

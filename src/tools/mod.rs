@@ -12,7 +12,7 @@
 //! | `registry import` | tables of the register, each refused row with its place | a running gateway, or a configuration |
 //! | `probe modbus`, `probe serial` | unknown devices | nothing |
 //! | `alarms`, `ack`, `reset`, `shelve` … `site`, `report`, `duty`, `hazard`, `accident` | what operators do | a running gateway |
-//! | `lanes`, `lane`, `tickets`, `inside`, `hazmat` | what stands at the gates, what a guard does there, and what people say of it | a running gateway |
+//! | `lanes`, `lane`, `tickets`, `inside`, `hazmat`, `muster` | what stands at the gates, what a guard does there, and what people say of it | a running gateway |
 //!
 //! With a running gateway everything goes through its control socket ([`crate::control`]). The probes read through the
 //! field's own session, which cannot write. Tables go to standard output (CSV with `--csv`), progress to standard error;
@@ -30,6 +30,7 @@ pub mod inside;
 pub mod lanes;
 pub mod line;
 pub mod map;
+pub mod muster;
 pub mod offset;
 pub mod operator;
 pub mod places;

@@ -11,12 +11,11 @@ use crate::domain::gate::gates::act::{GateAct, TicketAct};
 
 /// `tickets`.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct TicketsArgs {
     #[command(flatten)]
     reach: Reach,
     /// 输出 JSON / print JSON
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
     what: Option<What>,

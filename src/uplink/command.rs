@@ -38,6 +38,7 @@ use serde_json::value::RawValue;
 use super::feed::Feed;
 use super::settings::CommandKey;
 use crate::domain::gate::hazmat::book::Update;
+use crate::domain::gate::hazmat::named::Named;
 use crate::domain::gate::parts::Part;
 use crate::domain::gate::register::change::Message;
 use crate::domain::site::{CityCommand, CityOrder};
@@ -106,7 +107,7 @@ pub enum Command {
         /// Who sends them.
         issuer: String,
         /// The waybills.
-        part: Box<Part<Update>>,
+        part: Box<Part<Update<Named>>>,
     },
     /// Record revision `rev` on `registry` once more, then answer.
     Registry {
@@ -159,7 +160,7 @@ pub enum Action {
     /// A table of the register, or a part of one; whether this issuer may fill it the application judges.
     Register(Box<Part<Message>>),
     /// Waybills, the same.
-    Waybills(Box<Part<Update>>),
+    Waybills(Box<Part<Update<Named>>>),
 }
 
 /// The word on a command.

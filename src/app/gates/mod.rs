@@ -43,6 +43,7 @@ use crate::domain::gate::hazmat::record::Output as HazmatOutput;
 use crate::domain::gate::inside::Have;
 use crate::domain::gate::inside::event::Event;
 use crate::domain::gate::lane::{AuditReceipt, Hand, Lane};
+use crate::domain::gate::muster::Roll;
 use crate::domain::gate::register::change::Prepared;
 use crate::domain::gate::word::{GatewayId, LaneId, ZoneId};
 use crate::domain::record::Stream;
@@ -80,6 +81,8 @@ pub(super) enum Ask {
     View(oneshot::Sender<Arc<GatesView>>),
     /// Somebody tells the gates something: an answer, a count, a check.
     Act(Box<GateAct>, Actor, oneshot::Sender<Result<Done, Refused>>),
+    /// The list of a muster that runs; the only one where none is named.
+    Roll(Option<String>, oneshot::Sender<Option<Roll>>),
     /// Other policies, from the next decision on.
     Policies(Arc<dyn Policies + Send + Sync>),
     /// The register is held for a change; answered with its revision. No use of a permit is counted meanwhile.
@@ -292,6 +295,7 @@ impl Keeper {
             }
             Ask::View(answer) => drop(answer.send(Arc::new(self.gates.view(now)))),
             Ask::Act(act, actor, answer) => drop(answer.send(self.gates.handle_act(*act, &actor, now))),
+            Ask::Roll(muster, answer) => drop(answer.send(self.roll(muster.as_deref()))),
             Ask::Policies(policies) => self.gates.handle_policies(policies),
             Ask::HoldRegister(answer) => drop(answer.send(self.gates.hold_register())),
             Ask::ReleaseRegister => self.gates.release_register(now),
@@ -301,6 +305,14 @@ impl Keeper {
             Ask::Have(answer) => drop(answer.send(self.gates.inside().have())),
             Ask::Lacking(have, answer) => drop(answer.send(self.lacking(&have))),
             Ask::Heard(peer, at) => self.gates.handle_heard(peer, Now { mono: at, ..now }),
+        }
+    }
+
+    fn roll(&self, muster: Option<&str>) -> Option<Roll> {
+        let mut running = self.gates.musters().running();
+        match muster {
+            Some(muster) => running.find(|roll| roll.muster == muster).cloned(),
+            None => running.next().filter(|_| running.next().is_none()).cloned(),
         }
     }
 

@@ -34,7 +34,7 @@ impl InParts for Message {
     }
 }
 
-impl InParts for Update {
+impl<P> InParts for Update<P> {
     fn is_with(&self, other: &Self) -> bool {
         (self.from, self.to) == (other.from, other.to)
     }

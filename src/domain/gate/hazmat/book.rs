@@ -12,7 +12,7 @@ use super::waybill::{Waybill, WaybillState};
 use crate::domain::audit::Digest;
 use crate::domain::gate::facts::WaybillFact;
 use crate::domain::gate::plate::Plate;
-use crate::domain::gate::word::{ManifestNo, PassageId, WaybillNo};
+use crate::domain::gate::word::{ManifestNo, PassageId, PersonRef, WaybillNo};
 use crate::domain::time::Timestamp;
 
 /// Waybills kept: 180 a day over the 12 months that they are kept (rule 32), with as many again for a busier park.
@@ -43,13 +43,13 @@ pub struct Used {
 
 /// What the platform sends.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Update {
+pub struct Update<P = PersonRef> {
     /// The version that this begins at; `None`: it is the whole.
     pub from: Option<u64>,
     /// The version that holds when it is taken.
     pub to: u64,
     /// New and changed ones.
-    pub put: Vec<Waybill>,
+    pub put: Vec<Waybill<P>>,
     /// Those taken away.
     #[serde(default)]
     pub removed: Vec<WaybillNo>,

@@ -12,7 +12,7 @@
 //! only completed passages, bays seen taken and seen empty, and what people say, change it. So a vehicle that was let in by
 //! hand, that parks where it likes, or leaves unseen, is followed all the same, and told of.
 //!
-//! In reading order: [`goods`], [`waybill`], [`book`], [`checks`]; [`apart`], [`lot`]; [`visit`]; [`geo`], [`map`], [`track`];
+//! In reading order: [`goods`], [`waybill`], [`named`], [`book`], [`checks`]; [`apart`], [`lot`]; [`visit`]; [`geo`], [`map`], [`track`];
 //! [`rules`]; [`record`]; the machine itself in this file, `passages`, `yard`, `watch`, `asked`, `saved`.
 
 pub mod apart;
@@ -23,6 +23,7 @@ pub mod geo;
 pub mod goods;
 pub mod lot;
 pub mod map;
+pub mod named;
 mod passages;
 pub mod record;
 pub mod rules;

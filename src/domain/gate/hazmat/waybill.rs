@@ -95,9 +95,9 @@ pub struct WasteManifest {
     pub waste_code: String,
 }
 
-/// A waybill.
+/// A waybill. Persons stand in it by reference; as others send it, as they name them ([`super::named::Named`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Waybill {
+pub struct Waybill<P = PersonRef> {
     /// Its number: unique for ever.
     pub number: WaybillNo,
     /// How it stands.
@@ -113,9 +113,9 @@ pub struct Waybill {
     /// Consignee (收货人).
     pub consignee: CompanyId,
     /// Driver.
-    pub driver: PersonRef,
+    pub driver: P,
     /// Escort; one that is not named has still to be there.
-    pub escort: Option<PersonRef>,
+    pub escort: Option<P>,
     /// Plate of the tractor or of the lorry.
     pub tractor: Plate,
     /// Plate of the trailer.

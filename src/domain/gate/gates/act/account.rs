@@ -45,12 +45,7 @@ impl Gates {
             }
             AccountAct::Settle { of, crossed, why } => {
                 let event = self.unsettled(&of, now)?;
-                if crossed {
-                    // Until the account can enter it itself: `InsideAction::Settle { crossed, .. }`.
-                    let zh = "请以更正人数（inside correct）补记，再处理该事项";
-                    return Err(Refused::new(zh, "correct the count (inside correct), then settle it"));
-                }
-                self.handle_inside(InsideAction::Settle { event, reason: why }, actor, now)?;
+                self.handle_inside(InsideAction::Settle { event, crossed, reason: why }, actor, now)?;
                 Ok(match crossed {
                     true => Done::new("已处理：补记为通过", "settled: entered as having crossed"),
                     false => Done::new("已处理", "settled"),

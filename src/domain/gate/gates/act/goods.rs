@@ -4,6 +4,7 @@ use super::{Done, Gates, GoodsAct, allowed, name};
 use crate::domain::actor::{Actor, Refused, Role};
 use crate::domain::gate::hazmat::book::Refusal;
 use crate::domain::gate::hazmat::lot::BayStatus;
+use crate::domain::gate::hazmat::waybill::Waybill;
 use crate::domain::gate::hazmat::{NotSent, TerminalRefusal};
 use crate::domain::gate::plate::Plate;
 use crate::domain::gate::word::{BayId, WaybillNo, ZoneId};
@@ -24,6 +25,7 @@ impl Gates {
                 allowed(actor, LOOKS)?;
                 self.check(&waybill, &item, passed, (&by, &note), now)
             }
+            GoodsAct::Enter { waybill, why } => self.enter(*waybill, &why, actor, now),
             GoodsAct::Quota { company, places } => {
                 allowed(actor, DISPATCHES)?;
                 name(company.as_str(), "企业", "company")?;
@@ -93,6 +95,40 @@ impl Gates {
         }
     }
 
+    /// A waybill from paper. One that the vehicle may come with stands for what the regulator verified, so that the head of the
+    /// shift answers for it; what is to be reviewed first the enterprise may enter.
+    fn enter(&mut self, waybill: Waybill, why: &str, actor: &Actor, now: Now) -> Result<Done, Refused> {
+        let state = waybill.state;
+        if state.is_over() {
+            let zh = format!("不能录入“{}”的运单", state.zh());
+            return Err(Refused::new(zh, format!("a waybill that is `{state}` is not entered")));
+        }
+        allowed(actor, if state.is_ready() { &[Role::Supervisor] } else { DISPATCHES })?;
+        if why.trim().is_empty() {
+            return Err(Refused::new("须填写原因", "say why"));
+        }
+        let persons = std::iter::once((&waybill.driver, "驾驶员", "driver"));
+        let persons = persons.chain(waybill.escort.as_ref().map(|escort| (escort, "押运员", "escort")));
+        for (person, zh, en) in persons {
+            if self.register.person(person).is_none() {
+                let zh = format!("{zh}不在登记册：请先导入");
+                return Err(Refused::new(zh, format!("the {en} is not in the register: import him first")));
+            }
+        }
+        let number = waybill.number.clone();
+        let done = Done::new(
+            format!("运单 {number} 已录入，“{}”", state.zh()),
+            format!("waybill {number} is entered, `{state}`"),
+        );
+        if self.hazmat.waybills().get(&number).is_some_and(|entry| entry.waybill == waybill) {
+            return Ok(done);
+        }
+        let by = actor.name.clone();
+        let put = self.handle_hazmat(|hazmat| hazmat.handle_waybill(waybill, &by, now), now);
+        put.map_err(|refusal| refused(&number, &refusal))?;
+        Ok(done)
+    }
+
     fn check(
         &mut self,
         waybill: &WaybillNo,
@@ -145,7 +181,7 @@ fn not_inside(plate: &Plate) -> Refused {
 }
 
 /// Returns in words why something about a waybill was refused.
-pub(super) fn refused(waybill: &WaybillNo, refusal: &Refusal) -> Refused {
+fn refused(waybill: &WaybillNo, refusal: &Refusal) -> Refused {
     match refusal {
         Refusal::Faulty { zh, en } => Refused::new(zh.clone(), en.clone()),
         Refusal::Unknown => unknown(waybill),

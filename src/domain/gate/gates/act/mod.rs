@@ -9,6 +9,7 @@
 //! | muster: check in, account for, take back | guard, operator, supervisor; end: supervisor |
 //! | answer a check, say that a bay is taken or empty | guard, operator, supervisor |
 //! | hand out and take back a terminal | guard, supervisor |
+//! | enter a waybill by hand that the vehicle may come with | supervisor; one that is still to be reviewed: operator too |
 //! | publish places, dispatch, call back, say that the work is done | operator, supervisor |
 //!
 //! What is said twice is either the same the second time, or refused in words; a correction is never made twice by a slip.
@@ -24,6 +25,7 @@ use super::{Gates, Output};
 use crate::domain::actor::{Actor, Refused, Role};
 use crate::domain::audit::{AuditResult, Deed};
 use crate::domain::gate::desk::Answer;
+use crate::domain::gate::hazmat::waybill::Waybill;
 use crate::domain::gate::inside::{Stock, Stocks, Subject};
 use crate::domain::gate::plate::Plate;
 use crate::domain::gate::word::{BayId, CompanyId, PersonRef, TerminalId, WaybillNo, ZoneId};
@@ -171,6 +173,13 @@ pub enum GoodsAct {
         #[serde(default)]
         note: String,
     },
+    /// Enters a waybill by hand, from paper.
+    Enter {
+        /// The waybill; its persons by the references that they have here.
+        waybill: Box<Waybill>,
+        /// Why.
+        why: String,
+    },
     /// Publishes how many places a company has for loading and unloading.
     Quota {
         /// The company.
@@ -301,6 +310,10 @@ impl GoodsAct {
             Self::Check { waybill, item, passed, note } => {
                 let found = if *passed { "passed" } else { "failed" };
                 ("check", waybill.to_string(), format!("{item} {found}；{note}"))
+            }
+            Self::Enter { waybill, why } => {
+                let (number, plate, state) = (waybill.number.to_string(), &waybill.tractor, waybill.state);
+                ("waybill", number, format!("entered by hand: {state} {plate}；{why}"))
             }
             Self::Quota { company, places } => ("quota", company.to_string(), places.to_string()),
             Self::Dispatch { plate, zone } => ("dispatch", plate.to_string(), zone.to_string()),

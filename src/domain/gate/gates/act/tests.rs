@@ -13,8 +13,10 @@ use crate::domain::gate::hazmat::rules::Rules as HazmatRules;
 use crate::domain::gate::hazmat::tests::{bay, waybill};
 use crate::domain::gate::hazmat::{Entered, Hazmat};
 use crate::domain::gate::inside::tests::{DAY, plate, rules, vehicle, zone};
-use crate::domain::gate::register::{self, Register};
-use crate::domain::gate::word::{Direction, GatewayId, LaneId, LaneKind, PassageId, VehicleClass};
+use crate::domain::gate::register::change::Owner;
+use crate::domain::gate::register::row::{Person, Row};
+use crate::domain::gate::register::{self, Held, Register};
+use crate::domain::gate::word::{Direction, GatewayId, LaneId, LaneKind, PassageId, PersonKind, VehicleClass};
 use crate::domain::time::{ClockTrust, Mono, Timestamp};
 
 struct Nobody;
@@ -199,6 +201,50 @@ fn the_checks_are_answered_one_by_one_and_an_item_that_fails_is_explained() {
     let over = hazmat::waybill::WaybillState::Aborted;
     rig.hazmat(|hazmat, now| hazmat.handle_step(&WaybillNo::new("W1"), over, "张三", now)).unwrap();
     assert!(rig.does(Role::Guard, check("goods", true, "")).unwrap_err().contains("`aborted`"));
+}
+
+#[test]
+fn a_waybill_from_paper_is_entered_by_who_answers_for_it_with_persons_who_are_registered() {
+    use hazmat::waybill::WaybillState;
+    let mut rig = Rig::new();
+    let enter = |state, number: &str, tractor: &str| GoodsAct::Enter {
+        waybill: Box::new(Waybill { state, ..waybill(number, tractor) }),
+        why: "平台中断，凭纸质运单".into(),
+    };
+    let ready = || enter(WaybillState::Dispatched, "W1", "鲁A11111");
+    assert!(rig.does(Role::Supervisor, ready()).unwrap_err().contains("the driver is not in the register"));
+    let person = |name: &str| Person {
+        person: PersonRef::new(name),
+        kind: PersonKind::Visitor,
+        company: None,
+        credentials: BTreeMap::new(),
+        skills: BTreeMap::new(),
+        training_until: None,
+        left: None,
+    };
+    let held = |name| Held { row: Row::Person(Arc::new(person(name))), owner: Owner::Local, touched: Timestamp(DAY) };
+    rig.gates.register = Register::restore(1, BTreeMap::new(), ["driver", "escort"].map(held));
+    assert!(rig.does(Role::Operator, ready()).unwrap_err().contains("`supervisor`"));
+    assert!(rig.does(Role::Operator, enter(WaybillState::Draft, "W2", "鲁A22222")).is_ok());
+    for _ in 0..2 {
+        assert_eq!(rig.does(Role::Supervisor, ready()), Ok("waybill W1 is entered, `dispatched`".to_owned()));
+    }
+    let taken = PassageId::new("p1");
+    let entered = Entered { passage: taken, plate: plate("鲁A11111"), zone: zone("park"), gross_kg: None };
+    rig.hazmat(|hazmat, now| hazmat.handle_entered(entered, now));
+    assert!(
+        rig.does(Role::Supervisor, enter(WaybillState::Dispatched, "W1", "鲁A33333"))
+            .unwrap_err()
+            .contains("not changed")
+    );
+    assert!(
+        rig.does(Role::Supervisor, enter(WaybillState::Completed, "W3", "鲁A3")).unwrap_err().contains("`completed`")
+    );
+    assert!(
+        rig.does(Role::Supervisor, enter(WaybillState::Dispatched, "w 3", "鲁A3")).unwrap_err().contains("letters")
+    );
+    let wordless = GoodsAct::Enter { waybill: Box::new(waybill("W4", "鲁A4")), why: String::new() };
+    assert!(rig.does(Role::Supervisor, wordless).unwrap_err().contains("say why"));
 }
 
 #[test]
