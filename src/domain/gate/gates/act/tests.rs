@@ -12,6 +12,7 @@ use crate::domain::gate::hazmat;
 use crate::domain::gate::hazmat::rules::Rules as HazmatRules;
 use crate::domain::gate::hazmat::tests::{bay, waybill};
 use crate::domain::gate::hazmat::{Entered, Hazmat};
+use crate::domain::gate::inside::event::Loose;
 use crate::domain::gate::inside::tests::{DAY, plate, rules, vehicle, zone};
 use crate::domain::gate::register::change::Owner;
 use crate::domain::gate::register::row::{Person, Row};
@@ -170,7 +171,25 @@ fn a_correction_given_twice_by_a_slip_is_made_once() {
 fn what_is_not_on_the_list_of_the_day_cannot_be_settled() {
     let mut rig = Rig::new();
     let settle = AccountAct::Settle { of: "p-77".into(), crossed: false, why: "录像".into() };
-    assert!(rig.does(Role::Supervisor, settle).unwrap_err().contains("nothing of that name"));
+    assert!(rig.does(Role::Supervisor, settle.clone()).unwrap_err().contains("nothing of that name"));
+    // A passage in doubt is settled once, by its own name or by its event's.
+    let doubt = |passage: &str| Loose::InDoubt {
+        passage: PassageId::new(passage),
+        subject: None,
+        direction: Direction::In,
+        why: "restart".into(),
+    };
+    let now = rig.now();
+    rig.gates.inside.loose(doubt("p-77"), now);
+    rig.gates.inside.loose(doubt("p-78"), now);
+    let last = rig.gates.inside().account().between(Timestamp(0), Timestamp(i64::MAX)).last().unwrap().id.to_string();
+    let by_event = AccountAct::Settle { of: last, crossed: false, why: "录像".into() };
+    let crossed = AccountAct::Settle { of: "p-77".into(), crossed: true, why: "录像".into() };
+    assert!(rig.does(Role::Supervisor, crossed).unwrap_err().contains("not kept any more"));
+    assert!(rig.does(Role::Guard, settle.clone()).unwrap_err().contains("supervisor"));
+    assert!(rig.does(Role::Supervisor, settle.clone()).is_ok());
+    assert!(rig.does(Role::Supervisor, settle).unwrap_err().contains("settled already"));
+    assert!(rig.does(Role::Supervisor, by_event).is_ok());
     let review = AccountAct::Review { subject: vehicle("鲁A11111"), why: "已约谈".into() };
     assert!(rig.does(Role::Guard, review.clone()).is_err());
     assert!(rig.does(Role::Supervisor, review).is_ok());
