@@ -97,14 +97,18 @@ impl Desk {
             tracing::error!(%why, "The list of a muster is printed without names.");
             BTreeMap::new()
         });
+        let text = self.printed(&roll, &contacts, html);
+        send(lines, Line::Told(Box::new(text.into()))).await
+    }
+
+    fn printed(&self, roll: &Roll, contacts: &BTreeMap<PersonRef, Contact>, html: bool) -> String {
         let sheet = Sheet {
             park: &self.paper.park,
             offset_min: self.paper.offset_min,
             at: self.clock.now().wall,
             who: &|person| contacts.get(person).cloned(),
         };
-        let text = if html { print::html(&roll, &sheet) } else { print::text(&roll, &sheet) };
-        send(lines, Line::Told(Box::new(text.into()))).await
+        if html { print::html(roll, &sheet) } else { print::text(roll, &sheet) }
     }
 
     async fn contacts(&self, roll: &Roll) -> Result<BTreeMap<PersonRef, Contact>, String> {
