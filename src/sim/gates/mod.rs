@@ -8,8 +8,8 @@
 //!            chem-out  camera, arm                 dangerous goods out
 //! ```
 //!
-//! [`papers`] is who is registered, [`desk`] what people tell the gateway, [`story`] what drives and walks through, [`trips`] the papers of the tank trucks, [`ledger`] what really passed: the far end's
-//! account is held against it.
+//! [`papers`] is who is registered, [`desk`] what people tell the gateway, [`story`] what drives and walks through, [`trips`] the
+//! papers of the tank trucks, [`ledger`] what really passed: the far end's account is held against it.
 
 pub mod desk;
 pub mod ledger;
