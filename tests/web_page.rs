@@ -105,6 +105,7 @@ impl Answer {
 fn sample_path(path: Path) -> String {
     match path {
         Path::Is(path) => path.to_owned(),
+        Path::Under("/picture/") => "/picture/in.3.17.0".to_owned(),
         Path::Under("/device/") => "/device/plc-tank-1".to_owned(),
         Path::Under(prefix) => format!("{prefix}TT101"),
     }
@@ -133,6 +134,18 @@ async fn open_events(served: &Served, path: &str) -> TcpStream {
     let mut tcp = served.connect().await;
     tcp.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
     tcp
+}
+
+#[tokio::test]
+async fn a_picture_is_asked_for_by_passage_and_number_and_what_is_none_is_not_found() {
+    let served = Served::new().await;
+    let there = served.ask("HEAD", "/picture/in.3.17.0", "").await;
+    assert_eq!((there.status, there.header("content-type")), (200, "image/jpeg"));
+    assert_eq!(there.header("cache-control"), "no-store", "personal data stays in nobody's cache");
+    for path in ["/picture/in.3.17.1", "/picture/in.3.17", "/picture/in.3.17.999", "/picture/..%2F..%2Fetc.0"] {
+        assert_eq!(served.get(path).await.status, 404, "{path}");
+    }
+    served.end().await;
 }
 
 #[tokio::test]

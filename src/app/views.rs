@@ -194,6 +194,10 @@ impl Park for Views {
         trend::read(&self.store, &self.book, &snapshot, tag).await
     }
 
+    async fn picture(&self, _: &str, _: u8) -> Option<Vec<u8>> {
+        None
+    }
+
     fn version(&self) -> &'static str {
         VERSION
     }

@@ -27,7 +27,8 @@ use super::devices::park;
 use super::fault::{self, Faults, Nature};
 use super::folder::{self, GATEWAY, PARK, Wiring};
 use super::gates::story::{GateNews, Story};
-use super::gates::{Gatehouse, LANES, papers};
+use super::gates::trips::Trips;
+use super::gates::{Gatehouse, LANES, desk, papers};
 use super::life::{Moment, News};
 use super::orders::Order;
 use super::platform::{Platform, Verdict};
@@ -144,7 +145,15 @@ where
     let gateway = start(stage.folder.path.clone()).await?;
     stage.greet(&gateway, &args);
     let orders = orders(&stage.clock);
-    let mut show = Show { stage, gateway, outage, told: Duration::ZERO, orders, order_at: Mono::default() };
+    let mut show = Show {
+        stage,
+        gateway,
+        outage,
+        told: Duration::ZERO,
+        orders,
+        order_at: Mono::default(),
+        trips: Trips::default(),
+    };
     show.play(args.run_for).await?;
     show.end(patience).await
 }
@@ -259,6 +268,7 @@ struct Show<R> {
     /// The lists that the platform has for the gates, until the gateway has them.
     orders: Vec<Order>,
     order_at: Mono,
+    trips: Trips,
 }
 
 /// The tables of the register as the platform sends them.
@@ -324,18 +334,38 @@ impl<R: Running> Show<R> {
     /// Has the platform send its lists until the gateway has them, lets people come then, and tells what became of them.
     async fn gates(&mut self) {
         let now = self.stage.clock.mono();
-        if !self.orders.is_empty() && now >= self.order_at {
+        if now >= self.order_at {
             self.order_at = now + ORDER_EVERY;
-            let rev = self.gateway.gates().await.map_or(0, |view| view.register_rev);
-            if usize::try_from(rev).is_ok_and(|rev| rev >= self.orders.len()) {
-                self.orders.clear();
-                self.stage.story.begin(now);
+            if let Some(view) = self.gateway.gates().await {
+                self.papers(now, &view).await;
             }
-            self.orders.iter().for_each(|order| self.stage.platform.order(order.clone()));
         }
         while let Ok(news) = self.stage.story.news.try_recv() {
             let view = self.gateway.gates().await;
             println!("{} ◆ {}", report::at(self.stage.elapsed()), told(&news, view.as_deref()));
+            if let Some(view) = view {
+                self.trips.take(&news, &view, &self.stage.folder.path).await;
+            }
+        }
+    }
+
+    /// Has the platform send what the gateway does not have yet; once it has the register, somebody counts, and people come.
+    async fn papers(&mut self, now: Mono, view: &GatesView) {
+        let folder = &self.stage.folder.path;
+        if let Some(began) = self.stage.story.began() {
+            let order = self.trips.follow(now.since(began), view, folder).await;
+            order.into_iter().for_each(|order| self.stage.platform.order(order));
+        } else {
+            if usize::try_from(view.register_rev).is_ok_and(|rev| rev >= self.orders.len()) {
+                self.orders.clear();
+                let at = report::at(self.stage.elapsed());
+                match desk::count(folder).await {
+                    Ok(()) => println!("{at} ◆ 已清点并签字：园内无人 ｜ Counted and signed: nobody is inside"),
+                    Err(why) => println!("{at} ▲ 未清点 ｜ Nobody has counted who is inside: {why}"),
+                }
+                self.stage.story.begin(now);
+            }
+            self.orders.iter().for_each(|order| self.stage.platform.order(order.clone()));
         }
     }
 

@@ -382,6 +382,8 @@ texts! {
     PageOf: "页", "Page";
     PageBefore: "上一页", "Page before";
     PageAfter: "下一页", "Page after";
+    Pictures: "照片", "Pictures";
+    NoPicture: "没有这张照片", "there is no such picture";
     NoMuster: "没有进行中的人员清点", "no muster is under way";
     Ticked: "到", "Here";
     Muster: "人员清点", "Muster";

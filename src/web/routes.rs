@@ -170,6 +170,7 @@ async fn handle<P: Park>(site: &Site<P>, request: &Request, route: &Route, name:
             page(site, request, |look, v| view::inside_list(look, v, n), Text::NotFound).await
         }
         Endpoint::Muster => page(site, request, view::muster_roll, Text::NotFound).await,
+        Endpoint::Picture => picture(site, name).await,
         Endpoint::Daybook => page(site, request, |look, v| Some(view::daybook(look, v)), Text::NotFound).await,
         Endpoint::Uplink => page(site, request, |look, v| Some(view::uplink(look, v)), Text::NotFound).await,
         Endpoint::Store => page(site, request, |look, v| Some(view::store(look, v)), Text::NotFound).await,
@@ -243,6 +244,19 @@ async fn point<P: Park>(site: &Site<P>, request: &Request, tag: &str) -> Respons
     let look = site.hub.look().await;
     let drawn = drawn(site, &look, tag, request.choice().lang).await;
     page(site, request, |look, v| view::point(look, v, tag, drawn.clone().unwrap_or_default()), Text::NoPoint).await
+}
+
+/// A picture by passage and number, `east-in.3.17.0`: nobody but the browser that asked may keep it, and not for long.
+async fn picture<P: Park>(site: &Site<P>, name: &str) -> Response {
+    let asked = name.rsplit_once('.').and_then(|(passage, number)| Some((passage, number.parse::<u8>().ok()?)));
+    let found = match asked {
+        Some((passage, number)) => site.hub.park().picture(passage, number).await,
+        None => None,
+    };
+    match found {
+        Some(jpeg) => with(jpeg.into_response(), header::CONTENT_TYPE, "image/jpeg"),
+        None => plain(StatusCode::NOT_FOUND, Text::NoPicture.of(Lang::default())),
+    }
 }
 
 async fn trend_alone<P: Park>(site: &Site<P>, request: &Request, tag: &str) -> Response {
@@ -425,6 +439,10 @@ mod tests {
 
         async fn trend(&self, tag: &str) -> Result<Trend, TrendError> {
             Err(TrendError::Unknown(tag.to_owned()))
+        }
+
+        async fn picture(&self, _: &str, _: u8) -> Option<Vec<u8>> {
+            None
         }
 
         fn version(&self) -> &'static str {

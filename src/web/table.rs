@@ -13,6 +13,8 @@ pub enum Right {
     Open,
     /// See the state of the park.
     View,
+    /// See pictures of those who pass: personal data.
+    Picture,
     /// Ask whether the process lives and is ready.
     Health,
     /// Scrape counters.
@@ -28,7 +30,7 @@ pub struct Caller {
 impl Caller {
     /// Returns the caller of this version: whoever reaches the listener may see everything, and change nothing.
     pub fn on_listener() -> Self {
-        Self { rights: &[Right::Open, Right::View, Right::Health, Right::Metrics] }
+        Self { rights: &[Right::Open, Right::View, Right::Picture, Right::Health, Right::Metrics] }
     }
 
     /// Returns a caller with these rights only.
@@ -63,6 +65,8 @@ pub enum Endpoint {
     Inside,
     /// The roll of a muster, for print.
     Muster,
+    /// A picture of a passage.
+    Picture,
     /// The daybook.
     Daybook,
     /// The uplink.
@@ -112,7 +116,7 @@ const fn read(path: Path, right: Right, endpoint: Endpoint) -> Route {
 }
 
 /// Everything that is served.
-pub const ROUTES: [Route; 19] = [
+pub const ROUTES: [Route; 20] = [
     read(Path::Is("/"), Right::View, Endpoint::Overview),
     read(Path::Under("/device/"), Right::View, Endpoint::Device),
     read(Path::Under("/point/"), Right::View, Endpoint::Point),
@@ -122,6 +126,7 @@ pub const ROUTES: [Route; 19] = [
     read(Path::Is("/gates"), Right::View, Endpoint::Gates),
     read(Path::Is("/inside"), Right::View, Endpoint::Inside),
     read(Path::Is("/muster"), Right::View, Endpoint::Muster),
+    read(Path::Under("/picture/"), Right::Picture, Endpoint::Picture),
     read(Path::Is("/daybook"), Right::View, Endpoint::Daybook),
     read(Path::Is("/uplink"), Right::View, Endpoint::Uplink),
     read(Path::Is("/store"), Right::View, Endpoint::Store),

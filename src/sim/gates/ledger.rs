@@ -1,7 +1,7 @@
 //! What really passed at the gates of the demo, as the world itself knows: the far end's passages are held against it.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What passed a lane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,26 +14,43 @@ pub struct Passed {
 
 /// The ledger; its clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger(Arc<Mutex<BTreeMap<&'static str, Passed>>>);
+pub struct Ledger(Arc<Mutex<Book>>);
+
+#[derive(Debug, Default)]
+struct Book {
+    lanes: BTreeMap<&'static str, Passed>,
+    /// Vehicles inside.
+    inside: BTreeSet<&'static str>,
+}
 
 impl Ledger {
     /// Something goes through a lane now.
     pub(super) fn begins(&self, lane: &'static str) {
-        self.change(lane, |passed| passed.begun += 1);
+        self.book().lanes.entry(lane).or_default().begun += 1;
     }
 
     /// It is through.
     pub(super) fn ends(&self, lane: &'static str) {
-        self.change(lane, |passed| passed.done += 1);
+        self.book().lanes.entry(lane).or_default().done += 1;
     }
 
-    fn change(&self, lane: &'static str, change: impl FnOnce(&mut Passed)) {
-        change(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(lane).or_default());
+    /// A vehicle is inside from now on, or no longer.
+    pub(super) fn moves(&self, plate: &'static str, inside: bool) {
+        let _ = if inside { self.book().inside.insert(plate) } else { self.book().inside.remove(plate) };
+    }
+
+    /// Returns whether a vehicle is inside.
+    pub(super) fn is_inside(&self, plate: &str) -> bool {
+        self.book().inside.contains(plate)
     }
 
     /// Returns what has passed up to now, by lane.
     pub fn look(&self) -> BTreeMap<&'static str, Passed> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.book().lanes.clone()
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -41,7 +58,7 @@ impl Ledger {
 /// through when it ended may be there or not.
 pub fn disagree(world: &BTreeMap<&'static str, Passed>, told: &BTreeMap<String, u32>) -> Vec<(String, Passed, u32)> {
     let lanes = world.keys().map(|lane| (*lane).to_owned()).chain(told.keys().cloned());
-    let lanes: std::collections::BTreeSet<String> = lanes.collect();
+    let lanes: BTreeSet<String> = lanes.collect();
     let of = |lane: String| {
         let passed = world.get(lane.as_str()).copied().unwrap_or_default();
         let seen = told.get(&lane).copied().unwrap_or(0);

@@ -8,12 +8,14 @@
 //!            chem-out  camera, arm                 dangerous goods out
 //! ```
 //!
-//! [`papers`] is who is registered, [`story`] what drives and walks through, [`ledger`] what really passed: the far end's
-//! account is held against it.
+//! [`papers`] is who is registered, [`desk`] what people tell the gateway, [`story`] what drives and walks through, [`trips`] the
+//! papers of the tank trucks, [`ledger`] what really passed: the far end's account is held against it.
 
+pub mod desk;
 pub mod ledger;
 pub mod papers;
 pub mod story;
+pub mod trips;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
@@ -175,6 +177,7 @@ impl Hardware {
         text.push_str(&format!("\n[[lane]]\nid = \"{id}\"\ngate = \"{gate}\"\n"));
         if !persons {
             text.push_str(&format!("classes = {classes}\ncameras = [\"cam-{id}\"]\n{TURN_BACK}"));
+            text.push_str(if self.kind.direction == "in" { "room = 6\n" } else { "" });
         }
         for (way, reader) in [("in", &self.reader_in), ("out", &self.reader_out)] {
             if reader.is_some() {

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::domain::gate::identity::{DocumentKind, IdNumber};
 use crate::domain::gate::plate::{Plate, PlateColour};
 use crate::domain::gate::register::change::Message;
@@ -108,6 +110,30 @@ impl CardOf {
 pub fn plate(text: &str) -> Plate {
     let large = [TRUCK, TANKER, OLD_TANKER].contains(&text);
     Plate::new(text, if large { PlateColour::Yellow } else { PlateColour::Blue })
+}
+
+/// Returns the numbers of the waybills of a trip, counted from 1: the tanker's, the old tanker's.
+pub fn numbers(trip: u64) -> [String; 2] {
+    [format!("YD-{trip:04}-1"), format!("YD-{trip:04}-2")]
+}
+
+/// Returns the waybills of a trip as the platform sends them, on top of those of the trip before: persons are named by their
+/// documents, because the gateway alone has references to them.
+pub fn waybills(trip: u64) -> Value {
+    let named = |n: usize| json!({ "id": { "kind": "other", "number": PEOPLE.get(n).map_or("", |who| who.id) } });
+    let goods = json!({
+        "un": 1230, "name": "甲醇", "class": "3", "packing_group": "II", "quantity": 28.5, "unit": "t", "fire_group": "2",
+    });
+    let waybill = |number: &str, text: &str, driver: usize, escort: Option<usize>| {
+        json!({
+            "number": number, "state": "dispatched", "purpose": "deliver", "carrier": WORKS, "consignor": WORKS,
+            "loader": WORKS, "consignee": WORKS, "driver": named(driver), "escort": escort.map(named),
+            "tractor": plate(text), "trailer": null, "goods": [goods],
+        })
+    };
+    let [one, two] = numbers(trip);
+    let put = [waybill(&one, TANKER, 2, Some(3)), waybill(&two, OLD_TANKER, 4, None)];
+    json!({ "from": trip.checked_sub(1).filter(|before| *before > 0), "to": trip, "put": put })
 }
 
 /// Returns the tables of the register as they are at `now`, in the order in which they refer to one another.

@@ -7,6 +7,7 @@
 //!  east-out            staff car                               truck
 //!  walk      in  in   nobody's card         out          out
 //!  chem-in     old tanker (refused)        tanker
+//!  chem-out                                                tanker
 //! ```
 //!
 //! Nobody here knows what the gateway decides: a vehicle comes, waits for a while, and goes through when the arm is up; else it
@@ -82,9 +83,10 @@ fn visits(lane: &str) -> &'static [Visit] {
             }
         }
         "chem-in" => &[
-            Visit { at: 2, plate: OLD_TANKER, cards: &[CardOf::OtherDriver], out: false },
+            Visit { at: 6, plate: OLD_TANKER, cards: &[CardOf::OtherDriver], out: false },
             Visit { at: 26, plate: TANKER, cards: &[CardOf::Driver, CardOf::Escort], out: false },
         ],
+        "chem-out" => const { &[drive(47, TANKER)] },
         _ => &[],
     }
 }
@@ -144,6 +146,11 @@ impl Story {
         });
     }
 
+    /// Returns when people began to come.
+    pub fn began(&self) -> Option<Mono> {
+        *self.begin.borrow()
+    }
+
     /// Ends it where it is: nobody moves any more, and the hardware goes on answering.
     pub fn end(&self) {
         self.over.send_replace(true);
@@ -177,6 +184,9 @@ impl World {
             for visit in visits {
                 let Some(at) = self.due(&mut begin, cycle, visit.at).await else { return };
                 self.until(at).await;
+                if self.is_elsewhere(visit) {
+                    continue;
+                }
                 let passed = if visit.plate.is_empty() { self.walks(visit).await } else { self.drives(visit).await };
                 let kind = self.hardware.kind;
                 let news = GateNews { lane: kind.id, name: kind.name, plate: visit.plate, passed };
@@ -187,6 +197,11 @@ impl World {
                 self.until(self.clock.mono() + HEARTBEAT).await;
             }
         }
+    }
+
+    /// Who was not let in does not leave, and who is still inside does not come.
+    fn is_elsewhere(&self, visit: &Visit) -> bool {
+        !visit.plate.is_empty() && self.ledger.is_inside(visit.plate) == (self.hardware.kind.direction == "in")
     }
 
     /// When a visit is due, once the story has begun.
@@ -246,6 +261,7 @@ impl World {
         }
         let lane = self.hardware.kind.id;
         self.ledger.begins(lane);
+        self.ledger.moves(visit.plate, self.hardware.kind.direction == "in");
         self.shows(|plant| plant.vehicle = true).await;
         self.shows(|plant| (plant.exit, plant.approach) = (true, false)).await;
         self.shows(|plant| plant.vehicle = false).await;

@@ -1,7 +1,10 @@
 //! The gates of the demo as the gateway reads them: the configuration is whole, and the papers are taken.
 
-use super::papers::{CardOf, OLD_TANKER, STAFF_CAR, TANKER, VISITOR, plate, tables};
+use super::papers::{CardOf, OLD_TANKER, STAFF_CAR, TANKER, VISITOR, plate, tables, waybills};
 use super::*;
+use crate::domain::gate::hazmat::book::Update;
+use crate::domain::gate::hazmat::goods::FireGroup;
+use crate::domain::gate::hazmat::waybill::Waybill;
 use crate::domain::gate::register::change::Message;
 use crate::domain::gate::register::row::Table;
 use crate::domain::time::Timestamp;
@@ -21,6 +24,23 @@ fn the_papers_of_the_demo_survive_the_way_and_name_what_they_refer_to() {
     }
     for text in [STAFF_CAR, VISITOR, TANKER, OLD_TANKER] {
         assert!(plate(text).is_possible(), "{text}");
+    }
+}
+
+/// But for the persons, who are named by documents: the gateway finds its references to them.
+#[test]
+fn the_waybills_of_a_trip_are_whole_and_follow_those_of_the_trip_before() {
+    for trip in [1, 2, 7] {
+        let mut list = waybills(trip);
+        for waybill in list["put"].as_array_mut().unwrap() {
+            assert_eq!(waybill["driver"]["id"]["kind"], "other");
+            (waybill["driver"], waybill["escort"]) = ("p-1".into(), serde_json::Value::Null);
+        }
+        let update: Update = serde_json::from_value(list).unwrap();
+        assert_eq!((update.from, update.to), ((trip > 1).then(|| trip - 1), trip));
+        let wrong: Vec<_> = update.put.iter().filter_map(Waybill::fault).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+        assert!(update.put.iter().all(|waybill| waybill.load().fire == Some(FireGroup::A)), "{update:?}");
     }
 }
 

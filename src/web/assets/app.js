@@ -18,6 +18,10 @@
   function put(cell) { /* [number, text or percent, class] */
     var el = cells[cell[0]];
     if (!el) { return; }
+    if (el.tagName === 'IMG') {
+      if (cell[1]) { el.setAttribute('src', cell[1]); } else { el.removeAttribute('src'); }
+      return;
+    }
     if (typeof cell[1] === 'number') { el.setAttribute('width', cell[1] + '%'); } else { el.textContent = cell[1]; }
     el.setAttribute('class', cell[2]);
   }

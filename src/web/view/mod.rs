@@ -171,12 +171,14 @@ pub struct Cell {
     pub span: usize,
     /// Instead of text, a bar of this many percent.
     pub bar: Option<f64>,
+    /// Instead of text, the picture at this address; an empty one shows nothing.
+    pub image: bool,
 }
 
 impl Cell {
     /// A text that does not change.
     pub fn fixed(text: impl Into<String>) -> Self {
-        Self { text: text.into(), tone: Tone::Plain, live: false, href: None, span: 1, bar: None }
+        Self { text: text.into(), tone: Tone::Plain, live: false, href: None, span: 1, bar: None, image: false }
     }
 
     /// A text that changes.
@@ -223,6 +225,11 @@ impl Cell {
             None => (100.0, Tone::None),
         };
         Self { tone, bar: Some(percent), ..Self::live("") }
+    }
+
+    /// A live picture by its address; `None` shows nothing.
+    pub fn picture(address: Option<String>) -> Self {
+        Self { image: true, ..Self::live(address.unwrap_or_default()) }
     }
 
     fn to(mut self, href: String) -> Self {
