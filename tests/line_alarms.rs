@@ -325,7 +325,7 @@ fn an_alarm_is_told_although_the_store_does_not_write_and_says_so() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let web = free_port();
     folder(dir.path(), field.server.addr().port(), broker.port(), web);
-    let gateway = Gateway::start_to_fill(dir.path(), web);
+    let gateway = Gateway::start_to_fill(dir.path(), web, []);
     let may_write = |bytes: &str| {
         let limit = format!("--fsize={bytes}:unlimited");
         let pid = gateway.pid().to_string();

@@ -1,27 +1,20 @@
 //! `kill -9` and power cuts: what was acknowledged as stored is there afterwards, byte for byte; the rest is a gap.
 //!
 //! The writer is a child: this test binary again, running the ignored test `child`. It prints the committed numbers as
-//! they grow. A power cut is `EXT4_IOC_SHUTDOWN` without a flush of the journal, on an ext4 of our own on a loop device, in
-//! a mount namespace of our own. On any other file system that call would stop the machine, so [`Disk::cut`] proves by
-//! device numbers that the path is the loop device that it made.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    unsafe_code,
-    reason = "a test may; the ioctl has no safe wrapper"
-)]
+//! they grow. The power is cut by `support/disk.rs`.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "a test may")]
 
+#[path = "support/disk.rs"]
+mod disk;
 mod store_support;
 
 use std::io::{BufRead, BufReader, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use disk::Disk;
 use parkgate::buffer::settings::Settings;
 use parkgate::domain::ranges::RangeSet;
 use parkgate::domain::record::Stream;
@@ -204,75 +197,11 @@ async fn an_fsync_that_fails_is_not_believed_and_nothing_is_lost() {
 /// Cuts that one store goes through before it is replaced: the quota must not come into play.
 const FRESH: usize = 40;
 
-/// An ext4 of our own on a loop device.
-struct Disk {
-    image: PathBuf,
-    device: PathBuf,
-    mount: PathBuf,
-}
-
-fn run(program: &str, args: &[&str]) -> Result<String, String> {
-    let out = Command::new(program).args(args).output().map_err(|e| format!("{program}: {e}"))?;
-    if out.status.success() {
-        return Ok(String::from_utf8_lossy(&out.stdout).trim().to_owned());
-    }
-    Err(format!("{program} {args:?}: {}", String::from_utf8_lossy(&out.stderr)))
-}
-
-impl Disk {
-    fn create(dir: &Path, megabytes: u64) -> Result<Self, String> {
-        let (image, mount) = (dir.join("image"), dir.join("mount"));
-        std::fs::create_dir_all(&mount).unwrap();
-        std::fs::File::create(&image).unwrap().set_len(megabytes << 20).unwrap();
-        run("mkfs.ext4", &["-q", "-F", "-E", "lazy_itable_init=0", image.to_str().unwrap()])?;
-        let device = PathBuf::from(run("losetup", &["-f", "--show", image.to_str().unwrap()])?);
-        let disk = Self { image, device, mount };
-        disk.mount()?;
-        Ok(disk)
-    }
-
-    fn mount(&self) -> Result<(), String> {
-        run("mount", &["-t", "ext4", self.device.to_str().unwrap(), self.mount.to_str().unwrap()]).map(drop)
-    }
-
-    /// Cuts the power of this disk: nothing that is not on it now will ever be.
-    fn cut(&self) {
-        const EXT4_IOC_SHUTDOWN: u64 = 0x8004_587d;
-        const NO_LOG_FLUSH: u32 = 2;
-        let root = std::fs::File::open(&self.mount).unwrap();
-        let (ours, device) = (root.metadata().unwrap().dev(), self.device.metadata().unwrap().rdev());
-        assert_eq!(ours, device, "the path is not on our loop device");
-        assert_eq!(nix::libc::major(ours), 7, "not a loop device");
-        assert_ne!(ours, Path::new("/").metadata().unwrap().dev(), "the root file system");
-        let name = self.device.file_name().unwrap().to_str().unwrap();
-        let backing = std::fs::read_to_string(format!("/sys/block/{name}/loop/backing_file")).unwrap();
-        assert_eq!(Path::new(backing.trim()), self.image, "another image's loop device");
-        let flags = NO_LOG_FLUSH;
-        // SAFETY: the descriptor is open for the whole call, the request reads one u32 through a valid pointer, and the
-        // asserts above prove that it goes to the file system made by this test.
-        let result = unsafe { nix::libc::ioctl(root.as_raw_fd(), EXT4_IOC_SHUTDOWN as _, &raw const flags) };
-        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
-    }
-
-    /// What follows a power cut: the machine starts again.
-    fn reboot(&self) {
-        run("umount", &[self.mount.to_str().unwrap()]).unwrap();
-        self.mount().unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        drop(run("umount", &["-l", self.mount.to_str().unwrap()]));
-        drop(run("losetup", &["-d", self.device.to_str().unwrap()]));
-    }
-}
-
 /// Runs in the namespace made by the test below.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "run in a mount namespace of its own by the test below"]
 async fn power_cuts_inside() {
-    if std::env::var_os("STORE_POWER").is_none() {
+    if !disk::is_inside() {
         return;
     }
     let cuts: usize = std::env::var("PARKGATE_POWER_CUTS").ok().and_then(|n| n.parse().ok()).unwrap_or(20);
@@ -303,7 +232,7 @@ async fn power_cuts_inside() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "run in a mount namespace of its own by the test below"]
 async fn first_start_cuts_inside() {
-    if std::env::var_os("STORE_POWER").is_none() {
+    if !disk::is_inside() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -344,15 +273,7 @@ fn in_a_namespace(test: &str) {
     if !nix::unistd::geteuid().is_root() {
         return skip("power cuts need root for a loop mount");
     }
-    let inside = ["--ignored", "--exact", test, "--nocapture"];
-    let status = Command::new("unshare")
-        .args(["--mount", "--propagation", "private"])
-        .arg(std::env::current_exe().unwrap())
-        .args(inside)
-        .env("STORE_POWER", "1")
-        .status();
-    match status {
-        Ok(status) => assert!(status.success()),
-        Err(why) => skip(&format!("unshare: {why}")),
+    if let Err(why) = disk::in_a_namespace(test) {
+        skip(&why);
     }
 }

@@ -9,8 +9,9 @@
 //! The engine never waits for the file, and the file never holds what the store may have lost: it names the last number of
 //! each stream that it includes, and a start reads on from there. A store that was replaced is read from its beginning.
 //!
-//! The gates come back from the same file. The events of who is inside, too many to be written anew each time, stand in a log
-//! beside it; those that a kill kept out of it are on the passage stream.
+//! The gates come back from the same file, with the passages recorded since: an arm may have been ordered to open by an entry
+//! that is newer than the file. The events of who is inside, too many to be written anew each time, stand in a log beside it;
+//! those that a kill kept out of it are on the passage stream.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,8 @@ use crate::domain::daybook::{StoreAccount, StreamAccount};
 use crate::domain::document::DocumentKind;
 use crate::domain::engine::Engine;
 use crate::domain::gate::gates;
-use crate::domain::gate::inside::Event;
+use crate::domain::gate::inside::event::Source;
+use crate::domain::gate::inside::{Event, Passage};
 use crate::domain::record::Stream;
 use crate::domain::registry::Registry;
 use crate::domain::site::around::Evacuation;
@@ -91,6 +93,8 @@ pub(super) struct Remembered {
     pub(super) counted: BTreeSet<Evacuation>,
     /// Events of the account.
     pub(super) events: Vec<Event>,
+    /// Those of them that a kill kept out of the log: they are to be saved with the next state, which says that it has them.
+    pub(super) unlogged: Vec<Event>,
 }
 
 /// An event of the account, as documents have it.
@@ -155,14 +159,20 @@ impl Memory {
                 tracing::error!(%error, "Who was inside before the restart cannot be read: a count is due.");
             }
         }
-        events.extend(later.iter().filter_map(event_of));
+        let logged: BTreeSet<(Source, u64)> = events.iter().map(|event| (event.source.clone(), event.seq)).collect();
+        let told = later.iter().filter_map(event_of);
+        let unlogged: Vec<Event> = told.filter(|event| !logged.contains(&(event.source.clone(), event.seq))).collect();
+        events.extend(unlogged.iter().cloned());
         let text = file.map(|file| file.gates.as_str()).filter(|text| !text.is_empty());
-        let saved = text.and_then(|text| {
+        let mut saved: Option<gates::Saved> = text.and_then(|text| {
             let read = serde_json::from_str(text);
             read.map_err(|error| tracing::error!(%error, "How the gates stood before the restart is not understood."))
                 .ok()
         });
-        Remembered { saved, counted: file.map(|file| file.counted.clone()).unwrap_or_default(), events }
+        if let Some(saved) = &mut saved {
+            saved.learn(later.iter().filter_map(passage_of));
+        }
+        Remembered { saved, counted: file.map(|file| file.counted.clone()).unwrap_or_default(), events, unlogged }
     }
 
     fn file(&self) -> Option<File> {
@@ -249,6 +259,12 @@ fn event_of(recorded: &Recorded) -> Option<Event> {
     let Word::Document { kind: DocumentKind::Inside, json, .. } = &recorded.word else { return None };
     // A conflict or an account of a day is none.
     serde_json::from_str::<Told>(json).map(|told| told.event).ok()
+}
+
+/// The passage that a record tells of, if it tells of one.
+fn passage_of(recorded: &Recorded) -> Option<Passage> {
+    let Word::Document { kind: DocumentKind::Passage, json, .. } = &recorded.word else { return None };
+    serde_json::from_str(json).ok()
 }
 
 async fn read_since(store: &Store, stream: Stream, known: u64, book: &RegistryBook, later: &mut Vec<Recorded>) {

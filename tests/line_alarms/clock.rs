@@ -1,14 +1,12 @@
 //! Alarms while the wall clock is wrong, by the real binary (`reliability.md` 26 to 28): nothing is invented, lost, cleared or
 //! told in another order; what is stamped by a wrong clock says so, and the step is told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use serde_json::Value;
 
+use super::support::city::{City, Told};
 use super::support::clock::Clock;
 use super::support::process::{Gateway, Mosquitto};
 use super::support::wait::{SOON, eventually, free_port, wall_ms};
@@ -20,110 +18,51 @@ const RIGHT: Shown = (0, "synced");
 /// What a machine may lag behind, and what this story's own looks take.
 const NEAR: i64 = 10_000;
 
-/// A record as it was told.
-#[derive(Clone, Debug)]
-struct Told {
-    /// Trust in its time, as its envelope has it.
-    clock: String,
-    record: Value,
+/// The streams that tell of it.
+const STREAMS: &[&str] = &["alarm", "event", "report", "telemetry", "gap"];
+
+fn word<'a>(told: &'a Told, pointer: &str) -> &'a str {
+    told.record.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-impl Told {
-    fn word(&self, pointer: &str) -> &str {
-        self.record.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
-    }
+/// The records of all alarms in their order, without the sets of all that stand.
+fn alarms(city: &City) -> Vec<Told> {
+    city.of("alarm").into_iter().filter(|told| told.record.get("alarm").is_some()).collect()
 }
 
-/// Everything told, by stream and number.
-#[derive(Clone, Default)]
-struct City(Arc<Mutex<BTreeMap<(String, u64), Told>>>);
+/// Their transitions: alarm and cause. Whom they were told in between depends on how long this takes.
+fn transitions(city: &City) -> Vec<(String, String)> {
+    let told = alarms(city).into_iter().filter(|told| !is_note(told));
+    told.map(|told| (word(&told, "/alarm/alarm").to_owned(), word(&told, "/alarm/cause").to_owned())).collect()
+}
 
-impl City {
-    fn listens(port: u16) -> Self {
-        let city = Self::default();
-        let told = Arc::clone(&city.0);
-        let mut options = MqttOptions::new(format!("clock-{port}"), "127.0.0.1", port);
-        options.set_keep_alive(Duration::from_secs(30)).set_max_packet_size(1 << 20, 1 << 20);
-        let (client, mut connection) = Client::new(options, 64);
-        std::thread::spawn(move || {
-            for event in connection.iter() {
-                match event {
-                    Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                        for stream in ["alarm", "event", "report", "telemetry", "gap"] {
-                            client.try_subscribe(format!("parkgate/v1/p/g/{stream}"), QoS::AtLeastOnce).unwrap();
-                        }
-                    }
-                    Ok(Event::Incoming(Packet::Publish(publish))) => keep(&mut told.lock().unwrap(), &publish.payload),
-                    Ok(_) => {}
-                    // The broker ends with the story.
-                    Err(_) => return,
-                }
-            }
-        });
-        city
-    }
+fn hears(city: &City, alarm: &str, cause: &str) {
+    let wanted = (alarm.to_owned(), cause.to_owned());
+    eventually(SOON, &format!("{alarm} by {cause}"), || transitions(city).last() == Some(&wanted));
+}
 
-    fn of(&self, stream: &str) -> Vec<Told> {
-        let told = self.0.lock().unwrap();
-        told.iter().filter(|((of, _), _)| of == stream).map(|(_, told)| told.clone()).collect()
-    }
+/// Waits until the steps told so far, from the record `after` on, are together as long as this.
+fn hears_of_a_step(city: &City, after: usize, shown: Shown, by_ms: i64) {
+    let changes = || {
+        let events = city.of("event").into_iter().skip(after);
+        let changes: Vec<Told> = events.filter(|told| told.record.get("clock").is_some()).collect();
+        changes
+    };
+    eventually(SOON, "the step and the trust are told", || {
+        let changes = changes();
+        let sum: i64 = changes.iter().filter_map(|told| told.record["clock"]["offset_ms"].as_i64()).sum();
+        (sum - by_ms).abs() < NEAR && changes.last().is_some_and(|told| word(told, "/clock/to") == shown.1)
+    });
+}
 
-    /// The records of all alarms in their order, without the sets of all that stand.
-    fn alarms(&self) -> Vec<Told> {
-        self.of("alarm").into_iter().filter(|told| told.record.get("alarm").is_some()).collect()
-    }
-
-    /// Their transitions: alarm and cause. Whom they were told in between depends on how long this takes.
-    fn transitions(&self) -> Vec<(String, String)> {
-        let told = self.alarms().into_iter().filter(|told| !is_note(told));
-        told.map(|told| (told.word("/alarm/alarm").to_owned(), told.word("/alarm/cause").to_owned())).collect()
-    }
-
-    fn hears(&self, alarm: &str, cause: &str) {
-        let wanted = (alarm.to_owned(), cause.to_owned());
-        eventually(SOON, &format!("{alarm} by {cause}"), || self.transitions().last() == Some(&wanted));
-    }
-
-    /// Waits until the steps told so far, from the record `after` on, are together as long as this.
-    fn hears_of_a_step(&self, after: usize, shown: Shown, by_ms: i64) {
-        let changes = || {
-            let events = self.of("event").into_iter().skip(after);
-            let changes: Vec<Told> = events.filter(|told| told.record.get("clock").is_some()).collect();
-            changes
-        };
-        eventually(SOON, "the step and the trust are told", || {
-            let changes = changes();
-            let sum: i64 = changes.iter().filter_map(|told| told.record["clock"]["offset_ms"].as_i64()).sum();
-            (sum - by_ms).abs() < NEAR && changes.last().is_some_and(|told| told.word("/clock/to") == shown.1)
-        });
-    }
-
-    /// Waits for readings that were made and told after now.
-    fn hears_readings(&self) {
-        let before = self.of("telemetry").len();
-        eventually(SOON, "readings go on", || self.of("telemetry").len() > before + 3);
-    }
+/// Waits for readings that were made and told after now.
+fn hears_readings(city: &City) {
+    let before = city.of("telemetry").len();
+    eventually(SOON, "readings go on", || city.of("telemetry").len() > before + 3);
 }
 
 fn is_note(told: &Told) -> bool {
-    ["escalated", "receipt"].contains(&told.word("/alarm/cause"))
-}
-
-/// Told twice is the same both times.
-fn keep(told: &mut BTreeMap<(String, u64), Told>, payload: &[u8]) {
-    let envelope: Value = serde_json::from_slice(payload).unwrap();
-    let word = |name: &str| envelope[name].as_str().unwrap_or_default().to_owned();
-    for mut record in envelope["records"].as_array().cloned().unwrap_or_default() {
-        // Whether it was stored by then may differ; it says nothing of the clock.
-        record.as_object_mut().unwrap().remove("unstored");
-        let key = (word("stream"), record["seq"].as_u64().unwrap_or_default());
-        // The ledger of gaps is sent under the clock of whoever sends it.
-        let clock = if key.0 == "gap" { String::new() } else { word("clock") };
-        let new = Told { clock, record };
-        if let Some(before) = told.insert(key, new.clone()) {
-            assert_eq!((before.clock, before.record), (new.clock, new.record), "one number, two records");
-        }
-    }
+    ["escalated", "receipt"].contains(&word(told, "/alarm/cause"))
 }
 
 /// How the clock becomes wrong.
@@ -158,7 +97,7 @@ fn story(wrong: &Wrong) -> Vec<Told> {
     let own = dir.path().join("clock");
     fs::create_dir(&own).unwrap();
     let Some(clock) = Clock::make(&own) else { return Vec::new() };
-    let (field, city, web) = (Field::start(), City::listens(broker.port()), free_port());
+    let (field, city, web) = (Field::start(), City::listens(broker.port(), "g", STREAMS), free_port());
     let park = dir.path().join("park");
     fs::create_dir(&park).unwrap();
     folder(&park, field.server.addr().port(), broker.port(), web);
@@ -173,9 +112,9 @@ fn story(wrong: &Wrong) -> Vec<Told> {
     // One alarm stands, acknowledged.
     let mut gateway = start();
     field.show(30, 100);
-    city.hears("AT701.gas", "active");
+    hears(&city, "AT701.gas", "active");
     said(&park, &["ack", "AT701.gas"], &[]);
-    city.hears("AT701.gas", "ack");
+    hears(&city, "AT701.gas", "ack");
     let before = standing();
 
     // The clock goes wrong: it stands as it stood, and another one is raised.
@@ -189,27 +128,27 @@ fn story(wrong: &Wrong) -> Vec<Told> {
         Wrong::Step(shown) => {
             let events = city.of("event").len();
             clock.show(shown.0, shown.1 == "synced");
-            city.hears_of_a_step(events, *shown, shown.0);
+            hears_of_a_step(&city, events, *shown, shown.0);
             shown
         }
     };
-    city.hears_readings();
+    hears_readings(&city);
     assert_eq!(standing(), before, "nothing was raised or cleared");
     field.show(30, 850);
-    city.hears("PT701.high", "active");
+    hears(&city, "PT701.high", "active");
 
     // It is put right: both stand, and live on.
     let (events, before) = (city.of("event").len(), standing());
     clock.show(RIGHT.0, true);
-    city.hears_of_a_step(events, RIGHT, -shown.0);
-    city.hears_readings();
+    hears_of_a_step(&city, events, RIGHT, -shown.0);
+    hears_readings(&city);
     assert_eq!(standing(), before, "nothing was raised or cleared");
     field.show(30, 950);
-    city.hears("PT701.high", "level_up");
+    hears(&city, "PT701.high", "level_up");
     field.show(10, 950);
-    city.hears("AT701.gas", "clear");
+    hears(&city, "AT701.gas", "clear");
     said(&park, &["reset", "AT701.gas"], &[]);
-    city.hears("AT701.gas", "reset");
+    hears(&city, "AT701.gas", "reset");
     assert_eq!(gateway.sigterm(), Some(0));
     check(&city, *shown)
 }
@@ -219,8 +158,7 @@ fn is_whole(city: &City, stream: &str) -> bool {
     let gaps = city.of("gap").into_iter().map(|told| told.record["gap"].clone()).filter(|gap| gap["stream"] == stream);
     let gaps: Vec<(u64, u64)> =
         gaps.filter_map(|gap| Some((gap["from_seq"].as_u64()?, gap["to_seq"].as_u64()?))).collect();
-    let told = city.0.lock().unwrap();
-    let numbers: BTreeSet<u64> = told.keys().filter(|(of, _)| of == stream).map(|(_, seq)| *seq).collect();
+    let numbers: BTreeSet<u64> = city.numbers(stream).into_iter().collect();
     let last = numbers.last().copied().unwrap_or(0);
     (1..=last).all(|seq| numbers.contains(&seq) || gaps.iter().any(|(from, to)| (*from..=*to).contains(&seq)))
 }
@@ -235,28 +173,28 @@ fn check(city: &City, wrong: Shown) -> Vec<Told> {
         ("AT701.gas", "clear"),
         ("AT701.gas", "reset"),
     ];
-    assert_eq!(city.transitions(), order.map(pair), "in their order, each once, and no other");
+    assert_eq!(transitions(city), order.map(pair), "in their order, each once, and no other");
     for stream in ["alarm", "event", "report"] {
         eventually(SOON, &format!("every number of {stream} is told, or stands in a gap"), || is_whole(city, stream));
     }
-    let (alarms, now) = (city.alarms(), wall_ms());
+    let (alarms, now) = (alarms(city), wall_ms());
     for (n, told) in alarms.iter().filter(|told| !is_note(told)).enumerate() {
         // The third was raised while the clock was wrong.
         let (off, trust) = if n == 2 { wrong } else { RIGHT };
-        let t: jiff::Timestamp = told.word("/t").parse().unwrap();
+        let t: jiff::Timestamp = word(told, "/t").parse().unwrap();
         let age = now + off - t.as_millisecond();
         let story = i64::try_from(SOON.as_millis()).unwrap() * 10;
         assert!((-NEAR..story).contains(&age), "{told:?} is of the clock that was shown then: {age} ms old");
         assert_eq!(told.clock, trust, "{told:?}");
     }
     for alarm in ["AT701.gas", "PT701.high"] {
-        let of: Vec<&Told> = alarms.iter().filter(|told| told.word("/alarm/alarm") == alarm).collect();
+        let of: Vec<&Told> = alarms.iter().filter(|told| word(told, "/alarm/alarm") == alarm).collect();
         let numbers: Vec<u64> = of.iter().filter_map(|told| told.record["alarm"]["n"].as_u64()).collect();
         assert_eq!(numbers, (1..=of.len() as u64).collect::<Vec<_>>(), "{of:?}");
-        assert!(of.iter().all(|told| told.word("/alarm/occ") == of[0].word("/alarm/occ")), "one occurrence: {of:?}");
+        assert!(of.iter().all(|told| word(told, "/alarm/occ") == word(of[0], "/alarm/occ")), "one occurrence: {of:?}");
     }
     let reports = city.of("report");
-    let count = |what: &str| reports.iter().filter(|told| told.word("/report/what") == what).count();
+    let count = |what: &str| reports.iter().filter(|told| word(told, "/report/what") == what).count();
     let leaps = usize::from(wrong.0 > 86_400_000);
     // The daybook looks at the clock now and then: it may not have seen the leap at all.
     assert!(count("omitted") <= leaps, "days that nobody lived are one record: {reports:?}");

@@ -6,7 +6,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 #![allow(dead_code, unreachable_pub, reason = "every test program compiles this module and uses a part of it")]
 
+pub mod city;
 pub mod clock;
+pub mod disk;
 pub mod peer;
 pub mod platform;
 pub mod process;

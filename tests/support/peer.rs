@@ -65,6 +65,12 @@ impl Peer {
         heard.iter().rev().find_map(|v| v.get(name).cloned())
     }
 
+    /// The values of the member `name` of all objects that have it, in order.
+    pub fn all(&self, name: &str) -> Vec<Value> {
+        let heard = self.heard.0.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.iter().filter_map(|v| v.get(name).cloned()).collect()
+    }
+
     /// Waits for an object with the member `name` and returns its value.
     pub fn hears(&self, deadline: Duration, name: &str) -> Value {
         until(deadline, &format!("the peer says `{name}`"), || self.last(name))

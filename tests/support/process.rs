@@ -130,9 +130,10 @@ impl Gateway {
     }
 
     /// The same, so that a file that may grow no more is an error of the write, as a full disk is, and ends nothing.
-    pub fn start_to_fill(dir: &Path, web_port: u16) -> Self {
+    pub fn start_to_fill<'a>(dir: &Path, web_port: u16, env: impl IntoIterator<Item = (&'a str, &'a Path)>) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", "trap '' XFSZ; exec \"$0\" run --config \"$1\"", env!("CARGO_BIN_EXE_parkgate")]).arg(dir);
+        command.envs(env);
         let mut gateway = Self::start_by(command, dir, web_port);
         gateway.wait_ready();
         gateway

@@ -74,7 +74,7 @@ pub(in crate::app) fn begin(
     let register = store.as_ref().map_or_else(Register::default, |store| store.register().clone());
     let now = clock.now();
     let (settings, policies) = (Arc::new(config.gates_settings(now.wall)), policies(config));
-    let Remembered { saved, counted, events } = remembered;
+    let Remembered { saved, counted, events, unlogged } = remembered;
     let gates = match saved {
         Some(saved) => Gates::restore(settings, policies, register, boot, saved, events, now),
         None => {
@@ -90,6 +90,7 @@ pub(in crate::app) fn begin(
     let (way, shares) = Shares::open();
     let ways = Ways { commands: commands_tx, changes: changes_tx, shares };
     let mut keeper = Keeper::new(gates, ways, counted);
+    unlogged.into_iter().for_each(|event| keeper.share(Arc::new(event)));
     // The site orders what differs from what it ordered last: a lane that comes back must hear what holds.
     keeper.look_at(engine.danger(), now);
     engine.danger().lanes_now().iter().for_each(|order| keeper.rule(order, now));

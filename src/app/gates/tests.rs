@@ -25,6 +25,7 @@ use crate::domain::gate::gates::{Gates, Settings};
 use crate::domain::gate::hardware::{
     Act, CameraEvent, Carried, Input, LaneCommand, LaneEvent, LaneReceipt, PlateSeen, Seen,
 };
+use crate::domain::gate::inside::Passage;
 use crate::domain::gate::lane::Hand;
 use crate::domain::gate::lane::spec::{Closes, Fail, Flow, LaneSpec, Position, Service, Timing};
 use crate::domain::gate::plate::{Plate, PlateColour};
@@ -415,6 +416,31 @@ async fn a_restart_in_the_middle_of_a_passage_moves_nothing_and_forgets_nobody()
     }
     let view = keeper.gates.view(now);
     assert!(view.inside.zones.iter().any(|zone| !zone.guests.is_empty()), "it is still inside");
+}
+
+/// What is saved of the gates may be older than the entry of the audit by which the arm was ordered to open.
+#[tokio::test]
+async fn an_opening_that_is_newer_than_what_is_saved_is_in_doubt_after_a_restart_and_goes_by_its_number_once() {
+    let (kept, stored) = told(async |mut park| {
+        park.rests("in").await;
+        let kept = park.kept.wait_for(|kept| kept.as_ref().is_some_and(|kept| kept.gates.is_some()));
+        let kept = tokio::time::timeout(SOON, kept).await.unwrap().unwrap().clone().unwrap();
+        park.arrives("in").await;
+        drop(park.moved().await);
+        (kept, park.stored().await)
+    })
+    .await;
+    let mut saved = kept.gates.clone().unwrap().saved;
+    let passages = stored.iter().filter(|(kind, _)| *kind == DocumentKind::Passage);
+    let passages: Vec<Passage> = passages.map(|(_, json)| serde_json::from_str(json).unwrap()).collect();
+    saved.learn(passages.clone());
+    let now = Clock::system().now();
+    let gates = Gates::restore(settings(), Arc::new(Everybody), register(), 2, saved, [], now);
+    let doubts = gates.view(now).inside.in_doubt;
+    assert_eq!(doubts.iter().map(|doubt| &doubt.passage).collect::<Vec<_>>(), [&passages[0].passage]);
+    let last = gates.inside().passage(&passages[0].passage).unwrap();
+    let newest = passages.iter().map(|passage| passage.version).max().unwrap();
+    assert_eq!(last.version, newest + 1, "a version is never used twice");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use crate::domain::gate::hardware::CameraEvent;
 use crate::domain::gate::hazmat::{Entered, Left, Went};
 use crate::domain::gate::inside::event::{Crossing, VehicleSeen};
 use crate::domain::gate::inside::passage::{Answered, Links};
-use crate::domain::gate::inside::{self, Begin, Decided, Who};
+use crate::domain::gate::inside::{self, Begin, Decided, Passage, Who};
 use crate::domain::gate::lane::told::{Outcome, PassageStep};
 use crate::domain::gate::lane::{Authority, Lane, Step};
 use crate::domain::gate::presented::PlateRead;
@@ -38,6 +38,22 @@ pub(super) struct About {
 }
 
 impl About {
+    /// As far as the record of the passage tells.
+    pub(super) fn recorded(passage: &Passage) -> Self {
+        let Passage { who, links, gross_kg, .. } = passage.clone();
+        Self {
+            vehicle: who.vehicle,
+            persons: who.persons,
+            permit: links.permit,
+            company: who.company,
+            waybill: links.waybill,
+            manifest: links.manifest,
+            gross_kg,
+            decision: links.decision,
+            reasons: Vec::new(),
+        }
+    }
+
     pub(super) fn decided(mut self, decision: &Decision) -> Self {
         self.decision = Some(decision.id.clone());
         self.reasons.clone_from(&decision.reasons);
@@ -247,7 +263,7 @@ impl Gates {
     }
 
     /// Something crossed: permits and waybills are used by it.
-    fn crossed(&mut self, id: &PassageId, now: Now) {
+    pub(super) fn crossed(&mut self, id: &PassageId, now: Now) {
         let about = self.about.remove(id).unwrap_or_default();
         let Some(passage) = self.inside.passage(id).cloned() else { return };
         self.use_permit(&passage, about.permit.as_ref(), now);

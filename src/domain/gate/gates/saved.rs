@@ -12,8 +12,8 @@ use super::{Gates, Settings, Surroundings};
 use crate::domain::gate::decide::Policies;
 use crate::domain::gate::desk::{self, Desk};
 use crate::domain::gate::hazmat::{self, Hazmat};
-use crate::domain::gate::inside::{self, Event, Inside};
-use crate::domain::gate::lane::{self, Lane};
+use crate::domain::gate::inside::{self, Event, Inside, Passage, Phase};
+use crate::domain::gate::lane::{self, Authority, Lane, Recorded};
 use crate::domain::gate::muster::{self, Musters};
 use crate::domain::gate::register::Register;
 use crate::domain::gate::word::{LaneId, PassageId};
@@ -37,6 +37,30 @@ pub struct Saved {
 }
 
 impl Saved {
+    /// Takes in the passages that were recorded after this was saved, in the order of their records. An opening is entered in
+    /// the audit, and durable, before the arm moves; what is saved of the lanes may be a moment older than that.
+    pub fn learn(&mut self, recorded: impl IntoIterator<Item = Passage>) {
+        for passage in recorded {
+            let (id, over) = (passage.passage.clone(), matches!(passage.phase, Phase::Completed | Phase::Ended));
+            let stands = match &passage.links.decision {
+                _ if over => Recorded::Over,
+                Some(decision) if passage.let_through() => Recorded::LetThrough(Authority::Decision(decision.clone())),
+                _ if passage.let_through() || passage.phase == Phase::Passing => {
+                    Recorded::LetThrough(Authority::Hand("审计 / audit".to_owned()))
+                }
+                _ => Recorded::Waits,
+            };
+            let about = About::recorded(&passage);
+            let lane = self.lanes.iter_mut().find(|(lane, _)| *lane == passage.lane);
+            if let Some((_, lane)) = lane {
+                lane.learn(&id, passage.camera.as_ref(), stands);
+            }
+            if self.inside.learn(passage) && !self.about.iter().any(|(known, _)| *known == id) {
+                self.about.push((id, about));
+            }
+        }
+    }
+
     /// Returns whether an event of the account that is stored is part of this already, and need not be stored any longer.
     pub fn is_folded(&self, event: &Event) -> bool {
         self.inside.is_folded(event)
@@ -101,7 +125,21 @@ impl Gates {
         gates.count_waited(&saved.uses, now);
         gates.pump(now);
         gates.close_orphans(now);
+        gates.close_crossed(now);
         gates
+    }
+
+    /// What a crossing uses up was not used when this was saved, where what was decided of it is still remembered. What came to
+    /// nothing is forgotten.
+    fn close_crossed(&mut self, now: Now) {
+        for id in self.about.keys().cloned().collect::<Vec<_>>() {
+            match self.inside.passage(&id).map(|passage| passage.phase) {
+                Some(Phase::Completed) => self.crossed(&id, now),
+                Some(Phase::Ended) => drop(self.about.remove(&id)),
+                Some(Phase::Detected | Phase::Decided | Phase::Passing) | None => {}
+            }
+        }
+        self.pump(now);
     }
 
     /// Tickets about what stands at no lane any more: nobody waits for their answer.

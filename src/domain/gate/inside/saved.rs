@@ -41,6 +41,24 @@ impl Saved {
         let of = self.folded.0.iter().find(|(source, _)| *source == event.source);
         of.is_some_and(|(_, ranges)| ranges.iter().any(|(first, last)| (*first..=*last).contains(&event.seq)))
     }
+
+    /// Takes in a passage as it was recorded after this was saved. Returns whether it was under way when this was saved, or began
+    /// after that.
+    pub fn learn(&mut self, passage: Passage) -> bool {
+        let over = |passage: &Passage| matches!(passage.phase, Phase::Completed | Phase::Ended);
+        let under_way = match self.passages.iter_mut().find(|known| known.passage == passage.passage) {
+            Some(known) if known.version >= passage.version => return false,
+            Some(known) => !over(&std::mem::replace(known, passage.clone())),
+            None => {
+                self.passages.push(passage.clone());
+                true
+            }
+        };
+        if let Some(camera) = passage.camera.filter(|camera| !self.reads.iter().any(|(known, _)| known == camera)) {
+            self.reads.push((camera, passage.passage));
+        }
+        under_way
+    }
 }
 
 impl Inside {

@@ -223,7 +223,7 @@ impl Inside {
     }
 
     fn end(&mut self, mut passage: Passage, outcome: Outcome, now: Now) {
-        passage.phase = Phase::Ended;
+        let was = std::mem::replace(&mut passage.phase, Phase::Ended);
         passage.outcome = Some(outcome);
         let at = self.dial.take(now);
         passage.ended_at = Some(at);
@@ -232,7 +232,7 @@ impl Inside {
                 passage: passage.passage.clone(),
                 subject: subject_of(&passage.who),
                 direction: passage.direction,
-                why: format!("通行在“{}”阶段中断 / interrupted while {}", passage.phase.zh(), passage.phase),
+                why: format!("通行在“{}”阶段中断 / interrupted while {was}", was.zh()),
             };
             self.write(Body::Loose(loose), at, now);
             self.tell_in_doubt(&passage);

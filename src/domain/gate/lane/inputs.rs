@@ -35,6 +35,8 @@ pub(super) struct Inputs {
     status: Option<(ArmState, Mono)>,
     /// Guards that did not see a vehicle which crossed; each until it was seen to work again.
     suspect: BTreeSet<Input>,
+    /// Inputs that have said something in this run: a module says first that all of them are dead.
+    live: BTreeSet<Input>,
     /// When this run began: what was never heard is dead from then on.
     start: Mono,
 }
@@ -68,11 +70,12 @@ impl Inputs {
         let same = before.filter(|line| line.on == on && at.since(line.at) < FRESH);
         let since = same.map_or(at, |line| line.since);
         self.lines.insert(input, Line { on, at, since });
+        let first = on.is_some() && self.live.insert(input);
         // A button that was not seen at rest was not pressed now: a restart, or a wire that came back, opens nothing.
         let button = matches!(input, Input::GuardButton | Input::ManualOpen | Input::CallButton);
         match (before.and_then(|line| line.on), on) {
             (None, Some(true)) if button => None,
-            (None, Some(true)) if before.is_none() && input == Input::Exit => None,
+            (None, Some(true)) if first && input == Input::Exit => None,
             (Some(false) | None, Some(true)) => Some(Edge::Rose),
             (Some(true), Some(false)) => Some(Edge::Fell),
             _ => None,

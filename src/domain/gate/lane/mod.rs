@@ -67,7 +67,7 @@ use serde::{Deserialize, Serialize};
 pub use hand::Hand;
 pub use inputs::ArmAt;
 pub use rights::SavedHold;
-pub use saved::Saved;
+pub use saved::{Recorded, Saved};
 pub use spec::LaneSpec;
 pub use told::{Ask, Audit, AuditReceipt, Authority, Call, CallWhy, LaneFact, LaneFault, Output, Ruling, Step};
 pub use view::LaneView;

@@ -65,6 +65,35 @@ pub struct SavedPassage {
     pub authority: Authority,
 }
 
+impl Saved {
+    /// Takes in what was recorded of a passage of this lane after this was saved: that it is over, or by what right it had the
+    /// lane then.
+    pub fn learn(&mut self, passage: &PassageId, event: Option<&CameraEvent>, now_is: Recorded) {
+        if let Some(event) = event.filter(|event| !self.recent.events.contains(event)) {
+            self.recent.events.push(event.clone());
+        }
+        match now_is {
+            Recorded::Over => self.passages.retain(|saved| saved.id != *passage),
+            Recorded::LetThrough(authority) => {
+                let without = |saved: &&mut SavedPassage| saved.id == *passage && saved.authority == Authority::Nothing;
+                self.passages.iter_mut().filter(without).for_each(|saved| saved.authority = authority.clone());
+            }
+            Recorded::Waits => {}
+        }
+    }
+}
+
+/// How a passage stood by the last record of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It waits, or was refused.
+    Waits,
+    /// It was to be opened for by this right: whether it was, and what came of it, nobody has recorded.
+    LetThrough(Authority),
+    /// It is over.
+    Over,
+}
+
 impl SavedPassage {
     fn of(passage: &Passage) -> Self {
         Self {

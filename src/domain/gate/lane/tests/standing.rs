@@ -186,6 +186,27 @@ fn a_restart_moves_nothing_and_ends_what_nobody_saw_the_end_of() {
     }
 }
 
+/// A module says first that its inputs are dead, and then what they are.
+#[test]
+fn what_stands_behind_the_arm_when_the_gateway_starts_does_not_cross_a_second_time() {
+    let mut world = world();
+    world.arrives("皖A12345");
+    world.run(2000);
+    for input in [Input::UnderArm, Input::Beam, Input::Exit] {
+        world.on(input);
+        world.run(300);
+    }
+    assert_eq!(world.outcomes(), [Outcome::Crossed]);
+    world.restart();
+    for input in [Input::UnderArm, Input::Beam, Input::Exit] {
+        world.event(Seen::Input { input, on: None });
+    }
+    world.run(1000);
+    [Input::Approach, Input::UnderArm, Input::Beam, Input::Exit].into_iter().for_each(|input| world.off(input));
+    world.run(8000);
+    assert_eq!(world.outcomes(), [Outcome::Crossed]);
+}
+
 #[test]
 fn a_hold_goes_on_after_a_restart_only_where_the_arm_is_up() {
     for moved in [false, true] {
