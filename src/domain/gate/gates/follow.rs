@@ -102,6 +102,9 @@ impl Gates {
                 }
                 self.decided(&passage, verdict, now);
                 self.ask_anew(&lane, &passage, verdict, now);
+                if verdict == Verdict::Allow {
+                    self.show_bay(&lane, &passage, now);
+                }
             }
             Step::Opened { authority } => {
                 self.over_at_desk(&passage, now);
@@ -247,7 +250,7 @@ impl Gates {
     }
 
     /// Something crossed: permits and waybills are used by it.
-    fn crossed(&mut self, id: &PassageId, now: Now) {
+    pub(super) fn crossed(&mut self, id: &PassageId, now: Now) {
         let about = self.about.remove(id).unwrap_or_default();
         let Some(passage) = self.inside.passage(id).cloned() else { return };
         self.use_permit(&passage, about.permit.as_ref(), now);

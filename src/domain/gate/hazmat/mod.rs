@@ -26,6 +26,7 @@ pub mod map;
 mod passages;
 pub mod record;
 pub mod rules;
+pub mod said;
 mod saved;
 pub mod track;
 pub mod visit;
@@ -49,6 +50,7 @@ use checks::{Answer, Checks};
 use lot::Lot;
 use record::{Happened, HazmatRecord, Output, Phase, Violation, ViolationKind};
 use rules::Rules;
+use said::{LastSaid, Mismatch};
 use track::Track;
 use visit::{Running, Visit};
 use waybill::{Waybill, WaybillState};
@@ -91,6 +93,10 @@ pub struct Hazmat {
     tracks: BTreeMap<TerminalId, Track>,
     /// Alarms of terminals that are on.
     alarms: BTreeSet<(TerminalId, TerminalAlarm)>,
+    /// What of what terminals say does not agree, and whose vehicle it was about when it began.
+    mismatches: BTreeMap<(TerminalId, Mismatch), Option<Plate>>,
+    /// What terminals said last.
+    said: BTreeMap<TerminalId, LastSaid>,
     outputs: VecDeque<Output>,
 }
 
@@ -107,6 +113,8 @@ impl Hazmat {
             terminals: BTreeMap::new(),
             tracks: BTreeMap::new(),
             alarms: BTreeSet::new(),
+            mismatches: BTreeMap::new(),
+            said: BTreeMap::new(),
             outputs: VecDeque::new(),
         }
     }
