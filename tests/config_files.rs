@@ -171,7 +171,7 @@ fn the_examples_of_the_gates_can_be_used_and_show_the_defaults() {
     fs::write(dir.path().join("site.toml"), site).unwrap();
     fs::write(dir.path().join("gates.toml"), examples("config/gates.toml", &[])).unwrap();
     fs::write(dir.path().join("park-ca.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
-    for file in ["cam-1.password", "codes.key", "codes-next.key", "peers.password"] {
+    for file in ["cam-1.password", "codes.key", "codes-next.key", "peers.password", "queue-1.key"] {
         let secret = dir.path().join(file);
         fs::write(&secret, format!("x7Kp-221b of {file}\n")).unwrap();
         fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
@@ -179,7 +179,7 @@ fn the_examples_of_the_gates_can_be_used_and_show_the_defaults() {
     let loaded = load(dir.path()).unwrap_or_else(|problems| panic!("{problems}"));
     assert!(loaded.warnings.is_empty(), "{}", report(&loaded.warnings));
     let gates = loaded.config.gates;
-    assert_eq!((gates.gates.len(), gates.lanes.len(), gates.devices.cameras.len(), gates.files.len()), (1, 1, 1, 5));
+    assert_eq!((gates.gates.len(), gates.lanes.len(), gates.devices.cameras.len(), gates.files.len()), (1, 1, 1, 6));
     let listening = &gates.listening;
     assert_eq!((listening.cameras.unwrap().port(), listening.known.len(), listening.codes.0.len()), (8090, 1, 2));
     assert!(loaded.config.files.iter().any(|file| file.ends_with("gates.toml")));
@@ -194,6 +194,8 @@ fn the_examples_of_the_gates_can_be_used_and_show_the_defaults() {
     assert!(fire.at.closed_at_rest && fire.at.channel == 9);
     let shown = format!("{:?}", gates.devices.cameras[0]);
     assert!(!shown.contains("x7Kp") && !shown.contains("120"), "no secret is shown: {shown}");
+    let album = gates.pictures.unwrap();
+    assert_eq!((album.quota_bytes, album.keep), (2 << 30, Duration::from_secs(90 * 86_400)));
     let peers = gates.peers.unwrap();
     assert_eq!((peers.peers.len(), peers.broker.port, peers.silent_after), (1, 8883, Duration::from_secs(60)));
     assert_eq!((&gates.inside.peers, peers.gateway.as_str()), (&peers.peers, "g"));

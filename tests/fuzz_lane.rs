@@ -98,6 +98,7 @@ fn terminal(bytes: &[u8]) -> bool {
     let one = Terminal {
         id: TerminalId::new("t-1"),
         phone: "13800138000".to_owned(),
+        plate: None,
         datum: Datum::Wgs84,
         silent_after: Duration::from_secs(180),
     };

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use parkgate::clock::Clock;
 use parkgate::domain::gate::hardware::{
-    Act, ArmState, CameraEvent, Carried, Datum, Input, LaneCommand, LaneEvent, LaneReceipt, PlateSeen, Said, Seen,
-    Sign, TerminalEvent, Unreadable, Weight,
+    Act, ArmState, CameraEvent, Carried, Datum, Input, LaneCommand, LaneEvent, LaneReceipt, News, PlateSeen, Said,
+    Seen, Sign, TerminalEvent, Unreadable, Weight,
 };
+use parkgate::domain::gate::picture::Lost;
 use parkgate::domain::gate::presented::Credential;
 use parkgate::domain::gate::register::digest::LookUpKey;
 use parkgate::domain::gate::wiegand::{ByteOrder, Card};
@@ -31,6 +32,7 @@ use parkgate::lane::jtt808::message::{HEARTBEAT, LOCATION};
 use parkgate::lane::jtt808::session as jtt808;
 use parkgate::lane::modbus::request::Framing;
 use parkgate::lane::modbus::session::Address;
+use parkgate::lane::push::Pusher;
 use parkgate::lane::reader::token::signed;
 use parkgate::lane::reader::{self, Converter, Reader};
 use parkgate::lane::relay::{self, Block, Contact, Module, Wire};
@@ -39,8 +41,10 @@ use parkgate::lane::vzenith::answer::{Fire, NO_MOVE, moves, offline_taken, openi
 use parkgate::sim::gatehouse::camera::{Pulse, SimCamera};
 use parkgate::sim::gatehouse::isapi::{Manner, SimBarrier};
 use parkgate::sim::gatehouse::module::{Manner as ModuleManner, SimModule};
+use parkgate::sim::gatehouse::pusher::SimPusher;
 use parkgate::sim::gatehouse::serial::{SimBoard, SimReader};
 use parkgate::sim::gatehouse::terminal::SimTerminal;
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -83,6 +87,8 @@ struct Gate {
     events: mpsc::Receiver<LaneEvent>,
     receipts: mpsc::Receiver<LaneReceipt>,
     pictures: mpsc::Receiver<Picture>,
+    lost: mpsc::Receiver<Picture>,
+    news: mpsc::Receiver<News>,
     commands: mpsc::Sender<LaneCommand>,
     counts: watch::Receiver<Counts>,
     memory: Kept,
@@ -99,21 +105,25 @@ impl Gate {
         let (events_in, events) = mpsc::channel(1000);
         let (receipts_in, receipts) = mpsc::channel(100);
         let (pictures_in, pictures) = mpsc::channel(4);
+        let (lost_in, lost) = mpsc::channel(4);
+        let (news_in, news) = mpsc::channel(1000);
         let (commands, commands_out) = mpsc::channel(16);
         let (counts_in, counts) = watch::channel(Counts::default());
         let outlets = Outlets {
             events: events_in,
             receipts: receipts_in,
             pictures: pictures_in,
+            lost: lost_in,
+            news: news_in,
             memory: memory.clone(),
             counts: counts_in,
         };
-        let settings = Settings { body_timeout: SOON, max_connections: 8, ..Settings::at(addr) };
+        let settings = Settings { body_timeout: SOON, max_connections: 8, ..Settings::at(addr, pushers()) };
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let run = serve(settings, listener, (cameras, remembered), outlets, commands_out, clock.clone(), stop.clone());
         tasks.spawn(async move { run.await.unwrap() });
-        Self { addr, clock, events, receipts, pictures, commands, counts, memory, stop, _tasks: tasks }
+        Self { addr, clock, events, receipts, pictures, lost, news, commands, counts, memory, stop, _tasks: tasks }
     }
 
     async fn plate(&mut self) -> PlateSeen {
@@ -173,6 +183,7 @@ async fn allow(gate: &mut Gate) -> PlateSeen {
 async fn an_allowed_vehicle_is_let_in_by_the_answer_and_its_resends_move_nothing() {
     let mut gate = Gate::start(vec![vzenith()], Vec::new(), Kept::default()).await;
     let mut camera = sim(&gate);
+    camera.fragment = vec![0xFF, 0xD8];
     let ((number, answers), seen) = tokio::join!(camera.see(PLATE), allow(&mut gate));
     assert_eq!(answers, [opening(Fire::Plain)]);
     assert!(seen.live && seen.flags.is_empty() && seen.event.number == number);
@@ -183,7 +194,9 @@ async fn an_allowed_vehicle_is_let_in_by_the_answer_and_its_resends_move_nothing
     assert_eq!(camera.pulses, [Pulse::Answer { plate_id: number, io: 0, ms: 500 }]);
     assert_eq!(gate.memory.seen.lock().unwrap()[0].event, seen.event);
     let picture = timeout(SOON, gate.pictures.recv()).await.unwrap().unwrap();
-    assert_eq!((picture.event, picture.jpeg.len()), (seen.event, 1000));
+    assert_eq!((picture.event, picture.pushed.content.map(|jpeg| jpeg.len())), (seen.event, Ok(8000)));
+    let lost = timeout(SOON, gate.lost.recv()).await.unwrap().unwrap();
+    assert_eq!(lost.pushed.content, Err(Lost::NotJpeg), "the camera's picture of the plate is none");
     gate.counted("four resends", |counts| counts.desk.resent == 4 && counts.desk.opened == 1).await;
 }
 
@@ -304,6 +317,44 @@ async fn who_does_not_prove_himself_is_refused_and_counted_and_nothing_goes_on()
         inputs += usize::from(matches!(event.what, Seen::Input { on: Some(_), .. }));
     }
     assert_eq!(inputs, 1, "only the signed one went on");
+}
+
+/// A radar that counts a queue, and a system that knows where persons are.
+fn pushers() -> (Vec<Pusher>, LookUpKey) {
+    let pusher = |id: &str, persons| Pusher {
+        id: id.to_owned(),
+        auth: Auth::Hmac { key: Key::new(b"of the park's systems") },
+        address: None,
+        queues: if persons { [].into() } else { [LaneId::new("east-in")].into() },
+        persons,
+        silent_after: SOON,
+    };
+    (vec![pusher("radar-1", false), pusher("tags", true)], LookUpKey::new(&[7; 32]))
+}
+
+#[tokio::test]
+async fn queues_and_calls_for_help_are_pushed_by_who_proves_himself_and_says_what_he_may() {
+    let mut gate = Gate::start(vec![vzenith()], Vec::new(), Kept::default()).await;
+    let wall = gate.clock.now().wall.0;
+    let mut radar = SimPusher::new(gate.addr, "radar-1", b"of the park's systems");
+    let mut tags = SimPusher::new(gate.addr, "tags", b"of the park's systems");
+    let mut forger = SimPusher::new(gate.addr, "tags", b"guess, and guess again");
+    let queue = json!({ "queues": [{ "lane": "east-in", "vehicles": 7 }] });
+    let sos = json!({ "sos": [{ "card": 13398, "on": true }] });
+    assert_eq!(forger.push(&sos, wall).await.unwrap().status, 403);
+    let taken = radar.push(&queue, wall).await.unwrap();
+    assert_eq!((taken.status, taken.body.as_slice()), (200, &br#"{"taken":1}"#[..]));
+    assert_eq!(gate.news.recv().await, Some(News::Queue { lane: LaneId::new("east-in"), vehicles: Some(7) }));
+    assert_eq!(tags.push(&sos, wall).await.unwrap().status, 200);
+    let credential = LookUpKey::new(&[7; 32]).card(Card(13398));
+    let Some(News::Sos { credential: told, on: true, .. }) = gate.news.recv().await else { panic!("no call") };
+    assert_eq!(told, credential);
+    assert_eq!(radar.push(&sos, wall).await.unwrap().status, 403, "it may not speak of persons");
+    assert_eq!(radar.push(&json!({ "queue": 1 }), wall).await.unwrap().status, 400);
+    gate.counted("all of it", |counts| {
+        (counts.news, counts.news_refused, counts.not_pushes, counts.wrong) == (2, 1, 1, 1)
+    })
+    .await;
 }
 
 async fn raw(to: SocketAddr, request: &[u8]) -> String {
@@ -770,8 +821,13 @@ impl Fleet {
     async fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let terminal =
-            Terminal { id: TerminalId::new("t-1"), phone: PHONE.to_owned(), datum: Datum::Wgs84, silent_after: SOON };
+        let terminal = Terminal {
+            id: TerminalId::new("t-1"),
+            phone: PHONE.to_owned(),
+            plate: None,
+            datum: Datum::Wgs84,
+            silent_after: SOON,
+        };
         let desk = Terminals::new(vec![terminal], Key::new(b"codes"), LookUpKey::new(&[7; 32]));
         let (events_in, events) = mpsc::channel(100);
         let (counts_in, counts) = watch::channel(jtt808::Counts::default());

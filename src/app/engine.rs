@@ -134,7 +134,7 @@ impl Inputs {
 enum Woken {
     Field(usize),
     Asked(Request),
-    Gate(Option<GateInput>),
+    NoGates,
     Stored(bool),
     Due,
 }
@@ -211,7 +211,14 @@ impl EngineTask {
             let woken = tokio::select! {
                 n = inputs.events.recv_many(&mut batch, N_EVENTS_PER_TURN) => Woken::Field(n),
                 Some(request) = inputs.requests.recv() => Woken::Asked(request),
-                input = inputs.gates.recv(), if gates_live => Woken::Gate(input),
+                // Taken at once: those behind it are served next, and inputs keep their order.
+                input = inputs.gates.recv(), if gates_live => match input {
+                    Some(input) => {
+                        self.on_gate_input(input);
+                        Woken::Due
+                    }
+                    None => Woken::NoGates,
+                },
                 changed = inputs.durable.changed(), if waits => Woken::Stored(changed.is_ok()),
                 () = self.clock.sleep_until(due) => Woken::Due,
             };
@@ -221,8 +228,7 @@ impl EngineTask {
                 Woken::Field(0) => break,
                 Woken::Field(_) => self.on_events(&mut batch),
                 Woken::Asked(request) => self.on_request(request, &mut inputs.events),
-                Woken::Gate(Some(input)) => self.on_gate_input(input),
-                Woken::Gate(None) => gates_live = false,
+                Woken::NoGates => gates_live = false,
                 Woken::Stored(lives) => store_lives = lives,
                 Woken::Due => {}
             }

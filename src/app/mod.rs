@@ -12,7 +12,7 @@
 //! | `link <address>` | restartable | stopped, or a reload leaves it without devices |
 //! | `opcua <server>` | restartable | the same |
 //! | `lane <lane> <device>`, `cameras`, `terminals` | restartable | stopped with the sources, or a reload changes them |
-//! | `lanes`, `codes`, `camera memory` | core | the last session of the lanes has ended |
+//! | `lanes`, `codes`, `camera memory`, `pictures` | core | the last session of the lanes has ended |
 //! | `outputs` | core | stopped with the sources, after the writes that were under way |
 //! | `uplink` | restartable | stopped, after the engine, so that the last records still leave |
 //! | `commands` | core | stopped with the sources, after its last answer |

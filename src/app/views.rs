@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::VERSION;
 use super::engine::Request;
 use super::gates::Ask;
-use super::lanes::Counts as GateCalls;
+use super::lanes::{Counts as GateCalls, pictures};
 use super::trend;
 use crate::buffer;
 use crate::clock::Clock;
@@ -19,6 +19,7 @@ use crate::domain::snapshot::{
 use crate::domain::time::Now;
 use crate::field::Buses;
 use crate::state::registry::RegistryBook;
+use crate::state::settings::Pictures as Album;
 use crate::supervise::Pulse;
 use crate::web::{Gates, Identity, Park, Readiness, Trend, TrendError};
 
@@ -48,6 +49,8 @@ pub struct Views {
     pub(super) peers: watch::Sender<Arc<PeersStatus>>,
     /// Where devices of the gates call; `None` without lanes.
     gate_calls: Option<GateCalls>,
+    /// Where pictures of passages are kept; `None` without lanes.
+    album: Option<watch::Receiver<Option<Album>>>,
 }
 
 /// What [`Views`] are made of.
@@ -90,12 +93,20 @@ impl Views {
             book: parts.book,
             pulses: parts.pulses,
             gate_calls: None,
+            album: None,
         }
     }
 
-    /// Shows also what is counted where devices of the gates call.
-    pub(super) fn with_gate_calls(&mut self, counts: GateCalls) {
-        self.gate_calls = Some(counts);
+    /// Shows also what is counted where devices of the gates call, and the pictures of passages.
+    pub(super) fn with_gate_calls(&mut self, counts: GateCalls, album: watch::Receiver<Option<Album>>) {
+        (self.gate_calls, self.album) = (Some(counts), Some(album));
+    }
+
+    /// Returns a passage's picture as JPEG, 0 the whole, 1 the plate; `None` where there is none, or none any more. Whoever
+    /// asks must have the right to see it: it is personal data.
+    pub async fn picture(&self, passage: &str, number: u8) -> Option<Vec<u8>> {
+        let dir = self.album.as_ref()?.borrow().as_ref()?.dir.clone();
+        pictures::read(dir, passage.to_owned(), number).await
     }
 }
 

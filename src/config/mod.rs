@@ -280,7 +280,7 @@ fn read(dir: &Path, service: &Service, out: &mut Findings) -> Option<Whole> {
     let around = site::Around { specs: &specs, outputs: listed, whole: out.errors() == 0 };
     let (site, named_zones, zones) = site_file(dir.join(SITE), &around, &mut files, out);
     let hazmat = hazmat_file(dir.join(HAZMAT), named_zones.as_ref(), &mut files, out);
-    let gates = gates_file(dir, gateway.gateway.as_ref(), &site, &mut files, out);
+    let gates = gates_file((dir, &gateway.state_dir), gateway.gateway.as_ref(), &site, &mut files, out);
     let specs = in_service(specs, service);
     let oel = oel_file(&dir.join(OEL), &mut files, out);
     let alarms_path = dir.join(ALARMS);
@@ -344,14 +344,14 @@ fn site_file(
 }
 
 fn gates_file(
-    dir: &Path,
+    (dir, state_dir): (&Path, &Path),
     gateway: Option<&Gateway>,
     site: &SiteBook,
     files: &mut Vec<PathBuf>,
     out: &mut Findings,
 ) -> gates::Gates {
     let path = dir.join(GATES);
-    let around = gates::Around { dir, gateway, site };
+    let around = gates::Around { dir, gateway, state_dir, site };
     let gates = toml_file(&path, false, out, |page, table, out| gates::read(page, table, &around, out));
     files.extend(gates.is_some().then_some(path));
     let gates = gates.unwrap_or_default();

@@ -7,6 +7,7 @@
 //!  reader    cards and QR codes                                              over modbus, or lines over TCP
 //!  board     text and voice           scale   weights that stand still       over TCP, over modbus
 //!  jtt808    positioning terminals
+//!  push      queues, where persons are, who calls for help: of other systems, at the cameras' listener
 //! ```
 //!
 //! [`route`] says which of them a command is for. All of them speak to the domain in the values of [`crate::domain::gate::hardware`]: events in, commands out, a receipt for
@@ -23,6 +24,7 @@ pub mod coding;
 pub mod isapi;
 pub mod jtt808;
 pub mod modbus;
+pub mod push;
 pub mod reader;
 pub mod relay;
 pub mod route;

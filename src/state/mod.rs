@@ -13,9 +13,11 @@
 
 pub mod events;
 pub mod persons;
+pub mod pictures;
 pub mod register;
 pub mod registry;
 pub mod seen;
+pub mod settings;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

@@ -327,7 +327,6 @@ texts! {
     LanesNotNormal: "异常车道", "Lanes not normal";
     Condition: "异常", "Not normal";
     Arm: "道闸", "Arm";
-    ArmUnknown: "道闸位置未知", "position of the arm not known";
     UnderArm: "闸下有车", "something under it";
     UnderArmUnknown: "闸下未知，按有车处理", "under it: not known, taken as occupied";
     BeforeIt: "车辆", "Vehicle";

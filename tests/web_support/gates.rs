@@ -48,6 +48,8 @@ pub(crate) fn lane(id: &str, name: &str, name_en: &str, kind: LaneKind, directio
         doing_en: "idle".to_owned(),
         for_ms: 185_000,
         arm: vehicle.then_some("down"),
+        arm_zh: "关",
+        arm_en: "closed",
         under_arm: vehicle.then_some(false),
         rule: LaneRule::Normal,
         fire: false,
@@ -66,6 +68,7 @@ pub(crate) fn lane(id: &str, name: &str, name_en: &str, kind: LaneKind, directio
         queue: vehicle.then_some(0),
         queue_alarm: false,
         last: None,
+        pictures: Vec::new(),
         turn_back: "右侧掉头".to_owned(),
         turn_back_en: "turn to the right".to_owned(),
     }
@@ -73,7 +76,7 @@ pub(crate) fn lane(id: &str, name: &str, name_en: &str, kind: LaneKind, directio
 
 /// A lane that lacks something, as the machine words it.
 pub(crate) fn trouble(trouble: Trouble, conduct: Conduct) -> TroubleView {
-    let en = format!("{}: {}", trouble.as_str(), conduct.as_str().replace('_', " "));
+    let en = format!("{}: {}", trouble.en(), conduct.en());
     TroubleView { trouble, conduct, zh: format!("{}：{}", trouble.zh(), conduct.zh()), en }
 }
 

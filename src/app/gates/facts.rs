@@ -82,7 +82,8 @@ fn lasts(kind: ViolationKind) -> bool {
         | ViolationKind::DriverAlarm
         | ViolationKind::VehicleAlarm
         | ViolationKind::TerminalRule
-        | ViolationKind::TerminalFault => true,
+        | ViolationKind::TerminalFault
+        | ViolationKind::TerminalMismatch => true,
         ViolationKind::StayWarning
         | ViolationKind::WrongBay
         | ViolationKind::NoBay

@@ -36,16 +36,17 @@ use crate::domain::danger::gates::{GateFact, LaneOrder};
 use crate::domain::gate::decide::Policies;
 use crate::domain::gate::gates::act::{Done, GateAct};
 use crate::domain::gate::gates::view::GatesView;
-use crate::domain::gate::gates::{Gates, Output, Saved, Surroundings};
-use crate::domain::gate::hardware::{Carried, LaneCommand, LaneEvent, LaneReceipt, Said, TerminalEvent};
+use crate::domain::gate::gates::{Gates, Output, PictureOf, Saved, Surroundings};
+use crate::domain::gate::hardware::{CameraEvent, Carried, LaneCommand, LaneEvent, LaneReceipt, News, TerminalEvent};
 use crate::domain::gate::hazmat::Hazmat;
 use crate::domain::gate::hazmat::record::Output as HazmatOutput;
 use crate::domain::gate::inside::Have;
 use crate::domain::gate::inside::event::Event;
 use crate::domain::gate::lane::{AuditReceipt, Hand, Lane};
 use crate::domain::gate::muster::Roll;
+use crate::domain::gate::picture::Picture;
 use crate::domain::gate::register::change::Prepared;
-use crate::domain::gate::word::{GatewayId, LaneId, ZoneId};
+use crate::domain::gate::word::{GatewayId, LaneId, PassageId, ZoneId};
 use crate::domain::record::Stream;
 use crate::domain::site::around::Evacuation;
 use crate::domain::time::{Mono, Now};
@@ -63,7 +64,7 @@ pub(super) const N_QUEUED_COMMANDS: usize = 256;
 pub(super) const N_QUEUED_CHANGES: usize = 1024;
 
 /// What reaches the gates from outside of the engine's task.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum GateInput {
     /// The hardware of a lane said something.
     Event(LaneEvent),
@@ -71,6 +72,19 @@ pub(super) enum GateInput {
     Receipt(LaneReceipt),
     /// A terminal of a vehicle said something.
     Terminal(TerminalEvent),
+    /// Whose picture is it that came with this event of a camera?
+    PictureOf {
+        /// The camera's lane.
+        lane: LaneId,
+        /// The event.
+        event: CameraEvent,
+        /// To whoever has it.
+        answer: oneshot::Sender<PictureOf>,
+    },
+    /// What became of a picture of a passage.
+    Picture(PassageId, Picture),
+    /// Another system of the park said something.
+    News(News),
 }
 
 /// What others ask of the gates.
@@ -156,12 +170,10 @@ pub(super) fn words(output: Output) -> Vec<Word> {
         Output::Bay(HazmatOutput::Guide { plate, bay }) => {
             vec![Word::People(format!("{plate} 请驶往泊位 {bay}"), format!("{plate} is to go to bay {bay}"))]
         }
-        Output::AskWaybills { have } => {
-            tracing::warn!(have, "The list of waybills does not fit the one before it: the whole list is needed.");
-            Vec::new()
-        }
-        // The desk has a ticket for a call; the rest is not for people, or has gone its way.
+        // The desk has a ticket for a call, and the answer to a list of waybills that does not fit asks for the whole list
+        // (`app/lists.rs`: `whole_needed`); the rest is not for people, or has gone its way.
         Output::Call(_)
+        | Output::AskWaybills { .. }
         | Output::Bay(_)
         | Output::Audit { .. }
         | Output::Deed(_)
@@ -281,7 +293,11 @@ impl Keeper {
         match input {
             GateInput::Event(event) => self.gates.handle_event(&event, now),
             GateInput::Receipt(receipt) => self.gates.handle_receipt(&receipt, now),
-            GateInput::Terminal(event) => self.terminal(&event, now),
+            GateInput::Terminal(event) => self.gates.handle_terminal(&event, now),
+            // Whoever asked may be gone: the gateway ends.
+            GateInput::PictureOf { lane, event, answer } => drop(answer.send(self.gates.picture_of(&lane, &event))),
+            GateInput::News(news) => self.gates.handle_news(news, now),
+            GateInput::Picture(passage, picture) => self.gates.handle_picture(&passage, picture, now),
         }
     }
 
@@ -340,15 +356,6 @@ impl Keeper {
             }
         }
         rest
-    }
-
-    /// A terminal of a vehicle: where it is. The rest of what it says is recorded where it is asked for.
-    fn terminal(&mut self, event: &TerminalEvent, now: Now) {
-        if let Said::Position(position) = &event.said {
-            let act =
-                |hazmat: &mut Hazmat| hazmat.handle_position(&event.terminal, None, position, event.at, None, now);
-            self.gates.handle_hazmat(act, now);
-        }
     }
 
     /// Waits for an entry that a lane waits for; `seq` is its number on the passage stream, 0 where it has none.

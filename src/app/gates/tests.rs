@@ -21,13 +21,14 @@ use crate::domain::engine::{Engine, Plan};
 use crate::domain::gate::decide::{Judged, Policies};
 use crate::domain::gate::facts::Facts;
 use crate::domain::gate::gates::view::GatesView;
-use crate::domain::gate::gates::{Gates, Settings};
+use crate::domain::gate::gates::{Gates, PictureOf, Settings};
 use crate::domain::gate::hardware::{
     Act, CameraEvent, Carried, Input, LaneCommand, LaneEvent, LaneReceipt, PlateSeen, Seen,
 };
 use crate::domain::gate::inside::Passage;
 use crate::domain::gate::lane::Hand;
 use crate::domain::gate::lane::spec::{Closes, Fail, Flow, LaneSpec, Position, Service, Timing};
+use crate::domain::gate::picture::{Fate, Lost, Picture, PictureKind};
 use crate::domain::gate::plate::{Plate, PlateColour};
 use crate::domain::gate::presented::PlateRead;
 use crate::domain::gate::register::change::Owner;
@@ -310,6 +311,51 @@ async fn a_plate_is_decided_and_entered_durably_in_the_audit_and_then_the_barrie
         let view = park.view().await;
         let last = view.lanes.iter().find_map(|lane| lane.last.as_ref()).unwrap();
         assert_eq!((last.verdict, last.reasons[0].code.as_str()), (Verdict::Allow, "OK"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_picture_is_on_the_record_of_its_passage_and_of_a_repetition_it_is_nobodys() {
+    told(async |mut park| {
+        let whose = async |park: &Park, number| {
+            let (answer, whose) = oneshot::channel();
+            let event = CameraEvent { serial: "s1".into(), number };
+            park.gates.send(GateInput::PictureOf { lane: LaneId::new("in"), event, answer }).await.unwrap();
+            whose.await.unwrap()
+        };
+        assert_eq!(whose(&park, 1).await, PictureOf::NotYet);
+        park.arrives("in").await;
+        park.moved().await;
+        let PictureOf::Passage(passage) = whose(&park, 1).await else { panic!("nobody's") };
+        park.arrives("in").await;
+        assert_eq!(whose(&park, 2).await, PictureOf::Nobody, "the same vehicle, read again");
+        let lost = Fate::Lost { lost: Lost::NotJpeg };
+        let kept = Fate::Kept { sha256: "ab".into(), bytes: 7 };
+        for (kind, fate) in [(PictureKind::Whole, &lost), (PictureKind::Whole, &kept), (PictureKind::Whole, &lost)] {
+            let picture = Picture { kind, device: "cam".into(), device_time: None, fate: fate.clone() };
+            park.gates.send(GateInput::Picture(passage.clone(), picture)).await.unwrap();
+        }
+        park.until("it is shown", |view| {
+            view.lanes.iter().any(|lane| matches!(&lane.pictures[..], [picture] if picture.fate == kept))
+        })
+        .await;
+        let on_record = |stored: Vec<(DocumentKind, String)>| {
+            let passages = stored.into_iter().filter(|(kind, _)| *kind == DocumentKind::Passage);
+            let passages = passages.map(|(_, json)| serde_json::from_str::<inside::Passage>(&json).unwrap());
+            passages.map(|passage| passage.pictures.into_iter().map(|picture| picture.fate).collect()).collect()
+        };
+        let written = async {
+            loop {
+                let versions: Vec<Vec<Fate>> = on_record(park.stored().await);
+                if versions.last().is_some_and(|last| *last == [kept.clone()]) {
+                    return versions;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let versions = tokio::time::timeout(SOON, written).await.expect("it is on record");
+        assert!(versions.contains(&vec![lost]), "first the word that it was lost: {versions:?}");
     })
     .await;
 }

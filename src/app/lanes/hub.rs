@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::GateInput;
 use crate::clock::Clock;
-use crate::domain::gate::hardware::{Carried, LaneCommand, LaneEvent, LaneReceipt, TerminalEvent};
+use crate::domain::gate::hardware::{Carried, LaneCommand, LaneEvent, LaneReceipt, News, TerminalEvent};
 use crate::domain::gate::word::LaneId;
 use crate::lane::route::{Equipment, Next, Router, To};
 
@@ -28,6 +28,10 @@ pub(super) const N_QUEUED_EVENTS: usize = 1024;
 pub(super) const N_QUEUED_RECEIPTS: usize = 64;
 /// Positions of terminals on their way to the engine; beyond it they wait in the terminals.
 pub(super) const N_QUEUED_TERMINAL_EVENTS: usize = 256;
+
+/// What other systems say, on its way to the engine: room for two pushes at their longest; beyond it they are refused, and say
+/// it again.
+pub(super) const N_QUEUED_NEWS: usize = 1024;
 
 /// Where commands for a device go; its session puts a new way here at each of its starts.
 pub(super) type Door = watch::Receiver<Option<mpsc::Sender<LaneCommand>>>;
@@ -42,6 +46,7 @@ pub(super) struct Ends {
     pub(super) receipts: mpsc::Receiver<LaneReceipt>,
     pub(super) events: mpsc::Receiver<LaneEvent>,
     pub(super) terminals: mpsc::Receiver<TerminalEvent>,
+    pub(super) news: mpsc::Receiver<News>,
     pub(super) doors: watch::Receiver<Arc<Doors>>,
     pub(super) engine: mpsc::Sender<GateInput>,
     pub(super) clock: Clock,
@@ -50,12 +55,13 @@ pub(super) struct Ends {
 
 /// Runs until all sessions have ended.
 pub(super) async fn run(ends: Ends) -> Result<(), String> {
-    let Ends { commands, receipts, events, terminals, doors, engine, clock, stop } = ends;
+    let Ends { commands, receipts, events, terminals, news, doors, engine, clock, stop } = ends;
     let mut desk = Desk { routers: BTreeMap::new(), doors, clock, stop };
     tokio::join!(
         desk.route(commands, receipts, &engine),
         pump(events, GateInput::Event, &engine),
         pump(terminals, GateInput::Terminal, &engine),
+        pump(news, GateInput::News, &engine),
     );
     Ok(())
 }
@@ -183,7 +189,7 @@ mod tests {
         let (commands, commands_out) = mpsc::channel(8);
         let (receipts, receipts_out) = mpsc::channel(8);
         let (events, events_out) = mpsc::channel(8);
-        let (_none, terminals) = mpsc::channel(1);
+        let ((_none, terminals), (_nothing, news)) = (mpsc::channel(1), mpsc::channel(1));
         let (engine, inputs) = mpsc::channel(8);
         let (camera, relay) = (watch::Sender::new(None), watch::Sender::new(None));
         let contacts = Contacts { open: true, ..Contacts::default() };
@@ -196,6 +202,7 @@ mod tests {
             receipts: receipts_out,
             events: events_out,
             terminals,
+            news,
             doors: watch::Sender::new(doors).subscribe(),
             engine,
             clock: clock.clone(),
@@ -214,7 +221,7 @@ mod tests {
         async fn carried(&mut self) -> Carried {
             match self.inputs.recv().await {
                 Some(GateInput::Receipt(receipt)) => receipt.carried,
-                Some(GateInput::Event(_) | GateInput::Terminal(_)) | None => panic!("no receipt"),
+                _ => panic!("no receipt"),
             }
         }
     }

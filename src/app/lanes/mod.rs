@@ -14,12 +14,13 @@
 //!   the stop, modules take back the contacts that are on, and the engine hears the last event.
 //! - A QR code is good once, at whichever reader: one task judges them all.
 //! - What a camera showed is remembered on disk ([`memory`]), so that its resend after a restart is none.
-//! - Pictures have no place to go yet: they are dropped at the listener, and counted there.
+//! - Pictures go a way of their own, which nothing waits for ([`pictures`]).
 
 mod counts;
 mod hub;
 mod keys;
 mod memory;
+pub(super) mod pictures;
 mod plan;
 
 use std::collections::BTreeMap;
@@ -40,14 +41,15 @@ use super::Gateway;
 use super::gates::GateInput;
 use super::gates::start::Hardware;
 use crate::clock::Clock;
-use crate::config::gates::{Gates, TerminalDevice};
+use crate::config::gates::{Gates, PushDevice, TerminalDevice};
 use crate::domain::field_event::FieldEvent;
-use crate::domain::gate::hardware::{LaneCommand, LaneEvent, LaneReceipt, TerminalEvent};
+use crate::domain::gate::hardware::{LaneCommand, LaneEvent, LaneReceipt, News, TerminalEvent};
 use crate::lane::camera::session::{self as cameras, Outlets};
 use crate::lane::coding::Key;
 use crate::lane::jtt808;
 use crate::lane::reader::session::Codes;
 use crate::lane::{board, isapi, reader, relay, scale};
+use crate::state::settings::Pictures as Album;
 use crate::supervise::Supervisor;
 
 /// Commands on their way to a device: an arm has one under way, a board shows the newest. The cameras' listener answers as many
@@ -75,6 +77,8 @@ pub(super) struct Lanes {
     running: BTreeMap<String, Running>,
     doors: watch::Sender<Arc<Doors>>,
     codes: watch::Sender<Vec<Key>>,
+    /// Where pictures are kept.
+    album: watch::Sender<Option<Album>>,
     shared: Option<Shared>,
     stop: CancellationToken,
 }
@@ -92,7 +96,9 @@ struct Shared {
     events: mpsc::Sender<LaneEvent>,
     receipts: mpsc::Sender<LaneReceipt>,
     terminals: mpsc::Sender<TerminalEvent>,
+    news: mpsc::Sender<News>,
     seens: Seens,
+    pictures: pictures::Ways,
     codes: Codes,
     keys: Keys,
     counts: Counts,
@@ -118,15 +124,19 @@ impl Gateway {
         let mut lanes = Lanes::start(&mut self.supervisor, parts);
         lanes.apply(&mut self.supervisor, &self.config.gates);
         if let Some(counts) = lanes.counts() {
-            self.views.with_gate_calls(counts);
+            self.views.with_gate_calls(counts, lanes.album.subscribe());
         }
         self.lanes = Some(lanes);
     }
 
     /// Takes over changed devices and wiring, where the lanes themselves are those that the engine has.
     pub(super) fn reload_lanes(&mut self, new: &mut Gates) {
-        let same =
-            |old: &Gates| old.devices == new.devices && old.wiring == new.wiring && old.listening == new.listening;
+        let same = |old: &Gates| {
+            old.devices == new.devices
+                && old.wiring == new.wiring
+                && old.listening == new.listening
+                && old.pictures == new.pictures
+        };
         if new.lanes != self.config.gates.lanes || same(&self.config.gates) {
             return;
         }
@@ -134,6 +144,7 @@ impl Gateway {
         self.config.gates.devices = std::mem::take(&mut new.devices);
         self.config.gates.wiring = std::mem::take(&mut new.wiring);
         self.config.gates.listening = std::mem::take(&mut new.listening);
+        self.config.gates.pictures = std::mem::take(&mut new.pictures);
         lanes.apply(&mut self.supervisor, &self.config.gates);
         tracing::info!("New hardware of the lanes is in force.");
     }
@@ -146,14 +157,16 @@ impl Lanes {
         let (events, events_out) = mpsc::channel(hub::N_QUEUED_EVENTS);
         let (receipts, receipts_out) = mpsc::channel(hub::N_QUEUED_RECEIPTS);
         let (terminals, terminals_out) = mpsc::channel(hub::N_QUEUED_TERMINAL_EVENTS);
+        let (news, news_out) = mpsc::channel(hub::N_QUEUED_NEWS);
         let doors = watch::Sender::new(Arc::default());
         let ends = hub::Ends {
             commands,
             receipts: receipts_out,
             events: events_out,
             terminals: terminals_out,
+            news: news_out,
             doors: doors.subscribe(),
-            engine,
+            engine: engine.clone(),
             clock: clock.clone(),
             stop: stop.clone(),
         };
@@ -171,9 +184,14 @@ impl Lanes {
             judging.await;
             Ok(())
         });
-        let counts = Counts { cameras: watch::Sender::default(), terminals: watch::Sender::default() };
-        let shared = Shared { events, receipts, terminals, seens, codes, keys, counts, clock };
-        Self { running: BTreeMap::new(), doors, codes: of_codes, shared: Some(shared), stop }
+        let counts = Counts::default();
+        let album = watch::Sender::new(None);
+        let (of_pictures, settings) = (counts.pictures.clone(), album.subscribe());
+        let parts = pictures::Parts { engine, settings, counts: of_pictures, clock: clock.clone() };
+        let (ways, keeping) = pictures::open(parts);
+        supervisor.core("pictures", stop.clone(), keeping);
+        let shared = Shared { events, receipts, terminals, news, seens, pictures: ways, codes, keys, counts, clock };
+        Self { running: BTreeMap::new(), doors, codes: of_codes, album, shared: Some(shared), stop }
     }
 
     /// Ends sessions that are not wanted any more or not as they are, and starts those that are.
@@ -181,6 +199,7 @@ impl Lanes {
         let Some(shared) = &self.shared else { return };
         let plan = plan::of(gates);
         self.codes.send_replace(plan::codes(gates));
+        self.album.send_replace(gates.pictures.clone());
         let mut before = BTreeMap::new();
         self.running.retain(|name, running| {
             let same = plan.sessions.get(name) == Some(&running.session);
@@ -269,19 +288,19 @@ async fn carry(
 
 async fn listened(
     listen: SocketAddr,
-    seats: &[CameraSeat],
+    (seats, pushers): &(Vec<CameraSeat>, Vec<PushDevice>),
     shared: Shared,
     commands: mpsc::Receiver<LaneCommand>,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let Shared { events, receipts, seens, counts, clock, .. } = shared;
+    let Shared { events, receipts, news, seens, pictures, keys, counts, clock, .. } = shared;
     let listener = bound(listen).await?;
     let known = seens.all().await;
-    // Nobody takes pictures yet: each is counted as dropped.
-    let (pictures, _) = mpsc::channel(1);
-    let outlets = Outlets { events, receipts, pictures, memory: seens, counts: counts.cameras };
+    let pictures::Ways { pictures, lost } = pictures;
+    let outlets = Outlets { events, receipts, pictures, lost, news, memory: seens, counts: counts.cameras };
     let seats = seats.iter().map(CameraSeat::camera).collect();
-    cameras::serve(cameras::Settings::at(listen), listener, (seats, known), outlets, commands, clock, stop).await
+    let settings = cameras::Settings::at(listen, (plan::pushers(pushers), keys.look_up));
+    cameras::serve(settings, listener, (seats, known), outlets, commands, clock, stop).await
 }
 
 async fn tracked(

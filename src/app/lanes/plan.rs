@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::config::gates::{
-    BarrierDevice, CameraDevice, CameraMake, Contact, Converter, Gates, ModuleDevice, OutputWire, Proof, ReaderDevice,
-    ScaleDevice, Tcp, TerminalDevice, Wiring,
+    BarrierDevice, CameraDevice, CameraMake, Contact, Converter, Gates, ModuleDevice, OutputWire, Proof, PushDevice,
+    ReaderDevice, ScaleDevice, Tcp, TerminalDevice, Wiring,
 };
 use crate::domain::gate::lane::spec::{Flow, LaneSpec};
 use crate::domain::gate::register::digest::LookUpKey;
@@ -25,6 +25,7 @@ use crate::lane::isapi::session::Barrier;
 use crate::lane::jtt808::desk::Terminal;
 use crate::lane::modbus::request::Framing;
 use crate::lane::modbus::session::Address;
+use crate::lane::push::Pusher;
 use crate::lane::reader::{self, Reader};
 use crate::lane::relay::{self, Block, Module, Wire};
 use crate::lane::route::{Contacts, Equipment, To};
@@ -41,8 +42,8 @@ const FLASH_ON: u16 = 4;
 /// A session, by what it is made of. Two that are equal are the same session, and go on over a reload.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Session {
-    /// All cameras.
-    Cameras(SocketAddr, Vec<CameraSeat>),
+    /// All cameras, and other systems that push.
+    Cameras(SocketAddr, (Vec<CameraSeat>, Vec<PushDevice>)),
     /// All terminals.
     Terminals(SocketAddr, Vec<TerminalDevice>),
     /// A module, for one lane.
@@ -93,8 +94,9 @@ pub(super) fn of(gates: &Gates) -> Plan {
     for (spec, wiring) in gates.lanes.iter().zip(&gates.wiring) {
         plan.lane(gates, spec, wiring, &mut cameras);
     }
-    if let Some(listen) = gates.listening.cameras.filter(|_| !cameras.is_empty()) {
-        plan.sessions.insert(CAMERAS.to_owned(), Session::Cameras(listen, cameras));
+    let pushers = gates.devices.pushers.clone();
+    if let Some(listen) = gates.listening.cameras.filter(|_| !(cameras.is_empty() && pushers.is_empty())) {
+        plan.sessions.insert(CAMERAS.to_owned(), Session::Cameras(listen, (cameras, pushers)));
     }
     if let Some(listen) = gates.listening.terminals {
         let known = gates.listening.known.clone();
@@ -259,15 +261,7 @@ impl CameraSeat {
     /// Returns the camera as the listener takes it.
     pub(super) fn camera(&self) -> Camera {
         let Self { device, lane, looks, inputs } = self.clone();
-        let auth = match device.proof {
-            Some(Proof::Digest { user, password }) => {
-                // The cameras of today know no other hash.
-                Auth::Digest { user, password: Password::new(text(&password)), algorithm: Algorithm::Md5 }
-            }
-            Some(Proof::Hmac { key }) => Auth::Hmac { key: Key::new(&key) },
-            // Refused by the configuration already; without a proof nobody comes in.
-            None => Auth::Hmac { key: Key::new(&[]) },
-        };
+        let auth = auth_of(device.proof);
         Camera {
             device: device.id,
             lane,
@@ -307,9 +301,39 @@ pub(super) fn codes(gates: &Gates) -> Vec<Key> {
     gates.listening.codes.0.iter().map(|key| Key::new(key)).collect()
 }
 
+/// Returns systems that push as their listener takes them.
+pub(super) fn pushers(known: &[PushDevice]) -> Vec<Pusher> {
+    let of = |PushDevice { id, proof, address, queues, persons, silent_after }: PushDevice| Pusher {
+        id,
+        auth: auth_of(proof),
+        address,
+        queues,
+        persons,
+        silent_after,
+    };
+    known.iter().cloned().map(of).collect()
+}
+
+fn auth_of(proof: Option<Proof>) -> Auth {
+    match proof {
+        Some(Proof::Digest { user, password }) => {
+            // The cameras of today know no other hash.
+            Auth::Digest { user, password: Password::new(text(&password)), algorithm: Algorithm::Md5 }
+        }
+        Some(Proof::Hmac { key }) => Auth::Hmac { key: Key::new(&key) },
+        // Refused by the configuration already; without a proof nobody comes in.
+        None => Auth::Hmac { key: Key::new(&[]) },
+    }
+}
+
 /// Returns terminals as their desk takes them.
 pub(super) fn terminals(known: &[TerminalDevice]) -> Vec<Terminal> {
-    let of =
-        |TerminalDevice { id, phone, datum, silent_after }: TerminalDevice| Terminal { id, phone, datum, silent_after };
+    let of = |TerminalDevice { id, phone, plate, datum, silent_after }: TerminalDevice| Terminal {
+        id,
+        phone,
+        plate,
+        datum,
+        silent_after,
+    };
     known.iter().cloned().map(of).collect()
 }

@@ -65,6 +65,10 @@ id = "card-out"
 converter = "lines"
 host = "127.0.0.1"
 port = 9
+[[push]]
+id = "radar-1"
+key_file = "codes.key"
+queues = ["east-in"]
 [[board]]
 id = "led-1"
 host = "127.0.0.1"
@@ -156,7 +160,8 @@ fn each_device_gets_a_session_and_a_module_one_for_each_of_its_lanes() {
     assert!(!has.camera && has.relay.open && has.relay.hold && !has.relay.close);
     assert_eq!(doors.keys().copied().collect::<Vec<_>>(), [To::Relay]);
 
-    let Some(Session::Cameras(_, seats)) = plan.sessions.get("cameras") else { panic!("no cameras") };
+    let Some(Session::Cameras(_, (seats, pushers))) = plan.sessions.get("cameras") else { panic!("no cameras") };
+    assert_eq!(plan::pushers(pushers)[0].queues, [lane("east-in")].into());
     let camera = seats[0].camera();
     assert_eq!(
         camera.inputs.iter().map(|(source, wired)| (*source, wired.closed_at_rest)).collect::<Vec<_>>(),

@@ -1,15 +1,16 @@
 //! The devices at the gates: cameras, modules of relays and inputs, barriers with a controller, readers, boards, weighbridges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::problem::{Findings, Spot, Wrong, say};
-use super::super::section::Section;
-use super::super::site::{at_most, once};
+use super::super::section::{Got, Section};
+use super::super::site::{Codes, at_most, once};
 use super::super::uplink_file::secret;
 use super::super::value::{Choice, Code, Host, Located, Span, Whole, Yes};
+use crate::domain::gate::word::LaneId;
 
 /// Devices of one kind.
 const MAX_DEVICES: usize = 500;
@@ -31,6 +32,8 @@ pub struct Devices {
     pub boards: Vec<BoardDevice>,
     /// Weighbridges.
     pub scales: Vec<ScaleDevice>,
+    /// Other systems that push.
+    pub pushers: Vec<PushDevice>,
 }
 
 /// Where a Modbus or TCP device is.
@@ -69,6 +72,23 @@ pub struct CameraDevice {
     pub max_age: Option<Duration>,
     /// Its own list is off, as a person has seen.
     pub own_list_off: bool,
+}
+
+/// Another system of the park that pushes: it counts queues, or says where persons are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PushDevice {
+    /// Its id.
+    pub id: String,
+    /// How it proves who it is.
+    pub proof: Option<Proof>,
+    /// Where its pushes may come from; absent: from anywhere that proves itself.
+    pub address: Option<IpAddr>,
+    /// Lanes before which it counts the queue.
+    pub queues: BTreeSet<LaneId>,
+    /// It says where persons are, and who calls for help.
+    pub persons: bool,
+    /// Not heard of for so long, it counts no queue any more, 5 s..=10 min.
+    pub silent_after: Duration,
 }
 
 /// What a camera speaks.
@@ -221,6 +241,9 @@ pub(super) fn read(root: &mut Section<'_>, dir: &Path, files: &mut Vec<PathBuf>,
     for section in each(root, "scale", out) {
         devices.scales.extend(reader.scale(section, out));
     }
+    for section in each(root, "push", out) {
+        devices.pushers.extend(reader.pusher(section, out));
+    }
     devices
 }
 
@@ -228,6 +251,19 @@ fn each<'a>(root: &mut Section<'a>, key: &'static str, out: &mut Findings) -> Ve
     let sections = root.each(key, out);
     at_most(sections.len(), MAX_DEVICES, key, &root.spot(), out);
     sections
+}
+
+fn ip(address: Option<Got<String>>, out: &mut Findings) -> Option<IpAddr> {
+    address.and_then(|got| match got.value.parse() {
+        Ok(address) => Some(address),
+        Err(_) => {
+            let what = say!("这里的地址必须是 IP 地址", "this address must be an IP address");
+            let instead =
+                say!("请写 address = \"192.168.10.31\"，或不写", "write address = \"192.168.10.31\", or leave it out");
+            out.error(got.spot, Wrong::new(what, instead));
+            None
+        }
+    })
 }
 
 fn small<T: TryFrom<i64>>(value: i64, fallback: T) -> T {
@@ -263,18 +299,7 @@ impl Reader<'_> {
         let proof = self.proof(&mut section, out);
         let spot = section.spot();
         section.finish(&[], out);
-        let address = address.and_then(|got| match got.value.parse() {
-            Ok(address) => Some(address),
-            Err(_) => {
-                let what = say!("相机地址必须是 IP 地址", "the address of a camera must be an IP address");
-                let instead = say!(
-                    "请写 address = \"192.168.10.31\"，或不写",
-                    "write address = \"192.168.10.31\", or leave it out"
-                );
-                out.error(got.spot, Wrong::new(what, instead));
-                None
-            }
-        });
+        let address = ip(address, out);
         if proof.is_none() {
             let what = say!(
                 "相机没有身份证明，谁都可以冒充它开闸",
@@ -300,6 +325,35 @@ impl Reader<'_> {
             max_age: max_age.map(|got| got.value),
             own_list_off,
         })
+    }
+
+    fn pusher(&mut self, mut section: Section<'_>, out: &mut Findings) -> Option<PushDevice> {
+        let id = self.id(&mut section, "\"queue-1\"", out);
+        let address = section.read("address", &Host, out);
+        let queues = section.or("queues", &Codes, Vec::new(), out);
+        let persons = section.or("persons", &Yes, false, out);
+        let (least, most) = (Duration::from_secs(5), Duration::from_secs(600));
+        let silent_after = section.or("silent_after", &Span(least, most), Duration::from_secs(30), out);
+        let proof = self.proof(&mut section, out);
+        let spot = section.spot();
+        section.finish(&[], out);
+        let address = ip(address, out);
+        if proof.is_none() {
+            let what = say!("没有身份证明，谁都可以冒充它", "it proves nothing: anybody could speak in its name");
+            let instead = say!(
+                "请写 key_file（HMAC），或 user 和 password_file",
+                "write key_file (HMAC), or user and password_file"
+            );
+            out.error(spot.clone(), Wrong::new(what, instead));
+        }
+        if queues.is_empty() && !persons {
+            let what = say!("没有写它报什么", "what it says is not written");
+            let instead =
+                say!("请写 queues = [\"车道\"] 或 persons = true", "write queues = [\"LANE\"] or persons = true");
+            out.error(spot, Wrong::new(what, instead));
+        }
+        let queues = queues.into_iter().map(LaneId::new).collect();
+        Some(PushDevice { id: id?, proof, address, queues, persons, silent_after })
     }
 
     fn proof(&mut self, section: &mut Section<'_>, out: &mut Findings) -> Option<Proof> {

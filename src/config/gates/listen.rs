@@ -10,9 +10,10 @@ use super::super::problem::{Findings, Words, Wrong, say};
 use super::super::section::Section;
 use super::super::site::{at_most, once};
 use super::super::uplink_file::secret;
-use super::super::value::{Code, Listen, Located, Span};
+use super::super::value::{Code, Label, Listen, Located, Span};
 use super::{Devices, Word};
 use crate::domain::gate::hardware::Datum;
+use crate::domain::gate::plate::{Plate, PlateColour};
 use crate::domain::gate::word::TerminalId;
 
 /// Terminals of a park: its hazmat vehicles, and those of its carriers.
@@ -40,6 +41,8 @@ pub struct TerminalDevice {
     pub id: TerminalId,
     /// Its number, digits without zeros before them.
     pub phone: String,
+    /// The vehicle that it is built into; absent for one that is handed out at the gate.
+    pub plate: Option<Plate>,
     /// Datum of its coordinates, declared and never guessed.
     pub datum: Datum,
     /// Not heard of for so long, it is taken for gone, 10 s..=1 h.
@@ -69,7 +72,7 @@ pub(super) fn read(
     section.finish(&[], out);
     let known = known(root, out);
     let unheard = |what: Words, instead: Words, out: &mut Findings| out.error(root.spot(), Wrong::new(what, instead));
-    if cameras.is_none() && !devices.cameras.is_empty() {
+    if cameras.is_none() && !(devices.cameras.is_empty() && devices.pushers.is_empty()) {
         let what = say!("有相机，却没有写它们推送到哪里", "there are cameras, and no address that they push to");
         let instead =
             say!("请写 [listen] cameras = \"0.0.0.0:8090\"", "write cameras = \"0.0.0.0:8090\" under [listen]");
@@ -96,6 +99,7 @@ fn known(root: &mut Section<'_>, out: &mut Findings) -> Vec<TerminalDevice> {
     for mut section in sections {
         let id = section.need("id", &Code(64), "\"t-1\"", out);
         let phone = section.need("phone", &Code(20), "\"13800138000\"", out);
+        let plate = section.read("plate", &Label(16), out);
         let datum = section.need("datum", &Word::<Datum>::new(Datum::ALL, Datum::as_str), "\"wgs84\"", out);
         let second = Duration::from_secs;
         let silent_after = section.or("silent_after", &Span(second(10), second(3600)), second(180), out);
@@ -109,10 +113,20 @@ fn known(root: &mut Section<'_>, out: &mut Findings) -> Vec<TerminalDevice> {
             }
             digits
         });
+        let plate = plate.map(|got| (Plate::new(&got.value, PlateColour::Unknown), got.spot));
+        if let Some((_, spot)) = plate.as_ref().filter(|(plate, _)| !plate.is_possible()) {
+            let what = say!("不是车牌号", "that is no plate");
+            let instead = say!(
+                "请写 plate = \"皖R12345\"，发放用的终端不写",
+                "write plate = \"皖R12345\"; none for a terminal that is handed out"
+            );
+            out.error(spot.clone(), Wrong::new(what, instead));
+        }
         once(("终端号", "number of a terminal"), phone.as_ref(), &mut phones, out);
         if let (Some(id), Some(phone), Some(datum)) = (id, phone, datum) {
             let phone = phone.value.trim_start_matches('0').to_owned();
-            known.push(TerminalDevice { id: TerminalId::new(id.value), phone, datum: datum.value, silent_after });
+            let (id, plate, datum) = (TerminalId::new(id.value), plate.map(|(plate, _)| plate), datum.value);
+            known.push(TerminalDevice { id, phone, plate, datum, silent_after });
         }
     }
     known

@@ -21,19 +21,21 @@ use crate::domain::gate::word::{GateClass, GateId, VehicleClass, ZoneId};
 use crate::domain::gate::{desk, inside, register};
 use crate::domain::site::SiteBook;
 use crate::peers::settings::Settings as Sharing;
+use crate::state::settings::Pictures as Album;
 
 mod hardware;
 mod lane;
 mod listen;
 mod peers;
 mod people;
+mod pictures;
 mod settings;
 mod shared;
 mod wiring;
 
 pub use hardware::{
-    BarrierDevice, BoardDevice, CameraDevice, CameraMake, Converter, Devices, ModuleDevice, Proof, ReaderDevice,
-    ScaleDevice, Tcp,
+    BarrierDevice, BoardDevice, CameraDevice, CameraMake, Converter, Devices, ModuleDevice, Proof, PushDevice,
+    ReaderDevice, ScaleDevice, Tcp,
 };
 pub use listen::{CodeKeys, Listening, TerminalDevice};
 pub use wiring::{Contact, OutputWire, Wire, Wired, Wiring};
@@ -65,6 +67,8 @@ pub struct Gates {
     pub register: register::rules::Rules,
     /// Who may fill the register and the waybills by signed commands of the platform; empty: nobody.
     pub issuers: BTreeSet<String>,
+    /// Where pictures of passages are kept.
+    pub pictures: Option<Album>,
     /// Files of secrets, to be watched for changes.
     pub files: Vec<PathBuf>,
 }
@@ -94,6 +98,8 @@ pub(super) struct Around<'a> {
     pub(super) dir: &'a Path,
     /// This gateway; `None` where its file is wrong.
     pub(super) gateway: Option<&'a super::Gateway>,
+    /// Where states are kept.
+    pub(super) state_dir: &'a Path,
     /// The site, whose lanes they are.
     pub(super) site: &'a SiteBook,
 }
@@ -103,9 +109,11 @@ pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, around: &Aroun
     let mut root = Section::root(page, table);
     let mut gates = Gates { gates: gates(&mut root, around.site, out), ..Gates::default() };
     gates.devices = hardware::read(&mut root, around.dir, &mut gates.files, out);
+    gates.pictures = Some(pictures::read(root.section("pictures", out), around, out));
     gates.listening = listen::read(&mut root, around.dir, &gates.devices, &mut gates.files, out);
     gates.desk.patience = people::patience(root.section("desk", out), out);
     lane::read(&mut root, around.site, &mut gates, out);
+    counted_lanes(&gates, &root.spot(), out);
     gates.inside = people::account(root.section("account", out), out);
     gates.peers = peers::read(root.section("peers", out), around.dir, around.gateway, &mut gates.files, out);
     if let Some(peers) = &gates.peers {
@@ -114,6 +122,24 @@ pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, around: &Aroun
     (gates.register, gates.issuers) = people::register(root.section("register", out), out);
     root.finish(&[], out);
     gates
+}
+
+/// Lanes before which somebody counts the queue must be there, and have room to be watched.
+fn counted_lanes(gates: &Gates, spot: &Spot, out: &mut Findings) {
+    for (pusher, lane) in gates.devices.pushers.iter().flat_map(|one| one.queues.iter().map(move |lane| (one, lane))) {
+        let id = &pusher.id;
+        if !gates.lanes.iter().any(|spec| spec.id == *lane) {
+            let what =
+                say!("`{id}` 数的车道 `{lane}` 不存在", "`{id}` counts before lane `{lane}`, which is not there");
+            let instead = say!("请改 queues，或写出这条车道", "change `queues`, or write that lane");
+            out.error(spot.clone(), Wrong::new(what, instead));
+        } else if gates.desk.lanes.get(lane).is_none_or(|rule| rule.room.is_none()) {
+            let what =
+                say!("车道 `{lane}` 没有写 room，排队不报警", "lane `{lane}` has no `room`: its queue never alarms");
+            let instead = say!("请给车道写 room = 6", "write room = 6 for the lane");
+            out.warn(spot.clone(), Wrong::new(what, instead));
+        }
+    }
 }
 
 fn gates(root: &mut Section<'_>, site: &SiteBook, out: &mut Findings) -> Vec<Gate> {

@@ -154,7 +154,8 @@ fn of_violation(kind: ViolationKind) -> Priority {
         | ViolationKind::DatumMismatch
         | ViolationKind::DriverAlarm
         | ViolationKind::TerminalRule
-        | ViolationKind::TerminalFault => Priority::Yellow,
+        | ViolationKind::TerminalFault
+        | ViolationKind::TerminalMismatch => Priority::Yellow,
     }
 }
 

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::plate::Plate;
 use super::presented::{Credential, PlateRead};
 use super::word::{Direction, LaneId, TerminalId, words};
 use crate::domain::time::{Mono, Timestamp};
@@ -193,6 +194,28 @@ words! {
     }
 }
 
+impl Input {
+    /// Returns it in English, as a person says it.
+    pub fn en(self) -> &'static str {
+        match self {
+            Self::Approach => "loop before the arm",
+            Self::UnderArm => "loop under the arm",
+            Self::Beam => "beam under the arm",
+            Self::Exit => "loop behind the arm",
+            Self::OpenLimit => "limit switch of the open arm",
+            Self::CloseLimit => "limit switch of the closed arm",
+            Self::ArmOff => "switch of a broken arm",
+            Self::ManualOpen => "hand control of the barrier",
+            Self::GuardButton => "guard's button",
+            Self::CallButton => "call button",
+            Self::ExitButton => "exit button",
+            Self::Fire => "fire linkage",
+            Self::DoorOpen => "contact of the door",
+            Self::Passed => "contact of the turnstile",
+        }
+    }
+}
+
 words! {
     /// Why something that was shown is no credential.
     Unreadable {
@@ -328,11 +351,43 @@ pub enum Carried {
     Unanswered(String),
 }
 
+/// Something that another system of the park said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Vehicles that stand before a lane.
+    Queue {
+        /// The lane.
+        lane: LaneId,
+        /// How many; `None`: it cannot say.
+        vehicles: Option<u16>,
+    },
+    /// Where a person is.
+    Person {
+        /// His card or tag.
+        credential: Credential,
+        /// Where, in the system's words.
+        place: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// A person calls for help, or does no longer.
+    Sos {
+        /// His card or tag.
+        credential: Credential,
+        /// Whether he calls.
+        on: bool,
+        /// When.
+        at: Timestamp,
+    },
+}
+
 /// Something that a terminal said.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TerminalEvent {
     /// Which.
     pub terminal: TerminalId,
+    /// The vehicle that it is built into, by the configuration; `None` for one that is handed out.
+    pub plate: Option<Plate>,
     /// When the gateway heard it.
     pub at: Mono,
     /// What.
@@ -346,6 +401,8 @@ pub enum Said {
     Online,
     /// Its connection ended, or nothing was heard of it for the time set.
     Offline,
+    /// Which vehicle it says that it is in, as it registers.
+    InVehicle(Plate),
     /// Where it is.
     Position(Position),
     /// A driver's card was put in or taken out.
@@ -456,6 +513,9 @@ pub struct DriverCard {
     pub read: bool,
     /// Keyed digest (HMAC-SHA-256, hexadecimal) of the number of the qualification.
     pub digest: Option<String>,
+    /// The same number as the credential that it is where it is that of an identity card, as most are: by it the register
+    /// knows the person.
+    pub document: Option<Credential>,
     /// Year, month and day on which the qualification ends.
     pub valid_to: Option<(u16, u8, u8)>,
 }

@@ -5,7 +5,7 @@
 //! to a lane; [`register`] holds companies, persons, vehicles, lists and permits; [`facts`] is what is known of it, each fact
 //! either known or said to be unknown; [`verdict`] is what was decided, with every reason. [`hardware`] is what the lane's
 //! devices say and are told; [`lane`] is the lane itself as a state machine; [`desk`] sees to it that nobody waits for nobody;
-//! [`inside`] keeps account of who passed and is inside, [`muster`] of who is safe; [`hazmat`] follows
+//! [`picture`] is what cameras show of it; [`inside`] keeps account of who passed and is inside, [`muster`] of who is safe; [`hazmat`] follows
 //! dangerous goods through the park.
 //!
 //! What life safety and the safety of the arm ask is code here and stands before every policy: a person leaving is never
@@ -24,6 +24,7 @@ pub mod inside;
 pub mod lane;
 pub mod muster;
 pub mod parts;
+pub mod picture;
 pub mod plate;
 pub mod presented;
 pub mod register;

@@ -45,7 +45,7 @@ pub enum Output {
     Remember(Remembered, Vec<CameraEvent>),
     /// What became of a command.
     Receipt(LaneReceipt),
-    /// To the attachments.
+    /// To where pictures are kept.
     Picture(Picture),
 }
 
@@ -88,8 +88,8 @@ pub struct Counts {
     pub opened: u64,
     /// Pushes with a serial number that is not the device's.
     pub strangers: u64,
-    /// Pictures that were too large.
-    pub pictures_cut: u64,
+    /// Pictures that were too large, or none.
+    pub pictures_refused: u64,
 }
 
 /// The desk that all pushes come to.
@@ -217,16 +217,17 @@ impl Desk {
         let forget = forget.into_iter().map(|number| CameraEvent { serial: event.serial.clone(), number }).collect();
         self.out.push_back(Output::Remember(Remembered { event: event.clone(), sec: plate.sec }, forget));
         self.counts.offline += u64::from(plate.offline);
-        self.counts.pictures_cut += u64::from(plate.picture_cut);
         let seen = judged(&seat.camera, &plate, event.clone(), timed, now);
         self.counts.stale += u64::from(!seen.live && !plate.offline && plate.moved.is_none());
-        let (lane, live) = (seat.camera.lane.clone(), seen.live);
+        let (lane, live, device_time) = (seat.camera.lane.clone(), seen.live, seen.device_time);
         let waits = seat.camera.make == Make::Vzenith && live;
         let until = now.mono + seat.camera.answer_within;
         let what = plate.moved.map_or(Seen::Plate(seen), |how| Seen::Moved { device: device.to_owned(), how });
-        self.out.push_back(Output::Event(LaneEvent { lane, at: now.mono, what }));
-        for (index, jpeg) in (0_u8..).zip(plate.pictures) {
-            self.out.push_back(Output::Picture(Picture { event: event.clone(), index, jpeg }));
+        self.out.push_back(Output::Event(LaneEvent { lane: lane.clone(), at: now.mono, what }));
+        for pushed in plate.pictures {
+            self.counts.pictures_refused += u64::from(pushed.content.is_err());
+            let (lane, device, event) = (lane.clone(), device.to_owned(), event.clone());
+            self.out.push_back(Output::Picture(Picture { lane, device, event, device_time, pushed }));
         }
         if waits {
             self.waiting.insert(event, Waiting { device: device.to_owned(), ticket, until });

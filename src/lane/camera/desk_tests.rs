@@ -51,7 +51,6 @@ fn plate(number: u64, ms: u64) -> PlatePush {
         sec: Some((WALL + i64::try_from(ms).unwrap()) / 1000),
         opened_by_camera: false,
         pictures: Vec::new(),
-        picture_cut: false,
     }
 }
 

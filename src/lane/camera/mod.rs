@@ -13,12 +13,16 @@ pub mod auth;
 pub mod desk;
 pub mod digest;
 pub mod multipart;
+pub mod picture;
 pub mod session;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub use self::picture::Picture;
+
+use self::picture::Pushed;
 use super::vzenith::answer::Fire;
 use crate::domain::gate::hardware::{CameraEvent, Input, Moved};
 use crate::domain::gate::presented::PlateRead;
@@ -71,10 +75,8 @@ pub struct PlatePush {
     pub sec: Option<i64>,
     /// The camera switched an output by its own list.
     pub opened_by_camera: bool,
-    /// The picture, then that of the plate, as JPEG; what was too large is left out.
-    pub pictures: Vec<Vec<u8>>,
-    /// A picture was there, too large to be taken.
-    pub picture_cut: bool,
+    /// The picture, then that of the plate, also those that cannot be taken.
+    pub pictures: Vec<Pushed>,
 }
 
 /// Why a body is no push.
@@ -175,21 +177,4 @@ pub trait Memory: Clone + Send + Sync + 'static {
     /// Begins to keep that an event was seen, and to forget others; never waits. The receiver hears when it is durable, or
     /// is dropped when it will not be: what waits for it goes on after `session::KEPT_WITHIN` at the latest.
     fn remember(&self, seen: Remembered, forget: Vec<CameraEvent>) -> tokio::sync::oneshot::Receiver<()>;
-}
-
-/// A picture of a passage, on its way to the attachments. Never in the way: where its queue is full it is dropped and counted.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Picture {
-    /// The event that it is of.
-    pub event: CameraEvent,
-    /// 0 the whole, 1 the plate.
-    pub index: u8,
-    /// JPEG as the camera sent it; not looked into.
-    pub jpeg: Vec<u8>,
-}
-
-impl std::fmt::Debug for Picture {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Picture({:?}, {}, {} bytes)", self.event, self.index, self.jpeg.len())
-    }
 }

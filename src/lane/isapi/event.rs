@@ -7,9 +7,11 @@
 //! `IO` say no more than that it is there; its own sign of life is one of them (`videoloss`, inactive).
 
 use super::super::camera::multipart::{boundary, parts};
+use super::super::camera::picture::Pushed;
 use super::super::camera::{NotAPush, PlatePush, Push, What};
 use super::super::coding::sha256;
 use super::xml::{leaves, text_of};
+use crate::domain::gate::picture::PictureKind;
 use crate::domain::gate::plate::{Plate, PlateColour};
 use crate::domain::gate::presented::PlateRead;
 
@@ -17,27 +19,25 @@ use crate::domain::gate::presented::PlateRead;
 const MAX_PLATE: usize = 16;
 /// Longest name of a device.
 const MAX_SERIAL: usize = 64;
-/// Pictures that are taken: the whole and the plate.
-const PICTURES: usize = 2;
-/// Largest picture that is taken; a larger one is left out, its read is not.
-const MAX_PICTURE: usize = 3 << 19;
 
 /// Reads a body.
 ///
 /// # Errors
 /// Why it is no push. Whatever the bytes, nothing else happens.
 pub fn parse(content_type: &str, body: &[u8]) -> Result<Push, NotAPush> {
-    let Some(boundary) = boundary(content_type) else { return event(body, Vec::new(), false) };
+    let Some(boundary) = boundary(content_type) else { return event(body, Vec::new()) };
     let parts = parts(body, boundary);
     let xml = parts.iter().find(|part| part.kind.contains("xml") || part.content.trim_ascii_start().starts_with(b"<"));
-    let pictures = || parts.iter().filter(|part| part.kind.starts_with("image/"));
-    let small = |content: &&[u8]| content.len() <= MAX_PICTURE;
-    let taken = pictures().map(|part| part.content).filter(small).take(PICTURES).map(<[u8]>::to_vec).collect();
-    let cut = pictures().any(|part| part.content.len() > MAX_PICTURE);
-    event(xml.ok_or(NotAPush::Form)?.content, taken, cut)
+    let xml = xml.ok_or(NotAPush::Form)?.content;
+    // The larger of the two is the whole: their order differs by model.
+    let mut pictures: Vec<&[u8]> =
+        parts.iter().filter(|part| part.kind.starts_with("image/")).map(|part| part.content).collect();
+    pictures.sort_by_key(|content| std::cmp::Reverse(content.len()));
+    let kinds = PictureKind::ALL.iter();
+    event(xml, kinds.zip(pictures).map(|(kind, content)| Pushed::of_bytes(*kind, content)).collect())
 }
 
-fn event(xml: &[u8], pictures: Vec<Vec<u8>>, picture_cut: bool) -> Result<Push, NotAPush> {
+fn event(xml: &[u8], pictures: Vec<Pushed>) -> Result<Push, NotAPush> {
     let leaves = leaves(xml).ok_or(NotAPush::Form)?;
     let text = |name: &str| text_of(&leaves, name);
     let kind = text("eventType").ok_or(NotAPush::Kind)?;
@@ -46,7 +46,7 @@ fn event(xml: &[u8], pictures: Vec<Vec<u8>>, picture_cut: bool) -> Result<Push, 
         return Err(NotAPush::Serial);
     }
     let what = match kind {
-        "ANPR" => What::Plate(Box::new(plate(&leaves, pictures, picture_cut).ok_or(NotAPush::Field)?)),
+        "ANPR" => What::Plate(Box::new(plate(&leaves, pictures).ok_or(NotAPush::Field)?)),
         "IO" => {
             let port: u8 = text("inputIOPortID").and_then(|port| port.parse().ok()).ok_or(NotAPush::Field)?;
             let on = text("eventState") == Some("active");
@@ -57,7 +57,7 @@ fn event(xml: &[u8], pictures: Vec<Vec<u8>>, picture_cut: bool) -> Result<Push, 
     Ok(Push { serial: serial.to_owned(), what })
 }
 
-fn plate(leaves: &[(String, String)], pictures: Vec<Vec<u8>>, picture_cut: bool) -> Option<PlatePush> {
+fn plate(leaves: &[(String, String)], pictures: Vec<Pushed>) -> Option<PlatePush> {
     let text = |name: &str| text_of(leaves, name);
     let time = text("dateTime");
     let shown: String = text("licensePlate").unwrap_or_default().chars().take(MAX_PLATE).collect();
@@ -83,7 +83,6 @@ fn plate(leaves: &[(String, String)], pictures: Vec<Vec<u8>>, picture_cut: bool)
         sec: time.and_then(|time| time.parse::<jiff::Timestamp>().ok()).map(jiff::Timestamp::as_second),
         opened_by_camera: text("barrierGateCtrlType") == Some("whiteList"),
         pictures,
-        picture_cut,
     })
 }
 
@@ -126,13 +125,13 @@ mod tests {
         let body = [
             b"--MIME\r\nContent-Disposition: form-data; name=\"anpr.xml\"\r\nContent-Type: text/xml\r\n\r\n",
             ANPR.as_bytes(),
-            b"\r\n--MIME\r\nContent-Disposition: form-data; name=\"p.jpg\"\r\nContent-Type: image/jpeg\r\n\r\n\xFF\xD8\xFF\r\n--MIME--\r\n",
+            b"\r\n--MIME\r\nContent-Disposition: form-data; name=\"p.jpg\"\r\nContent-Type: image/jpeg\r\n\r\n\xFF\xD8\xFF\xFF\xD9\r\n--MIME--\r\n",
         ]
         .concat();
         let push = parse("multipart/form-data; boundary=MIME", &body).unwrap();
         assert_eq!(push.serial, "44:19:b6:00:00:01");
         assert!(
-            matches!(push.what, What::Plate(plate) if plate.number == alone.number && plate.pictures == [[0xFF, 0xD8, 0xFF]])
+            matches!(push.what, What::Plate(plate) if plate.number == alone.number && plate.pictures == [Pushed { kind: PictureKind::Whole, content: Ok(vec![0xFF, 0xD8, 0xFF, 0xFF, 0xD9]) }])
         );
     }
 

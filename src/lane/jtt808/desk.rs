@@ -21,6 +21,8 @@ use super::super::coding::{Key, same};
 use super::frame::{BadFrame, Frame, Splitter, encode};
 use super::message::{AUTHENTICATE, Card, Located, Message, REGISTER, Taken, answer, parse, registered};
 use crate::domain::gate::hardware::{Datum, DriverCard, Position, Said, TerminalEvent};
+use crate::domain::gate::identity::{DocumentKind, IdNumber};
+use crate::domain::gate::plate::Plate;
 use crate::domain::gate::register::digest::LookUpKey;
 use crate::domain::gate::word::TerminalId;
 use crate::domain::time::{Mono, Now};
@@ -45,6 +47,8 @@ pub struct Terminal {
     pub id: TerminalId,
     /// Its number in digits, without zeros before it.
     pub phone: String,
+    /// The vehicle that it is built into.
+    pub plate: Option<Plate>,
     /// Datum of its coordinates.
     pub datum: Datum,
     /// Not heard of for so long, it is taken for gone.
@@ -98,6 +102,8 @@ pub struct Desk {
 struct Talk {
     splitter: Splitter,
     phone: Option<String>,
+    /// The vehicle that it named as it registered; worth nothing before it has shown its code.
+    claimed: Option<Plate>,
     heard: Mono,
     serial: u16,
     bad: u32,
@@ -149,7 +155,10 @@ impl Desk {
     /// A connection has come.
     pub fn handle_open(&mut self, connection: u64, now: Now) {
         let (splitter, joins) = (Splitter::default(), VecDeque::new());
-        self.talks.insert(connection, Talk { splitter, phone: None, heard: now.mono, serial: 0, bad: 0, joins });
+        self.talks.insert(
+            connection,
+            Talk { splitter, phone: None, claimed: None, heard: now.mono, serial: 0, bad: 0, joins },
+        );
     }
 
     /// Bytes have come.
@@ -202,8 +211,8 @@ impl Desk {
 
     fn event(&mut self, phone: &str, said: Said, now: Now) {
         if let Some(terminal) = self.terminals.get(phone) {
-            let terminal = terminal.id.clone();
-            self.out.push_back(Output::Event(TerminalEvent { terminal, at: now.mono, said }));
+            let (terminal, plate) = (terminal.id.clone(), terminal.plate.clone());
+            self.out.push_back(Output::Event(TerminalEvent { terminal, plate, at: now.mono, said }));
         }
     }
 
@@ -296,8 +305,11 @@ impl Desk {
                 self.close(connection, now);
                 return None;
             }
-            Message::Register => {
+            Message::Register(claimed) => {
                 let code = self.code(phone);
+                if let Some(talk) = self.talks.get_mut(&connection) {
+                    talk.claimed = claimed;
+                }
                 self.send(connection, |serial| registered(frame, serial, Some(&code)));
                 return None;
             }
@@ -342,12 +354,25 @@ impl Desk {
         if !again {
             self.event(phone, Said::Online, now);
         }
+        if let Some(claimed) = self.talks.get_mut(&connection).and_then(|talk| talk.claimed.take()) {
+            self.event(phone, Said::InVehicle(claimed), now);
+        }
         Some(Taken::Ok)
     }
 
     fn card(&self, card: Card) -> DriverCard {
-        let digest = card.number.map(|number| self.digests.qualification(&number));
-        DriverCard { inserted: card.inserted, time: card.time, read: card.read, digest, valid_to: card.valid_to }
+        let number = card.number.as_deref();
+        let digest = number.map(|number| self.digests.qualification(number));
+        let id = number.and_then(|number| IdNumber::new(DocumentKind::IdCard, number).ok());
+        let document = id.map(|id| self.digests.document(&id));
+        DriverCard {
+            inserted: card.inserted,
+            time: card.time,
+            read: card.read,
+            digest,
+            document,
+            valid_to: card.valid_to,
+        }
     }
 }
 
@@ -375,6 +400,7 @@ mod tests {
     use super::super::frame::{Head, decode};
     use super::super::message::{ANSWER, BATCH, DRIVER, HEARTBEAT, LEAVE, LOCATION, REGISTERED, WAYBILL};
     use super::*;
+    use crate::domain::gate::plate::PlateColour;
     use crate::domain::time::{ClockTrust, Timestamp};
 
     const PHONE: &str = "13800138000";
@@ -397,6 +423,7 @@ mod tests {
             let terminal = |id: &str, phone: &str| Terminal {
                 id: TerminalId::new(id),
                 phone: phone.to_owned(),
+                plate: None,
                 datum: Datum::Wgs84,
                 silent_after: Duration::from_secs(180),
             };
@@ -449,6 +476,39 @@ mod tests {
         );
         let (_, said, closed) = scene.say(1, &frame(LEAVE, 4, &[]), 3);
         assert_eq!((said, closed), (vec![Said::Offline], true));
+    }
+
+    #[test]
+    fn the_vehicle_of_a_registration_is_told_when_the_terminal_has_proved_itself() {
+        let plate = Plate::new("皖R12345", PlateColour::Yellow);
+        let (text, _, _) = encoding_rs::GBK.encode("皖R12345");
+        for before in [24, 36] {
+            let mut scene = Scene::new();
+            let body = [&vec![0; before][..], &[2], &text].concat();
+            assert_eq!(scene.say(1, &frame(REGISTER, 1, &body), 0).1, [], "not yet");
+            assert_eq!(scene.enter(1).1, [Said::Online, Said::InVehicle(plate.clone())]);
+        }
+        let mut scene = Scene::new();
+        scene.say(1, &frame(REGISTER, 1, &[0; 30]), 0);
+        assert_eq!(scene.enter(1).1, [Said::Online], "none that can be one");
+    }
+
+    #[test]
+    fn a_drivers_card_is_known_by_digests_and_its_number_is_not_passed_on() {
+        const NUMBER: &str = "11010519491231002X";
+        let mut scene = Scene::new();
+        scene.enter(1);
+        let name: &[u8] = &[0xD5, 0xC5];
+        let mut body = [&[1, 0x26, 0x11, 0x26, 0x08, 0, 0, 0, 2][..], name].concat();
+        body.extend(format!("{NUMBER:\0<20}").bytes());
+        body.extend([0, 0x20, 0x27, 0x01, 0x31]);
+        let (_, said, _) = scene.say(1, &frame(DRIVER, 3, &body), 1);
+        let Said::Driver(card) = &said[0] else { panic!("{said:?}") };
+        let key = LookUpKey::new(&[7; 32]);
+        let id = IdNumber::new(DocumentKind::IdCard, NUMBER).unwrap();
+        assert_eq!((&card.document, &card.digest), (&Some(key.document(&id)), &Some(key.qualification(NUMBER))));
+        assert_eq!((card.inserted, card.read, card.valid_to), (true, true, Some((2027, 1, 31))));
+        assert!(!format!("{said:?}").contains("19491231"));
     }
 
     #[test]

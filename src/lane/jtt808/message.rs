@@ -10,6 +10,7 @@ use encoding_rs::GBK;
 
 use super::frame::{BadFrame, Bytes, Frame};
 use crate::domain::gate::hardware::TerminalAlarm;
+use crate::domain::gate::plate::{Plate, PlateColour};
 use crate::domain::time::{Timestamp, civil, days_from_civil};
 
 /// Sign of life.
@@ -45,8 +46,8 @@ pub enum Message {
     Heartbeat,
     /// It leaves for good.
     Leave,
-    /// It registers; what it says of itself is not needed, its number is in the header.
-    Register,
+    /// It registers, and says which vehicle it is in, where it does; its number is in the header.
+    Register(Option<Plate>),
     /// It shows its code.
     Authenticate(String),
     /// It says where it is.
@@ -119,7 +120,7 @@ pub fn parse(id: u16, newer: bool, body: &[u8]) -> Result<Message, BadFrame> {
     Ok(match id {
         HEARTBEAT => Message::Heartbeat,
         LEAVE => Message::Leave,
-        REGISTER => Message::Register,
+        REGISTER => Message::Register(vehicle(newer, body)),
         AUTHENTICATE => {
             let code = if newer {
                 let length = rest.u8()?;
@@ -144,6 +145,25 @@ impl Message {
     fn bounded(self, length: usize) -> Result<Self, BadFrame> {
         if length > MAX_WAYBILL { Err(BadFrame::TooLong) } else { Ok(self) }
     }
+}
+
+/// The vehicle of a registration: colour and text of the plate stand behind maker, type and id, whose lengths differ by edition;
+/// those of 2011 and 2013 have the same header, so the text that can be a plate decides.
+fn vehicle(newer: bool, body: &[u8]) -> Option<Plate> {
+    let places: &[usize] = if newer { &[75] } else { &[36, 24] };
+    let plate = |place: &usize| {
+        let colour = match body.get(*place)? {
+            1 => PlateColour::Blue,
+            2 => PlateColour::Yellow,
+            3 => PlateColour::Black,
+            4 => PlateColour::White,
+            5 => PlateColour::Green,
+            6 => PlateColour::YellowGreen,
+            _ => PlateColour::Unknown,
+        };
+        Some(Plate::new(&text(body.get(place + 1..)?), colour)).filter(Plate::is_possible)
+    };
+    places.iter().find_map(plate)
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -17,9 +17,11 @@ use encoding_rs::GB18030;
 use serde_json::Value;
 
 use super::super::camera::multipart::{boundary, parts};
+use super::super::camera::picture::Pushed;
 use super::super::camera::{NotAPush, PlatePush, Push, What};
 use super::super::coding::unbase64;
 use crate::domain::gate::hardware::Moved;
+use crate::domain::gate::picture::PictureKind;
 use crate::domain::gate::plate::{Plate, PlateColour};
 use crate::domain::gate::presented::PlateRead;
 
@@ -27,8 +29,6 @@ use crate::domain::gate::presented::PlateRead;
 const MAX_SERIAL: usize = 64;
 /// Longest text of a plate that is taken; the longest real one has 9 characters.
 const MAX_PLATE: usize = 16;
-/// Largest picture that is taken, in base64; theirs have 100 to 400 kB. A larger one is left out, its read is not.
-const MAX_PICTURE: usize = 2 << 20;
 /// Most bytes of one message of the serial line.
 const MAX_SERIAL_DATA: usize = 4096;
 
@@ -92,8 +92,8 @@ fn plate(inner: &Value) -> Option<What> {
         exempt: EXEMPT.contains(&kind),
     };
     let outputs = result.get("gioouts").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let pictures = ["imageFile", "imageFragmentFile"].map(|key| result.get(key).and_then(Value::as_str));
-    let taken = |text: &&str| !text.is_empty() && text.len() <= MAX_PICTURE;
+    let picture = |(key, kind)| Pushed::of_base64(kind, result.get(key)?.as_str()?);
+    let pictures = [("imageFile", PictureKind::Whole), ("imageFragmentFile", PictureKind::Plate)];
     Some(What::Plate(Box::new(PlatePush {
         number: number("plateid").and_then(|id| u64::try_from(id).ok())?,
         read,
@@ -106,8 +106,7 @@ fn plate(inner: &Value) -> Option<What> {
         },
         sec: result.get("timeStamp").and_then(|stamp| number_of(stamp.get("Timeval")?, "sec")),
         opened_by_camera: outputs.iter().any(|output| number_of(output, "ctrltype") == Some(BY_OWN_LIST)),
-        pictures: pictures.into_iter().flatten().filter(taken).filter_map(unbase64).collect(),
-        picture_cut: pictures.into_iter().flatten().any(|text| text.len() > MAX_PICTURE),
+        pictures: pictures.into_iter().filter_map(picture).collect(),
     })))
 }
 
@@ -179,6 +178,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::gate::picture::Lost;
 
     const JSON: &str = "application/json";
 
@@ -199,12 +199,13 @@ mod tests {
         let body = push(
             r#""license":"皖R12345","colorType":1,"type":1,"confidence":97,"direction":4,"plateid":4711,"isoffline":0,
                "is_fake_plate":0,"triggerType":8,"timeStamp":{"Timeval":{"sec":1772337600,"usec":120000}},
-               "imageFile":"/9j/","imageFragmentFile":"","gioouts":[{"ionum":0,"ctrltype":1}]"#,
+               "imageFile":"/9j//9k=","imageFragmentFile":"","gioouts":[{"ionum":0,"ctrltype":1}]"#,
         );
         let plate = read(&body);
         assert_eq!(plate.read.plate, Some(Plate::new("皖R12345", PlateColour::Blue)));
         assert_eq!((plate.number, plate.read.confidence, plate.sec), (4711, 97, Some(1_772_337_600)));
-        assert_eq!(plate.pictures, [[0xFF, 0xD8, 0xFF].to_vec()]);
+        assert_eq!(plate.pictures, [Pushed::of_bytes(PictureKind::Whole, &[0xFF, 0xD8, 0xFF, 0xFF, 0xD9])]);
+        assert!(plate.pictures[0].content.is_ok());
         assert!(!plate.offline && !plate.read.fake && !plate.read.exempt && !plate.opened_by_camera);
     }
 
@@ -239,8 +240,10 @@ mod tests {
 
     #[test]
     fn a_picture_that_is_too_large_is_left_out_and_its_read_is_not() {
-        let plate = read(&push(&format!(r#""plateid":1,"imageFile":"{}""#, "A".repeat(MAX_PICTURE + 1))));
-        assert!(plate.pictures.is_empty() && plate.picture_cut);
+        let plate = read(&push(&format!(r#""plateid":1,"imageFile":"{}""#, "A".repeat(3 << 20))));
+        assert_eq!(plate.pictures, [Pushed { kind: PictureKind::Whole, content: Err(Lost::TooLarge) }]);
+        let plate = read(&push(r#""plateid":1,"imageFragmentFile":"?!""#));
+        assert_eq!(plate.pictures, [Pushed { kind: PictureKind::Plate, content: Err(Lost::Undecodable) }]);
     }
 
     #[test]

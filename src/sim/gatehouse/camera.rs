@@ -13,6 +13,10 @@ use tokio::time::timeout;
 use crate::lane::coding::{Password, base64};
 use crate::lane::isapi::http::{Answer, Challenge, Request, read};
 
+/// What it photographs: a drawing, as a real JPEG.
+const VEHICLE: &[u8] = include_bytes!("vehicle.jpg");
+/// Longest comment of a JPEG, with its mark and length.
+const COMMENT: usize = 65_537;
 /// Times that a push is sent again.
 const RESENDS: usize = 4;
 
@@ -51,8 +55,10 @@ pub struct SimCamera {
     pub patience: Duration,
     /// It hangs up right after each push, so many times: the answer is lost, and the push sent again.
     pub hang_ups: usize,
-    /// Bytes of its pictures.
+    /// Bytes of its pictures, at least those of the drawing that they are.
     pub picture: usize,
+    /// Its picture of the plate.
+    pub fragment: Vec<u8>,
     /// Its clock, seconds since 1970.
     pub clock: i64,
     /// Colour of the plates that it sees, as it codes it: 1 blue, 2 yellow.
@@ -75,7 +81,8 @@ impl SimCamera {
             pulses: Vec::new(),
             patience: Duration::from_secs(10),
             hang_ups: 0,
-            picture: 1000,
+            picture: 8000,
+            fragment: VEHICLE.to_vec(),
             clock,
             colour: 1,
         }
@@ -164,7 +171,7 @@ impl SimCamera {
             "license": plate, "colorType": self.colour, "type": 1, "confidence": 97, "direction": 4, "plateid": plate_id,
             "isoffline": u8::from(offline), "is_fake_plate": 0, "triggerType": 8,
             "timeStamp": { "Timeval": { "sec": clock, "usec": 0 } },
-            "imageFile": base64(&vec![0xFF; self.picture]), "imageFragmentFile": base64(&[0xFF, 0xD8]),
+            "imageFile": base64(&jpeg(self.picture)), "imageFragmentFile": base64(&self.fragment),
             "gioouts": [{ "ionum": 0, "ctrltype": by_own }],
         });
         let inner =
@@ -228,4 +235,23 @@ impl SimCamera {
         };
         timeout(patience, exchange).await.ok().flatten()
     }
+}
+
+/// The drawing, with comments in it that bring it to this length.
+fn jpeg(length: usize) -> Vec<u8> {
+    let (begin, rest) = VEHICLE.split_at(2);
+    let mut missing = length.saturating_sub(VEHICLE.len());
+    let mut out = begin.to_vec();
+    while missing >= 4 {
+        let left = missing.saturating_sub(COMMENT);
+        // What is left must be long enough for a comment of its own.
+        let bytes = if (1..4).contains(&left) { missing - 4 } else { missing - left };
+        let says = u16::try_from(bytes - 2).unwrap_or(u16::MAX);
+        out.extend([0xFF, 0xFE]);
+        out.extend(says.to_be_bytes());
+        out.resize(out.len() + bytes - 4, b' ');
+        missing -= bytes;
+    }
+    out.extend_from_slice(rest);
+    out
 }

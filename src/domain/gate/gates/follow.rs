@@ -118,6 +118,9 @@ impl Gates {
                 }
                 self.decided(&passage, verdict, now);
                 self.ask_anew(&lane, &passage, verdict, now);
+                if verdict == Verdict::Allow {
+                    self.show_bay(&lane, &passage, now);
+                }
             }
             Step::Opened { authority } => {
                 self.over_at_desk(&passage, now);

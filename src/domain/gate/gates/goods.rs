@@ -1,14 +1,16 @@
-//! Dangerous goods at the gates: a bay is promised with the decision that admits, and taken back when nobody came; what was
-//! violated is counted with everything else that its vehicle did.
+//! Dangerous goods at the gates: a bay is promised with the decision that admits, shown at the lane, and taken back when nobody
+//! came; what was violated is counted with everything else that its vehicle did.
 
 use super::Gates;
 use super::follow::About;
-use crate::domain::gate::hazmat::record::{Phase, Violation, ViolationKind};
+use crate::domain::gate::hazmat::record::{Output as HazmatOutput, Phase, Violation, ViolationKind};
 use crate::domain::gate::inside::Subject;
 use crate::domain::gate::inside::event::{self, ViolationKind as Counted};
+use crate::domain::gate::lane::Lane;
+use crate::domain::gate::lane::spec::Flow;
 use crate::domain::gate::plate::Plate;
 use crate::domain::gate::verdict::{Decision, Verdict};
-use crate::domain::gate::word::Direction;
+use crate::domain::gate::word::{Direction, LaneId, PassageId};
 use crate::domain::time::Now;
 
 /// What says that a vehicle may come as soon as there is a bay for it.
@@ -37,6 +39,49 @@ impl Gates {
         let promised = plate(about).filter(|plate| self.hazmat.lot().promised(plate).is_some());
         if let Some(plate) = promised.cloned() {
             self.hazmat.handle_turned_back(&plate, now);
+        }
+    }
+
+    /// Shows a vehicle that may come in which bay is kept for it, under the word that it may pass.
+    pub(super) fn show_bay(&mut self, lane: &LaneId, passage: &PassageId, now: Now) {
+        let Some(plate) = self.about.get(passage).and_then(plate).cloned() else { return };
+        let Some(bay) = self.hazmat.lot().promised(&plate).cloned() else { return };
+        let lines = vec![plate.text.clone(), "请通行".to_owned(), format!("请驶往泊位 {bay}")];
+        let voice = format!("{}，请通行，请驶往泊位{bay}", plate.text);
+        self.say_at(lane, (lines, voice), now);
+    }
+
+    /// Tells a vehicle its bay, where a board can: one that waits outside at the ways in for dangerous goods, one that is inside
+    /// at the lane by which it came. A lane that has somebody else before it stays his.
+    pub(super) fn show_call(&mut self, call: &HazmatOutput, now: Now) {
+        let (plate, bay, lanes) = match call {
+            HazmatOutput::Call { plate, bay } => {
+                let ways_in = self.lanes.values().map(Lane::spec);
+                let ways_in = ways_in.filter(|spec| spec.is_hazmat() && spec.flow != Flow::Out);
+                (plate, bay, ways_in.map(|spec| spec.id.clone()).collect::<Vec<_>>())
+            }
+            HazmatOutput::Guide { plate, bay } => {
+                let came = self.hazmat.visit(plate).and_then(|visit| self.inside.passage(&visit.passage));
+                (plate, bay, came.map(|passage| passage.lane.clone()).into_iter().collect())
+            }
+            HazmatOutput::Document(_)
+            | HazmatOutput::Violation(_)
+            | HazmatOutput::AskWhole { .. }
+            | HazmatOutput::Moved(_) => return,
+        };
+        let come = if matches!(call, HazmatOutput::Call { .. }) { "可以驶入" } else { "请按引导行驶" };
+        let lines = vec![plate.text.clone(), come.to_owned(), format!("泊位 {bay}")];
+        let voice = format!("{}，{come}，泊位{bay}", plate.text);
+        for lane in lanes {
+            if self.lanes.get(&lane).is_some_and(|lane| lane.passage().is_none()) {
+                self.say_at(&lane, (lines.clone(), voice.clone()), now);
+            }
+        }
+    }
+
+    fn say_at(&mut self, lane: &LaneId, (lines, voice): (Vec<String>, String), now: Now) {
+        if let Some(lane) = self.lane_mut(lane) {
+            lane.say(lines, voice, now);
         }
     }
 
@@ -76,6 +121,7 @@ fn counted(kind: ViolationKind) -> Option<Counted> {
         | ViolationKind::DriverAlarm
         | ViolationKind::VehicleAlarm
         | ViolationKind::TerminalRule
-        | ViolationKind::TerminalFault => None,
+        | ViolationKind::TerminalFault
+        | ViolationKind::TerminalMismatch => None,
     }
 }

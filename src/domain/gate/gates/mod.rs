@@ -17,17 +17,21 @@
 //! [`Gates::poll_timeout`] has come.
 
 pub mod act;
+mod day;
 mod follow;
 mod gather;
 mod goods;
 mod people;
+mod pictures;
 mod saved;
+mod terminals;
 mod uses;
 pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+pub use self::pictures::PictureOf;
 pub use self::saved::Saved;
 pub use self::view::GatesView;
 
@@ -175,6 +179,8 @@ pub struct Gates {
     decided: BTreeMap<LaneId, Decided>,
     /// Lanes whose queue something beside their own loops counts.
     counted: BTreeSet<LaneId>,
+    /// The last of the park's days whose account is closed.
+    closed: Option<i64>,
     next_decision: u64,
     revision: u64,
     turn: uses::Turn,
@@ -220,6 +226,7 @@ impl Gates {
             last: BTreeMap::new(),
             decided: BTreeMap::new(),
             counted: BTreeSet::new(),
+            closed: None,
             next_decision: 0,
             turn: uses::Turn::default(),
             revision: 0,
@@ -348,6 +355,7 @@ impl Gates {
     pub fn handle_timeout(&mut self, now: Now) {
         self.inside.handle_timeout(now);
         self.hazmat.handle_timeout(now);
+        self.close_days(now);
         let (cut, trust) = (self.inside.peers_heard(now.mono) == Some(false), now.trust);
         let all = self.told != Some((cut, trust));
         self.told = Some((cut, trust));
@@ -367,7 +375,8 @@ impl Gates {
     pub fn poll_timeout(&self, now: Now) -> Option<Mono> {
         let due = |(id, lane): (&LaneId, &Lane)| self.dues.get(id).copied().unwrap_or_else(|| lane.poll_timeout());
         let lanes = self.lanes.iter().filter_map(due);
-        let others = [self.inside.poll_timeout(now), self.hazmat.poll_timeout(), self.desk.poll_timeout()];
+        let others =
+            [self.inside.poll_timeout(now), self.hazmat.poll_timeout(), self.desk.poll_timeout(), self.day_due(now)];
         lanes.chain(others.into_iter().flatten()).chain(self.musters.poll_timeout()).min()
     }
 
@@ -419,6 +428,10 @@ impl Gates {
             }
         }
         self.drain_hazmat(now);
+        // Boards that show a bay.
+        for (lane, output) in self.drain_lanes() {
+            self.take(lane, output, now);
+        }
         self.drain_inside(now);
         self.drain_musters();
         for (id, lane) in &self.lanes {
@@ -497,6 +510,7 @@ impl Gates {
             if let HazmatOutput::Violation(violation) = &output {
                 self.count_violation(violation, now);
             }
+            self.show_call(&output, now);
             self.outputs.push_back(match output {
                 HazmatOutput::Document(document) => Output::Document(document),
                 HazmatOutput::Violation(violation) => Output::Violation(violation),

@@ -13,11 +13,12 @@ use super::follow::About;
 use super::{Gates, Output};
 use crate::domain::actor::{Actor, Refused, Role};
 use crate::domain::gate::desk::{self, Answer, Ask, TicketKind};
+use crate::domain::gate::hardware::News;
 use crate::domain::gate::inside::{self, Subject};
 use crate::domain::gate::lane::{Call, CallWhy, Hand, Lane};
 use crate::domain::gate::muster::{self, MusterAction, Tracked};
 use crate::domain::gate::verdict::{Reason, Verdict};
-use crate::domain::gate::word::{CompanyId, LaneId, PassageId, ZoneId};
+use crate::domain::gate::word::{CompanyId, LaneId, PassageId, PersonRef, ZoneId};
 use crate::domain::time::Now;
 
 impl Gates {
@@ -231,6 +232,41 @@ impl Gates {
         let done = self.musters.act(muster, action, actor, now);
         self.drain_musters();
         done
+    }
+
+    /// Takes what another system of the park says.
+    pub fn handle_news(&mut self, news: News, now: Now) {
+        match news {
+            News::Queue { lane, vehicles } if self.lanes.contains_key(&lane) => self.handle_queue(&lane, vehicles, now),
+            News::Queue { .. } => {}
+            News::Person { credential, place, at } => {
+                if let Some(person) = self.register.holder_of(&credential).cloned() {
+                    let position = muster::Position { place, at };
+                    self.handle_tracked(&Tracked::Position { person, position }, now);
+                }
+            }
+            News::Sos { credential, on, at } => {
+                let person = self.register.holder_of(&credential).cloned();
+                if let Some(person) = person.clone() {
+                    self.handle_tracked(&Tracked::Sos { person, on, at }, now);
+                }
+                self.tell_sos(person, on);
+            }
+        }
+    }
+
+    /// Who calls for help is heard with or without a muster, also when nobody knows whose tag it is.
+    fn tell_sos(&mut self, person: Option<PersonRef>, active: bool) {
+        let of = person.map_or_else(|| "unknown".to_owned(), |person| person.to_string());
+        let (zh, en) = match of.as_str() {
+            "unknown" => {
+                ("未登记的定位卡求救".to_owned(), "a tag that nobody is registered with calls for help".to_owned())
+            }
+            _ => (format!("{of} 求救"), format!("{of} calls for help")),
+        };
+        let what = muster::MusterFault::Sos(0);
+        let fact = muster::MusterFact { muster: of, what, active, drill: false, zh, en };
+        self.outputs.push_back(Output::MusterFact(fact));
     }
 
     /// Takes what a personnel-positioning system says.

@@ -34,6 +34,8 @@ pub struct Saved {
     /// Uses of permits that waited while the register was held.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     uses: Vec<Use>,
+    #[serde(default)]
+    closed: Option<i64>,
 }
 
 impl Saved {
@@ -81,6 +83,7 @@ impl Gates {
             last: self.last.iter().map(|(lane, passage)| (lane.clone(), passage.clone())).collect(),
             decided: self.decided.iter().map(|(lane, decided)| (lane.clone(), decided.clone())).collect(),
             uses: self.turn.waiting().to_vec(),
+            closed: self.closed,
         }
     }
 
@@ -114,6 +117,7 @@ impl Gates {
         gates.lanes = specs.into_iter().map(|spec| (spec.id.clone(), lane(spec))).collect();
         let standing =
             gates.lanes.values().filter_map(|lane| lane.passage().map(|(passage, _)| passage.clone())).collect();
+        let under_way: Vec<PassageId> = saved.inside.under_way().cloned().collect();
         gates.inside = Inside::restore(gateway, boot, rules, saved.inside, events, &standing, now);
         gates.hazmat = Hazmat::restore(gates.settings.hazmat.clone(), saved.hazmat, now);
         gates.desk = Desk::restore(boot, gates.settings.desk.clone(), saved.desk, now);
@@ -123,16 +127,17 @@ impl Gates {
         gates.last = saved.last.into_iter().collect();
         gates.decided = saved.decided.into_iter().collect();
         gates.count_waited(&saved.uses, now);
+        gates.closed = saved.closed;
         gates.pump(now);
         gates.close_orphans(now);
-        gates.close_crossed(now);
+        gates.close_crossed(under_way, now);
         gates
     }
 
-    /// What a crossing uses up was not used when this was saved, where what was decided of it is still remembered. What came to
-    /// nothing is forgotten.
-    fn close_crossed(&mut self, now: Now) {
-        for id in self.about.keys().cloned().collect::<Vec<_>>() {
+    /// What was under way when this was saved, and crossed since by the events of the account: its permit, its waybill, its visit
+    /// follow now. What came to nothing is forgotten.
+    fn close_crossed(&mut self, under_way: Vec<PassageId>, now: Now) {
+        for id in under_way {
             match self.inside.passage(&id).map(|passage| passage.phase) {
                 Some(Phase::Completed) => self.crossed(&id, now),
                 Some(Phase::Ended) => drop(self.about.remove(&id)),
@@ -153,5 +158,146 @@ impl Gates {
             self.over_at_desk(&passage, now);
         }
         self.drain_desk(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::super::Output;
+    use super::*;
+    use crate::domain::gate::decide::Judged;
+    use crate::domain::gate::desk;
+    use crate::domain::gate::facts::Facts;
+    use crate::domain::gate::hardware::{CameraEvent, Input, LaneEvent, PlateSeen, Seen};
+    use crate::domain::gate::lane::spec::{Closes, Fail, Flow, LaneSpec, Position, Service, Timing};
+    use crate::domain::gate::plate::{Plate, PlateColour};
+    use crate::domain::gate::presented::PlateRead;
+    use crate::domain::gate::register;
+    use crate::domain::gate::verdict::{Reason, Verdict};
+    use crate::domain::gate::word::{GateClass, GateId, GatewayId, LaneKind, VehicleClass, ZoneClass, ZoneId};
+    use crate::domain::order::LaneRule;
+    use crate::domain::time::{ClockTrust, Mono, Timestamp};
+
+    struct Everybody;
+
+    impl Policies for Everybody {
+        fn judge(&self, _: &Facts) -> Judged {
+            let (code, zh, en) = ("OK".to_owned(), "可通行".to_owned(), "it may pass".to_owned());
+            let permit = Reason { code, verdict: Verdict::Allow, zh, en, policy: None };
+            Judged { permits: vec![permit], ..Judged::default() }
+        }
+
+        fn revision(&self) -> &str {
+            "test"
+        }
+    }
+
+    fn settings() -> Arc<Settings> {
+        use Input::{Approach, Beam, CloseLimit, Exit, OpenLimit, UnderArm};
+        let lane = LaneSpec {
+            id: LaneId::new("in"),
+            name: "in".into(),
+            name_en: "in".into(),
+            gate: GateId::new("g"),
+            gate_class: GateClass::HazmatOnly,
+            manned: true,
+            zone: ZoneId::new("park"),
+            zone_from: ZoneId::new("outside"),
+            kind: LaneKind::Vehicle,
+            flow: Flow::In,
+            classes: [VehicleClass::Hazmat].into(),
+            windows: Vec::new(),
+            inputs: [Approach, UnderArm, Beam, Exit, OpenLimit, CloseLimit].into(),
+            position: Position::Limits,
+            closes: Closes::Gateway,
+            fail: Fail::Safe,
+            on_fire: LaneRule::Open,
+            scale: false,
+            button_confirms: false,
+            conduct: BTreeMap::new(),
+            timing: Timing::default(),
+            service: Service::InService,
+        };
+        let zones = [(ZoneId::new("park"), inside::ZoneRule::of(ZoneClass::General))].into();
+        Arc::new(Settings {
+            gateway: GatewayId::new("gw"),
+            lanes: vec![Arc::new(lane)],
+            register: register::rules::Rules::default(),
+            inside: inside::Rules { zones, ..inside::Rules::default() },
+            hazmat: Arc::default(),
+            desk: desk::Rules::default(),
+        })
+    }
+
+    fn at(ms: u64) -> Now {
+        let wall = Timestamp(1_795_507_200_000 + i64::try_from(ms).unwrap());
+        Now { mono: Mono::from_millis(ms), wall, trust: ClockTrust::Synced }
+    }
+
+    /// The lane's inputs as they are, said again.
+    fn look(gates: &mut Gates, on: &[Input], ms: u64) {
+        let all = settings().lanes[0].inputs.clone();
+        let events = all.into_iter().map(|input| {
+            let what = Seen::Input { input, on: Some(on.contains(&input)) };
+            LaneEvent { lane: LaneId::new("in"), at: at(ms).mono, what }
+        });
+        gates.handle_events(&events.collect::<Vec<_>>(), at(ms));
+        gates.handle_timeout(at(ms));
+    }
+
+    /// Does what comes out; returns the events of the account.
+    fn drain(gates: &mut Gates, ms: u64) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(output) = gates.poll_output() {
+            match output {
+                Output::Audit { lane, audit } => {
+                    gates.handle_audit(&lane, &audit.key, lane::AuditReceipt::Stored, at(ms));
+                }
+                Output::Share(event) => events.push(Event::clone(&event)),
+                _ => {}
+            }
+        }
+        events
+    }
+
+    #[test]
+    fn a_kill_between_the_last_save_and_the_crossing_loses_no_visit_of_dangerous_goods() {
+        use Input::{Approach, Beam, CloseLimit, Exit, OpenLimit, UnderArm};
+        let plate = Plate::new("鲁A12345", PlateColour::Yellow);
+        let mut gates = Gates::new(settings(), Arc::new(Everybody), Register::default(), 1, at(0));
+        look(&mut gates, &[CloseLimit], 0);
+        look(&mut gates, &[CloseLimit, Approach], 100);
+        let seen = PlateSeen {
+            device: "cam".into(),
+            event: CameraEvent { serial: "s".into(), number: 1 },
+            read: PlateRead { plate: Some(plate.clone()), confidence: 95, fake: false, exempt: false },
+            direction: None,
+            device_time: None,
+            live: true,
+            offline: false,
+            opened_by_camera: false,
+            flags: BTreeSet::new(),
+        };
+        gates.handle_event(&LaneEvent { lane: LaneId::new("in"), at: at(200).mono, what: Seen::Plate(seen) }, at(200));
+        let mut events = drain(&mut gates, 200);
+        // Whatever was decided, it drives through the open arm.
+        for (on, ms) in [(vec![OpenLimit, Approach], 1_000), (vec![OpenLimit, UnderArm, Beam], 2_000)] {
+            look(&mut gates, &on, ms);
+            events.extend(drain(&mut gates, ms));
+        }
+        let saved = serde_json::to_string(&gates.saved(at(2_000))).unwrap();
+        for (on, ms) in
+            [(vec![OpenLimit, UnderArm, Beam, Exit], 2_050), (vec![OpenLimit, Exit], 2_100), (vec![OpenLimit], 2_150)]
+        {
+            look(&mut gates, &on, ms);
+            events.extend(drain(&mut gates, ms));
+        }
+        assert!(gates.hazmat().visit(&plate).is_some() && events.iter().any(|event| event.crossed().is_some()));
+        let saved: Saved = serde_json::from_str(&saved).unwrap();
+        let again = Gates::restore(settings(), Arc::new(Everybody), Register::default(), 2, saved, events, at(9_000));
+        let visit = again.hazmat().visit(&plate).expect("it is inside");
+        assert_eq!(visit.zone, ZoneId::new("park"));
     }
 }

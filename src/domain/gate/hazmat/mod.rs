@@ -27,6 +27,7 @@ pub mod named;
 mod passages;
 pub mod record;
 pub mod rules;
+pub mod said;
 mod saved;
 pub mod track;
 pub mod visit;
@@ -50,6 +51,7 @@ use checks::{Answer, Checks};
 use lot::Lot;
 use record::{Happened, HazmatRecord, Output, Phase, Violation, ViolationKind};
 use rules::Rules;
+use said::{LastSaid, Mismatch};
 use track::Track;
 use visit::{Running, Visit};
 use waybill::{Waybill, WaybillState};
@@ -92,6 +94,10 @@ pub struct Hazmat {
     tracks: BTreeMap<TerminalId, Track>,
     /// Alarms of terminals that are on.
     alarms: BTreeSet<(TerminalId, TerminalAlarm)>,
+    /// What of what terminals say does not agree, and whose vehicle it was about when it began.
+    mismatches: BTreeMap<(TerminalId, Mismatch), Option<Plate>>,
+    /// What terminals said last.
+    said: BTreeMap<TerminalId, LastSaid>,
     outputs: VecDeque<Output>,
 }
 
@@ -108,6 +114,8 @@ impl Hazmat {
             terminals: BTreeMap::new(),
             tracks: BTreeMap::new(),
             alarms: BTreeSet::new(),
+            mismatches: BTreeMap::new(),
+            said: BTreeMap::new(),
             outputs: VecDeque::new(),
         }
     }

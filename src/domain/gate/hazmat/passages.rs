@@ -231,6 +231,7 @@ impl Hazmat {
             self.tell(Some(plate.clone()), visit.waybill, Happened::LeftBay { bay }, now);
         }
         self.lot.give_up(plate);
+        self.end_mismatches(plate, now);
         self.serve_queue(now);
     }
 

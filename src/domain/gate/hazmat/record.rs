@@ -14,7 +14,7 @@ use super::visit::Reconciled;
 use super::waybill::WaybillState;
 use crate::domain::document::Document;
 use crate::domain::gate::plate::Plate;
-use crate::domain::gate::word::{BayId, CompanyId, PassageId, TerminalId, WaybillNo, ZoneId, words};
+use crate::domain::gate::word::{BayId, CompanyId, PassageId, PersonRef, TerminalId, WaybillNo, ZoneId, words};
 use crate::domain::time::{ClockTrust, Timestamp};
 
 words! {
@@ -66,6 +66,8 @@ words! {
         TerminalRule = "terminal_rule", "终端围栏报警";
         /// Its terminal has a fault: antenna, receiver or supply.
         TerminalFault = "terminal_fault", "终端故障";
+        /// What its terminal says does not agree with what is known: another vehicle, another waybill.
+        TerminalMismatch = "terminal_mismatch", "终端申报不符";
     }
 }
 
@@ -149,6 +151,12 @@ pub enum Happened {
     TerminalOut { terminal: TerminalId },
     /// A terminal was given back.
     TerminalBack { terminal: TerminalId },
+    /// A terminal said which vehicle it is in.
+    TerminalIn { terminal: TerminalId, claimed: Plate },
+    /// A driver's card was put into a terminal or taken out; his number is not recorded.
+    DriverCard { terminal: TerminalId, inserted: bool, read: bool, person: Option<PersonRef>, valid_to: Option<String> },
+    /// A terminal showed a waybill: whether it is the one that is known.
+    TerminalWaybill { terminal: TerminalId, agrees: bool },
     /// It left; what the scales say.
     Left { passage: PassageId, stayed_ms: u64, weights: Reconciled, unsettled: Vec<String> },
     /// A rule was violated.

@@ -12,6 +12,7 @@ use super::checks::Checks;
 use super::goods::{HazardClass, Load};
 use super::lot::SavedLot;
 use super::rules::Rules;
+use super::said::Mismatch;
 use super::track::{Subject, Track};
 use super::visit::{Running, Sent, Stage, Visit};
 use super::waybill::Purpose;
@@ -34,6 +35,8 @@ pub struct Saved {
     terminals: Vec<(TerminalId, Plate, Timestamp)>,
     violated: Vec<(TerminalId, Vec<Subject>)>,
     alarms: BTreeSet<(TerminalId, TerminalAlarm)>,
+    #[serde(default)]
+    mismatches: Vec<(TerminalId, Mismatch, Option<Plate>)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -109,6 +112,7 @@ impl Hazmat {
             terminals: self.terminals.iter().map(|(id, out)| (id.clone(), out.plate.clone(), out.at)).collect(),
             violated: self.tracks.iter().map(violated).collect(),
             alarms: self.alarms.clone(),
+            mismatches: self.mismatches.iter().map(|((id, what), of)| (id.clone(), *what, of.clone())).collect(),
         }
     }
 
@@ -154,6 +158,7 @@ impl Hazmat {
         hazmat.terminals = saved.terminals.into_iter().map(|(id, plate, at)| (id, Handed { plate, at })).collect();
         hazmat.tracks = saved.violated.into_iter().map(|(id, on)| (id, Track::new(now.mono, on))).collect();
         hazmat.alarms = saved.alarms;
+        hazmat.mismatches = saved.mismatches.into_iter().map(|(id, what, of)| ((id, what), of)).collect();
         hazmat
     }
 }

@@ -125,7 +125,7 @@ impl Hazmat {
         self.tracks.get(terminal)
     }
 
-    fn bearer(&self, terminal: &TerminalId) -> Option<&Plate> {
+    pub(super) fn bearer(&self, terminal: &TerminalId) -> Option<&Plate> {
         self.terminals.get(terminal).map(|handed| &handed.plate)
     }
 
@@ -160,6 +160,7 @@ impl Hazmat {
             .map(|(_, alarm)| (kind(*alarm), Some(alarm.as_str().to_owned())));
         let over: Vec<_> = kinds.into_iter().chain(alarms).collect();
         self.alarms.retain(|(of, _)| of != terminal);
+        self.end_mismatches(plate, now);
         for (kind, subject) in over {
             let over = violation(kind, Some(plate.clone()), now);
             self.accuse(Violation { phase: Phase::Over, subject, terminal: Some(terminal.clone()), ..over }, now);

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::event::{Crossing, VehicleSeen};
 use crate::domain::actor::Actor;
 use crate::domain::gate::hardware::CameraEvent;
+use crate::domain::gate::picture::{Picture, PictureKind};
 use crate::domain::gate::presented::PlateRead;
 use crate::domain::gate::verdict::Verdict;
 use crate::domain::gate::word::{
@@ -28,8 +29,8 @@ use crate::domain::gate::word::{
 };
 use crate::domain::time::{ClockTrust, Mono, Timestamp};
 
-/// Pictures that a passage names: two are usual, a few more when somebody asked for them.
-pub const MAX_PICTURES: usize = 8;
+/// Pictures that a passage names: one of each kind.
+pub const MAX_PICTURES: usize = PictureKind::ALL.len();
 /// Persons that a passage names: a shuttle bus.
 pub const MAX_PERSONS: usize = 80;
 
@@ -136,9 +137,9 @@ pub struct Passage {
     /// Gross weight, kilograms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gross_kg: Option<u32>,
-    /// Ids of pictures and other attachments.
+    /// Its pictures, one of each kind, also those that could not be kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub pictures: Vec<String>,
+    pub pictures: Vec<Picture>,
     /// The passage that brought in what goes out with this one, or the other way round, as far as known at this step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pair: Option<PassageId>,
@@ -232,8 +233,8 @@ pub struct Begin {
     pub camera: Option<CameraEvent>,
     /// The camera's time.
     pub device_time: Option<Timestamp>,
-    /// Ids of pictures.
-    pub pictures: Vec<String>,
+    /// Its pictures.
+    pub pictures: Vec<Picture>,
     /// Gross weight, kilograms.
     pub gross_kg: Option<u32>,
     /// The site's episode, in an emergency.
@@ -291,8 +292,8 @@ pub enum Step {
     Completed,
     /// Nothing crossed.
     Ended(Outcome),
-    /// A picture came.
-    Picture(String),
+    /// A picture came: of each kind the first that is kept stands.
+    Picture(Picture),
     /// It was weighed: id at the scale, kilograms.
     Weighed(String, u32),
     /// An alarm that belongs to it: its occurrence.
@@ -346,6 +347,16 @@ impl Passage {
             Some(answer) => answer.verdict == Verdict::Allow,
             None => self.verdict == Some(Verdict::Allow) || self.released,
         }
+    }
+
+    /// Takes a picture; of each kind the first that is kept stands. Returns whether it was taken.
+    pub(super) fn take_picture(&mut self, picture: Picture) -> bool {
+        match self.pictures.iter_mut().find(|other| other.kind == picture.kind) {
+            Some(other) if other.is_kept() || !picture.is_kept() => return false,
+            Some(other) => *other = picture,
+            None => self.pictures.push(picture),
+        }
+        true
     }
 
     /// Takes over what more is known of who and what it is.

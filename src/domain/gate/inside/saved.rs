@@ -36,6 +36,12 @@ pub struct Saved {
 }
 
 impl Saved {
+    /// Returns the passages that had not crossed yet.
+    pub fn under_way(&self) -> impl Iterator<Item = &PassageId> {
+        let not_yet = |passage: &&Passage| passage.phase != Phase::Completed;
+        self.passages.iter().filter(not_yet).map(|passage| &passage.passage)
+    }
+
     /// Returns whether an event that is stored is folded into this and need not be stored any longer.
     pub fn is_folded(&self, event: &Event) -> bool {
         let of = self.folded.0.iter().find(|(source, _)| *source == event.source);

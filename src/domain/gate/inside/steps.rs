@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::event::{Body, Crossed, Loose, Subject, Violation, ViolationKind};
-use super::passage::{Answered, MAX_PICTURES, Passage, direction_code};
+use super::passage::{Answered, Passage, direction_code};
 use super::{Begin, Inside, LINGER, MAX_PASSAGES, MAX_READS, Outcome, Output, Phase, Step, Who};
 use crate::domain::document::{Document, DocumentKind};
 use crate::domain::gate::hardware::CameraEvent;
@@ -80,8 +80,11 @@ impl Inside {
         let over = matches!(passage.phase, Phase::Completed | Phase::Ended);
         let at = self.dial.take(now);
         match step {
-            Step::Picture(picture) if passage.pictures.len() < MAX_PICTURES => passage.pictures.push(picture),
-            Step::Picture(_) => {}
+            Step::Picture(picture) => {
+                if !passage.take_picture(picture) {
+                    return Ok(());
+                }
+            }
             Step::Alarm(occ) => drop(passage.links.alarms.insert(occ)),
             Step::Weighed(weighing, kg) => {
                 passage.links.weighing = Some(weighing);
@@ -366,7 +369,8 @@ impl Inside {
         stay.through.as_ref().filter(|_| passage.direction == Direction::Out).map(|through| through.passage.clone())
     }
 
-    fn known_read(&self, camera: &CameraEvent) -> Option<PassageId> {
+    /// Returns the passage that a camera's event is known to be of.
+    pub fn known_read(&self, camera: &CameraEvent) -> Option<PassageId> {
         let recent = self.reads.iter().rev().find(|(read, _)| read == camera).map(|(_, passage)| passage.clone());
         recent.or_else(|| self.account.known_read(camera, &self.log))
     }

@@ -81,7 +81,7 @@ use rights::Rights;
 use ruling::Release;
 use spec::Trouble;
 
-use super::hardware::{LaneDevice, LaneEvent, Seen, Weight};
+use super::hardware::{CameraEvent, LaneDevice, LaneEvent, Seen, Weight};
 use super::word::{LaneKind, words};
 use crate::domain::time::{Mono, Now};
 
@@ -175,6 +175,11 @@ impl Lane {
     /// Returns what the lane is.
     pub fn spec(&self) -> &LaneSpec {
         &self.spec
+    }
+
+    /// Returns whether this event of a camera was heard lately, whatever came of it.
+    pub fn has_heard(&self, event: &CameraEvent) -> bool {
+        self.recent.events.contains(event)
     }
 
     /// Returns what the lane is doing.

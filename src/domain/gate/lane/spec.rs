@@ -231,6 +231,21 @@ words! {
     }
 }
 
+impl Trouble {
+    /// Returns it in English, as a person says it.
+    pub fn en(self) -> &'static str {
+        match self {
+            Self::Camera => "no camera is heard",
+            Self::Reader => "no reader is heard",
+            Self::Loop => "a loop or beam is dead, or missed a vehicle",
+            Self::Clock => "the clock is not synchronised",
+            Self::Lists => "permits or block lists are too old",
+            Self::Restart => "the gateway has just started",
+            Self::Peers => "the park's other gates are not heard",
+        }
+    }
+}
+
 words! {
     /// What a lane does in a trouble, the strictest last. A vehicle that leaves is at worst referred to a guard, a person who
     /// leaves is never asked.
@@ -245,6 +260,15 @@ words! {
 }
 
 impl Conduct {
+    /// Returns it in English, as a person says it.
+    pub fn en(self) -> &'static str {
+        match self {
+            Self::Decide => "decides as usual",
+            Self::Refer => "a guard decides each passage",
+            Self::NoEntry => "nobody comes in",
+        }
+    }
+
     /// Returns what a lane does where nothing else is configured. What cannot be identified is referred anyway; a lane whose
     /// guards are dead would stay open behind each vehicle; the rest is stricter where dangerous goods pass
     /// (`domain.md` rule 146, `reliability.md` §5.1).

@@ -281,6 +281,31 @@ words! {
     }
 }
 
+impl LaneFault {
+    /// Returns it in English, as a person says it.
+    pub fn en(self) -> &'static str {
+        match self {
+            Self::NotMoved => "the barrier was ordered to move and was not seen to",
+            Self::Stuck => "something stays under the arm",
+            Self::LeftOpen => "the barrier stands open and nothing holds it",
+            Self::ManualOpen => "opened by hand at the barrier",
+            Self::Forced => "forced: gone through while shut, or the arm was knocked off",
+            Self::Tailgate => "tail-gating: two went through by one right",
+            Self::InputDead => "an input is dead",
+            Self::InputSuspect => "a means that guards the arm did not see a vehicle that crossed",
+            Self::Limits => "both limit switches speak at once",
+            Self::Late => "the decision came too late to be acted on",
+            Self::AuditFailed => "the audit could not be written",
+            Self::Device => "a device is not heard",
+            Self::OwnList => "the camera opened by its own list",
+            Self::Fire => "released by the fire linkage",
+            Self::FireLine => "the line of the fire linkage is cut",
+            Self::DoorHeld => "the door stands open for too long",
+            Self::HoldEnded => "the hold has ended",
+        }
+    }
+}
+
 /// A person is needed at a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -344,7 +369,7 @@ impl CallWhy {
             Self::AuditFailed => "the audit cannot be written; entries need a person",
             Self::NotMoved => "ordered, and the arm did not move",
             Self::Referred => "a person must confirm",
-            Self::Trouble(trouble) => trouble.as_str(),
+            Self::Trouble(trouble) => trouble.en(),
             Self::StillThere => "refused, and still there",
         }
     }

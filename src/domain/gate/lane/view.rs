@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::rights::SavedHold;
-use super::spec::{Conduct, Service, Trouble};
+use super::spec::{Conduct, Position, Service, Trouble};
 use super::told::LaneFault;
+use super::watch::words_of;
 use super::{ArmAt, Lane, Phase};
 use crate::domain::gate::facts::LaneFacts;
 use crate::domain::gate::hardware::Input;
@@ -42,6 +43,10 @@ pub struct LaneView {
     pub for_ms: u64,
     /// Where the arm stands: `up`, `down`, `between`; absent: not known.
     pub arm: Option<&'static str>,
+    /// The same in words, and where it is not known, why; Chinese.
+    pub arm_zh: &'static str,
+    /// English.
+    pub arm_en: &'static str,
     /// Whether something is under the arm; absent: it may be.
     pub under_arm: Option<bool>,
     /// Rule in force.
@@ -90,6 +95,8 @@ pub struct FaultView {
     pub subject: String,
     /// Chinese.
     pub zh: String,
+    /// English.
+    pub en: String,
 }
 
 impl ArmAt {
@@ -117,6 +124,7 @@ impl Lane {
             left_ms: u64::try_from(hold.until.since(now.mono).as_millis()).unwrap_or(u64::MAX),
         });
         let (doing, doing_en) = self.doing();
+        let (arm_zh, arm_en) = self.arm_words(now);
         LaneView {
             id: spec.id.clone(),
             name: spec.name.clone(),
@@ -131,6 +139,8 @@ impl Lane {
             doing_en,
             for_ms: u64::try_from(now.mono.since(self.since).as_millis()).unwrap_or(u64::MAX),
             arm: self.arm_at(now.mono).as_str(),
+            arm_zh,
+            arm_en,
             under_arm: self.inputs.under_arm(spec, now.mono),
             rule: self.rule(),
             fire: self.rights.fire,
@@ -143,6 +153,25 @@ impl Lane {
             queue: self.waiting.is_some(),
             troubles: self.troubles.iter().map(|trouble| self.trouble_view(*trouble)).collect(),
             faults: self.faults.iter().map(|(fault, subject)| fault_view(*fault, subject)).collect(),
+        }
+    }
+
+    fn arm_words(&self, now: Now) -> (&'static str, &'static str) {
+        match (self.arm_at(now.mono), self.spec.position) {
+            (ArmAt::Up, _) => ("开", "open"),
+            (ArmAt::Down, _) => ("关", "closed"),
+            (ArmAt::Between, _) => ("中间位置", "on its way, or stopped half way"),
+            (ArmAt::Unknown, Position::None) => (
+                "没有限位和状态反馈，看不到位置",
+                "nothing here says where it stands: no limit switches, no controller's word",
+            ),
+            (ArmAt::Unknown, Position::Limits) => (
+                "位置不明：限位没有信号或互相矛盾",
+                "not known: the limit switches are silent, or contradict each other",
+            ),
+            (ArmAt::Unknown, Position::Status) => {
+                ("位置不明：道闸控制器没有报告", "not known: the barrier's controller does not say")
+            }
         }
     }
 
@@ -173,7 +202,7 @@ impl Lane {
             trouble,
             conduct,
             zh: format!("{}：{}{free}", trouble.zh(), conduct.zh()),
-            en: format!("{}: {}{free_en}", trouble.as_str(), conduct.as_str().replace('_', " ")),
+            en: format!("{}: {}{free_en}", trouble.en(), conduct.en()),
         }
     }
 
@@ -215,7 +244,6 @@ impl Lane {
 }
 
 fn fault_view(fault: LaneFault, subject: &str) -> FaultView {
-    let of = Input::from_name(subject).map_or_else(|| subject.to_owned(), |input| input.zh().to_owned());
-    let zh = if of.is_empty() { fault.zh().to_owned() } else { format!("{}（{of}）", fault.zh()) };
-    FaultView { fault, subject: subject.to_owned(), zh }
+    let (zh, en) = words_of(fault, subject);
+    FaultView { fault, subject: subject.to_owned(), zh, en }
 }

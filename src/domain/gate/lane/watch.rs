@@ -37,12 +37,7 @@ impl Lane {
     }
 
     fn fact(&mut self, fault: LaneFault, subject: &str, active: bool, detail: &str) {
-        let of = Input::from_name(subject).map_or_else(|| subject.to_owned(), |input| input.zh().to_owned());
-        let (mut zh, mut en) = (fault.zh().to_owned(), fault.as_str().replace('_', " "));
-        if !subject.is_empty() {
-            zh = format!("{zh}（{of}）");
-            en = format!("{en} ({subject})");
-        }
+        let (mut zh, en) = words_of(fault, subject);
         if !detail.is_empty() {
             zh = format!("{zh}：{detail}");
         }
@@ -167,4 +162,14 @@ impl Lane {
         dues.extend(self.inputs.occupied_since(&self.spec, self.last).map(|since| since + timing.stuck));
         dues
     }
+}
+
+/// A fault with what it is about, in words, Chinese and English.
+pub(super) fn words_of(fault: LaneFault, subject: &str) -> (String, String) {
+    let input = Input::from_name(subject);
+    let (of, of_en) = input.map_or((subject, subject), |input| (input.zh(), input.en()));
+    if subject.is_empty() {
+        return (fault.zh().to_owned(), fault.en().to_owned());
+    }
+    (format!("{}（{of}）", fault.zh()), format!("{} ({of_en})", fault.en()))
 }

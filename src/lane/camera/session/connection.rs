@@ -22,15 +22,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::auth::{Head, Proved, Refused};
 use super::super::{Make, NotAPush, Push};
-use super::{Admitted, Ask, DRAIN_MAX, Failure, KEPT_WITHIN, Reply, Settings};
+use super::{Admitted, Ask, DRAIN_MAX, Failure, KEPT_WITHIN, NotTaken, Place, Reply, Settings};
 use crate::clock::Clock;
 use crate::lane::coding::sha256;
-use crate::lane::{isapi, vzenith};
+use crate::lane::{isapi, push, vzenith};
 
 /// Largest header of a request, all lines together: hyper's least.
 const MAX_HEADER_BYTES: usize = 8192;
 /// Most lines of a header.
 const MAX_HEADERS: usize = 48;
+/// First part of the path that other systems push to.
+const PUSH: &str = "push";
 
 /// What all connections share.
 pub(super) struct Shared {
@@ -87,13 +89,13 @@ async fn pushed(
     let (parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().map(|path| path.as_str().to_owned()).unwrap_or_default();
     let place = device_of(parts.uri.path()).filter(|_| [Method::POST, Method::PUT].contains(&parts.method));
-    let Some((make, device)) = place else {
+    let Some((place, device)) = place else {
         return Err(fail(shared, Failure::Nowhere, StatusCode::NOT_FOUND).await);
     };
     let head = head_of(parts.method.as_str(), path, &parts.headers);
     let admitted = asked(shared, |reply| {
         let (device, head) = (device.clone(), head.clone());
-        Ask::Admit { device, make, peer, head, reply }
+        Ask::Admit { device, place, peer, head, reply }
     });
     let admitted = admitted.await;
     let refused = !matches!(admitted, Some(Admitted::In(_) | Admitted::NeedsBody));
@@ -115,11 +117,27 @@ async fn pushed(
         other => proved(other)?,
     };
     let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let Place::Camera(make) = place else { return told(shared, device, &bytes).await };
     let Ok(push) = parsed(make, kind, &bytes) else {
         return Err(fail(shared, Failure::NotAPush, StatusCode::BAD_REQUEST).await);
     };
     drop(bytes);
     decided(shared, device, push, proved).await
+}
+
+/// Hands over what another system says; it is answered with how much of it was taken: all of it, or nothing.
+async fn told(shared: &Shared, device: String, bytes: &[u8]) -> Result<(u64, String, bool), Box<Refusal>> {
+    let Ok(body) = push::read(bytes) else {
+        return Err(fail(shared, Failure::NotAPush, StatusCode::BAD_REQUEST).await);
+    };
+    match asked(shared, |reply| Ask::News { device, body, reply }).await {
+        Some(Ok(taken)) => {
+            let ticket = shared.tickets.fetch_add(1, Ordering::Relaxed);
+            Ok((ticket, format!("{{\"taken\":{taken}}}"), false))
+        }
+        Some(Err(NotTaken::MayNot)) => Err(plain(StatusCode::FORBIDDEN)),
+        Some(Err(NotTaken::Busy)) | None => Err(plain(StatusCode::SERVICE_UNAVAILABLE)),
+    }
 }
 
 fn parsed(make: Make, kind: &str, bytes: &[u8]) -> Result<Push, NotAPush> {
@@ -209,10 +227,11 @@ fn plain(status: StatusCode) -> Box<Refusal> {
     Box::new(response)
 }
 
-fn device_of(path: &str) -> Option<(Make, String)> {
-    let (make, device) = path.strip_prefix('/')?.split_once('/')?;
-    let make = [Make::Vzenith, Make::Isapi].into_iter().find(|one| one.path() == make)?;
-    Some((make, device.to_owned()))
+fn device_of(path: &str) -> Option<(Place, String)> {
+    let (first, device) = path.strip_prefix('/')?.split_once('/')?;
+    let make = [Make::Vzenith, Make::Isapi].into_iter().find(|one| one.path() == first).map(Place::Camera);
+    let place = make.or((first == PUSH).then_some(Place::Push))?;
+    Some((place, device.to_owned()))
 }
 
 fn head_of(method: &str, path: String, headers: &HeaderMap) -> Head {

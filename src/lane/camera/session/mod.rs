@@ -21,15 +21,20 @@ use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::auth::{Guard, Head, Proved, Refused};
+use super::auth::{Auth, Guard, Head, Proved, Refused};
 use super::desk::{Counts as DeskCounts, Desk, Moving, Output};
 use super::{Camera, Make, Memory, Picture, Push, Remembered};
 use crate::clock::Clock;
-use crate::domain::gate::hardware::{CameraEvent, LaneCommand, LaneEvent, LaneReceipt};
+use crate::domain::gate::hardware::{CameraEvent, LaneCommand, LaneEvent, LaneReceipt, News};
+use crate::domain::gate::picture::Lost;
+use crate::domain::gate::register::digest::LookUpKey;
+use crate::domain::time::Mono;
+use crate::lane::push::{Body, MAX_NEWS, Pusher, Pushers};
 
 /// An answer that opens waits so long for its event to be kept: ten times an fsync. A store that does not answer holds no gate.
 pub const KEPT_WITHIN: Duration = Duration::from_millis(200);
@@ -57,13 +62,16 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// Largest body, bytes: JSON with two pictures in base64 has 200 to 700 kB.
     pub max_body: usize,
+    /// Other systems that push here, and the key of the digests of the cards that they name.
+    pub pushers: (Vec<Pusher>, LookUpKey),
 }
 
 impl Settings {
     /// The ordinary limits at an address.
-    pub fn at(listen: SocketAddr) -> Self {
+    pub fn at(listen: SocketAddr, pushers: (Vec<Pusher>, LookUpKey)) -> Self {
         Self {
             listen,
+            pushers,
             max_connections: 128,
             header_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(5),
@@ -81,6 +89,10 @@ pub struct Outlets<M> {
     pub receipts: mpsc::Sender<LaneReceipt>,
     /// Pictures: dropped and counted when there is no room.
     pub pictures: mpsc::Sender<Picture>,
+    /// Pictures without their bytes: what is lost, and why; missed only where even these find no room.
+    pub lost: mpsc::Sender<Picture>,
+    /// What other systems say: refused, for them to say again, when there is no room.
+    pub news: mpsc::Sender<News>,
     /// Keeps what was seen.
     pub memory: M,
     /// What was counted.
@@ -116,22 +128,41 @@ pub struct Counts {
     pub not_pushes: u64,
     /// Pictures that found no room.
     pub pictures_dropped: u64,
+    /// What other systems said and was taken.
+    pub news: u64,
+    /// Pushes of theirs that said what they may not, or found no room.
+    pub news_refused: u64,
 }
 
 /// What a connection asks or tells the owner.
 enum Ask {
     /// May this device come in?
-    Admit { device: String, make: Make, peer: IpAddr, head: Head, reply: oneshot::Sender<Admitted> },
+    Admit { device: String, place: Place, peer: IpAddr, head: Head, reply: oneshot::Sender<Admitted> },
     /// May it, now that its body is known?
     Body { device: String, head: Head, sha256: String, reply: oneshot::Sender<Admitted> },
     /// It said this.
     Push { device: String, push: Push, timed: bool, ticket: u64, reply: oneshot::Sender<Reply> },
+    /// Another system said this.
+    News { device: String, body: Body, reply: oneshot::Sender<Result<usize, NotTaken>> },
     /// An answer has gone out.
     Handed { ticket: u64, moved: bool },
     /// It hung up.
     Gone { ticket: u64 },
     /// A request that came to nothing.
     Failed(Failure),
+}
+
+/// Who pushes to a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Camera(Make),
+    Push,
+}
+
+/// Why nothing of what another system said was taken.
+enum NotTaken {
+    MayNot,
+    Busy,
 }
 
 /// Why a request came to nothing.
@@ -174,7 +205,7 @@ pub async fn serve<M: Memory>(
     let mut secret = [0; 32];
     SystemRandom::new().fill(&mut secret).map_err(|_| "no randomness for the nonces of cameras".to_owned())?;
     let (asks, mut asked) = mpsc::channel(ASKS);
-    let mut owner = Owner::new(cameras, remembered, outlets, &secret, clock.clone());
+    let mut owner = Owner::new((cameras, settings.pushers.clone()), remembered, outlets, &secret, clock.clone());
     let shared = Arc::new(connection::Shared {
         settings: settings.clone(),
         asks,
@@ -191,7 +222,7 @@ pub async fn serve<M: Memory>(
             () = stop.cancelled() => break,
             Some(ask) = asked.recv() => owner.ask(ask),
             Some(command) = commands.recv() => owner.desk.handle_command(command, clock.now()),
-            () = clock.sleep_until_opt(owner.desk.poll_timeout()) => owner.desk.handle_timeout(clock.now()),
+            () = clock.sleep_until_opt(owner.poll_timeout()) => owner.handle_timeout(),
             Some(_ended) = connections.join_next() => continue,
             accepted = listener.accept() => match accepted {
                 Ok((tcp, peer)) => match Arc::clone(&places).try_acquire_owned() {
@@ -220,6 +251,7 @@ pub async fn serve<M: Memory>(
 /// Owns what all connections share.
 struct Owner<M> {
     desk: Desk,
+    pushers: Pushers,
     guards: BTreeMap<String, Guard>,
     replies: BTreeMap<u64, oneshot::Sender<Reply>>,
     keeping: VecDeque<(CameraEvent, oneshot::Receiver<()>)>,
@@ -229,22 +261,62 @@ struct Owner<M> {
 }
 
 impl<M: Memory> Owner<M> {
-    fn new(cameras: Vec<Camera>, known: Vec<Remembered>, outlets: Outlets<M>, secret: &[u8], clock: Clock) -> Self {
-        let guard = |camera: &Camera| {
-            let secret = [secret, camera.device.as_bytes()].concat();
-            (camera.device.clone(), Guard::new(camera.auth.clone(), &secret))
-        };
-        let guards = cameras.iter().map(guard).collect();
+    fn new(
+        (cameras, (pushers, key)): (Vec<Camera>, (Vec<Pusher>, LookUpKey)),
+        known: Vec<Remembered>,
+        outlets: Outlets<M>,
+        secret: &[u8],
+        clock: Clock,
+    ) -> Self {
+        let guard =
+            |id: &str, auth: &Auth| (id.to_owned(), Guard::new(auth.clone(), &[secret, id.as_bytes()].concat()));
+        let of_cameras = cameras.iter().map(|camera| guard(&camera.device, &camera.auth));
+        let guards = of_cameras.chain(pushers.iter().map(|pusher| guard(&pusher.id, &pusher.auth))).collect();
         let desk = Desk::new(cameras, known, clock.now());
+        let pushers = Pushers::new(pushers, key, clock.mono());
         let (replies, keeping, counts) = (BTreeMap::new(), VecDeque::new(), Counts::default());
-        Self { desk, guards, replies, keeping, outlets, counts, clock }
+        Self { desk, pushers, guards, replies, keeping, outlets, counts, clock }
+    }
+
+    fn poll_timeout(&self) -> Option<Mono> {
+        self.desk.poll_timeout().into_iter().chain(self.pushers.poll_timeout()).min()
+    }
+
+    fn handle_timeout(&mut self) {
+        let now = self.clock.now();
+        self.desk.handle_timeout(now);
+        for one in self.pushers.handle_timeout(now.mono) {
+            // Without room the lane keeps the last count; the next silence is told again when it was heard once more.
+            drop(self.outlets.news.try_send(one));
+        }
+    }
+
+    /// Passes on what another system says: all of it, or nothing.
+    fn news(&mut self, device: &str, body: Body) -> Result<usize, NotTaken> {
+        let now = self.clock.now();
+        if self.outlets.news.capacity() < MAX_NEWS {
+            self.counts.news_refused += 1;
+            return Err(NotTaken::Busy);
+        }
+        let Some(news) = self.pushers.handle_body(device, body, now) else {
+            self.counts.news_refused += 1;
+            return Err(NotTaken::MayNot);
+        };
+        let taken = news.len();
+        for one in news {
+            // There is room for all of them; closed is the gateway's end.
+            drop(self.outlets.news.try_send(one));
+        }
+        self.counts.news += u64::try_from(taken).unwrap_or(0);
+        Ok(taken)
     }
 
     fn ask(&mut self, ask: Ask) {
         let now = self.clock.now();
         match ask {
-            Ask::Admit { device, make, peer, head, reply } => {
-                let admitted = self.admit(&device, make, peer, &head);
+            Ask::News { device, body, reply } => drop(reply.send(self.news(&device, body))),
+            Ask::Admit { device, place, peer, head, reply } => {
+                let admitted = self.admit(&device, place, peer, &head);
                 // A connection that is gone needs no answer; so below.
                 let _gone = reply.send(admitted);
             }
@@ -275,12 +347,18 @@ impl<M: Memory> Owner<M> {
         }
     }
 
-    fn admit(&mut self, device: &str, make: Make, peer: IpAddr, head: &Head) -> Admitted {
-        let Some(camera) = self.desk.camera(device).filter(|camera| camera.make == make) else {
+    fn admit(&mut self, device: &str, place: Place, peer: IpAddr, head: &Head) -> Admitted {
+        let address = match place {
+            Place::Camera(make) => {
+                self.desk.camera(device).filter(|camera| camera.make == make).map(|camera| camera.address)
+            }
+            Place::Push => self.pushers.pusher(device).map(|pusher| pusher.address),
+        };
+        let Some(address) = address else {
             self.counts.nowhere += 1;
             return Admitted::Nowhere;
         };
-        if camera.address.is_some_and(|address| address != peer) {
+        if address.is_some_and(|address| address != peer) {
             self.counts.elsewhere += 1;
             return Admitted::Elsewhere;
         }
@@ -311,9 +389,7 @@ impl<M: Memory> Owner<M> {
             match output {
                 Output::Event(event) => drop(self.outlets.events.send(event).await),
                 Output::Receipt(receipt) => drop(self.outlets.receipts.send(receipt).await),
-                Output::Picture(picture) => {
-                    self.counts.pictures_dropped += u64::from(self.outlets.pictures.try_send(picture).is_err());
-                }
+                Output::Picture(picture) => self.picture(picture),
                 Output::Remember(seen, forget) => {
                     if self.keeping.len() >= KEEPING {
                         self.keeping.pop_front();
@@ -336,5 +412,22 @@ impl<M: Memory> Owner<M> {
         }
         let counts = Counts { desk: self.desk.counts(), ..self.counts };
         self.outlets.counts.send_if_modified(|old| std::mem::replace(old, counts) != counts);
+    }
+
+    /// Passes a picture on, or at least that it is lost; waits for nobody.
+    fn picture(&mut self, picture: Picture) {
+        let lost = if picture.pushed.content.is_err() {
+            picture
+        } else {
+            let Err(TrySendError::Full(mut full) | TrySendError::Closed(mut full)) =
+                self.outlets.pictures.try_send(picture)
+            else {
+                return;
+            };
+            self.counts.pictures_dropped += 1;
+            full.pushed.content = Err(Lost::Busy);
+            full
+        };
+        drop(self.outlets.lost.try_send(lost));
     }
 }

@@ -61,11 +61,10 @@ fn dangers(now: &LaneNow, v: &Viewer<'_>) -> Vec<(Tone, String)> {
     let lane = &now.lane;
     let mut found = Vec::new();
     if lane.fire && !lane.faults.iter().any(|fault| fault.fault == LaneFault::Fire) {
-        found.push((Tone::Bad, word(LaneFault::Fire.zh(), LaneFault::Fire.as_str(), v)));
+        found.push((Tone::Bad, word(LaneFault::Fire.zh(), LaneFault::Fire.en(), v)));
     }
     for fault in &lane.faults {
-        let en = format!("{} {}", fault.fault.as_str(), fault.subject).replace('_', " ");
-        found.push((Tone::Bad, v.lang().pick(&fault.zh, en.trim_end()).to_owned()));
+        found.push((Tone::Bad, v.lang().pick(&fault.zh, &fault.en).to_owned()));
     }
     if now.queue_alarm {
         found.push((Tone::Bad, v.t(Text::QueueGrows).to_owned()));
@@ -87,7 +86,7 @@ fn lacks(lane: &LaneView, v: &Viewer<'_>) -> Vec<(Tone, String)> {
         found.push((tone, v.lang().pick(&trouble.zh, &trouble.en).to_owned()));
     }
     if lane.kind == LaneKind::Vehicle && lane.arm.is_none() {
-        found.push((Tone::Warn, v.t(Text::ArmUnknown).to_owned()));
+        found.push((Tone::Warn, format!("{}: {}", v.t(Text::Arm), v.lang().pick(lane.arm_zh, lane.arm_en))));
     }
     found
 }

@@ -39,11 +39,14 @@ impl Gates {
     fn lane_now(&self, id: &LaneId, now: Now) -> Option<LaneNow> {
         let queue = self.desk.queue_of(id);
         let (turn_back, turn_back_en) = self.desk.turn_back(id);
+        let last = self.decided.get(id);
+        let passage = last.and_then(|last| self.inside.passage(&last.passage));
         Some(LaneNow {
             lane: self.lanes.get(id)?.view(now),
             queue: queue.and_then(|queue| queue.vehicles),
             queue_alarm: queue.is_some_and(|queue| queue.alarm),
-            last: self.decided.get(id).cloned(),
+            last: last.cloned(),
+            pictures: passage.map(|passage| passage.pictures.clone()).unwrap_or_default(),
             turn_back: turn_back.to_owned(),
             turn_back_en: turn_back_en.to_owned(),
         })

@@ -19,6 +19,7 @@ use crate::domain::gate::hazmat::waybill::WaybillState;
 use crate::domain::gate::inside::{Conflict, EventId, Subject, Through};
 use crate::domain::gate::lane::LaneView;
 use crate::domain::gate::muster::{Numbers, Position, RowState};
+use crate::domain::gate::picture::Picture;
 use crate::domain::gate::verdict::{Decision, Reason, Verdict};
 use crate::domain::gate::word::{
     BayId, CompanyId, DecisionId, Direction, GatewayId, LaneId, PassageId, PersonRef, VehicleClass, WaybillNo,
@@ -70,6 +71,8 @@ pub struct LaneNow {
     pub queue_alarm: bool,
     /// What was decided there last.
     pub last: Option<Decided>,
+    /// Pictures of that passage, as long as it is not long over; they are asked for by passage and number.
+    pub pictures: Vec<Picture>,
     /// The way back that a driver is told, Chinese.
     pub turn_back: String,
     /// English.

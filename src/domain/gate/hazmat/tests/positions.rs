@@ -6,14 +6,16 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::bench::{Park, plate, waybill};
-use crate::domain::gate::hardware::{Datum, Position, TerminalAlarm};
+use crate::domain::gate::hardware::{Datum, DriverCard, Position, TerminalAlarm};
+use crate::domain::gate::hazmat::Hazmat;
 use crate::domain::gate::hazmat::geo::{Coordinates, Shape, Spot};
 use crate::domain::gate::hazmat::map::{Leg, Local, Map, Restriction, RestrictionKind, RoadKind, Route, Window, Yard};
 use crate::domain::gate::hazmat::record::{Phase, ViolationKind};
 use crate::domain::gate::hazmat::rules::Rules;
+use crate::domain::gate::hazmat::said::Mismatch;
 use crate::domain::gate::hazmat::track::{Fix, TrackRules};
 use crate::domain::gate::hazmat::waybill::Waybill;
-use crate::domain::gate::word::{Direction, TerminalId};
+use crate::domain::gate::word::{Direction, PersonRef, TerminalId};
 
 /// Metres east and north of a corner of the park.
 fn at(east: f64, north: f64) -> Coordinates {
@@ -326,4 +328,76 @@ proptest! {
             prop_assert_eq!(told, []);
         }
     }
+}
+
+fn card(read: bool, valid_to: (u16, u8, u8)) -> DriverCard {
+    let valid_to = Some(valid_to).filter(|_| read);
+    DriverCard { inserted: true, time: None, read, digest: None, document: None, valid_to }
+}
+
+#[test]
+fn a_terminal_that_falls_silent_in_the_park_is_told_until_it_is_heard_or_given_back() {
+    use ViolationKind::PositionLost;
+    let mut ride = Ride::new();
+    let heard = |ride: &mut Ride, on| {
+        let now = ride.park.now();
+        ride.park.hazmat.handle_heard(&ride.terminal, None, on, now);
+        ride.park.drain();
+        ride.told()
+    };
+    assert_eq!(heard(&mut ride, true), []);
+    assert_eq!(heard(&mut ride, false), [(PositionLost, Phase::Begins)]);
+    assert_eq!(heard(&mut ride, false), [], "told once");
+    assert_eq!(heard(&mut ride, true), [(PositionLost, Phase::Over)]);
+    assert_eq!(heard(&mut ride, false), [(PositionLost, Phase::Begins)]);
+    let now = ride.park.now();
+    ride.park.hazmat.handle_terminal_back(&ride.terminal, now).unwrap();
+    ride.park.drain();
+    assert_eq!(ride.told(), [(PositionLost, Phase::Over)]);
+    let stranger = TerminalId::new("T9");
+    ride.park.hazmat.handle_heard(&stranger, Some(&plate("鲁B9")), false, now);
+    ride.park.drain();
+    assert_eq!(ride.told(), [], "its vehicle is not inside");
+}
+
+#[test]
+fn whose_card_and_which_waybill_a_terminal_has_must_be_those_of_its_vehicle() {
+    use ViolationKind::{DriverAlarm, TerminalMismatch};
+    let mut ride = Ride::new();
+    let (terminal, now) = (ride.terminal.clone(), ride.park.now());
+    let driver = waybill("W1", "鲁A1").driver;
+    let other = PersonRef::new("somebody");
+    let put = |ride: &mut Ride, card: &DriverCard, person: Option<&PersonRef>| {
+        ride.park.hazmat.handle_card(&terminal, None, card, person, now);
+        ride.park.drain();
+        let told = ride.park.take_violations().into_iter();
+        told.map(|said| (said.kind, said.phase, said.subject.unwrap())).collect::<Vec<_>>()
+    };
+    let word = |phase, subject: &str| (DriverAlarm, phase, subject.to_owned());
+    let good = card(true, (2999, 12, 31));
+    assert_eq!(put(&mut ride, &good, Some(&driver)), []);
+    assert_eq!(put(&mut ride, &good, Some(&other)), [word(Phase::Begins, "other_driver")]);
+    assert_eq!(put(&mut ride, &good, Some(&driver)), [word(Phase::Over, "other_driver")]);
+    assert_eq!(put(&mut ride, &card(false, (0, 0, 0)), None), [word(Phase::Begins, "card_unread")]);
+    let old = card(true, (1999, 12, 31));
+    let both = [word(Phase::Over, "card_unread"), word(Phase::Begins, "card_expired")];
+    assert_eq!(put(&mut ride, &old, Some(&driver)), both);
+    assert_eq!(put(&mut ride, &DriverCard { inserted: false, ..old }, None), [word(Phase::Over, "card_expired")]);
+
+    for (text, told) in [
+        (r#"{"waybill":"W1"}"#, vec![]),
+        (r#"{"waybill":"W12"}"#, vec![(TerminalMismatch, Phase::Begins)]),
+        ("运单 W1", vec![(TerminalMismatch, Phase::Over)]),
+    ] {
+        ride.park.hazmat.handle_shown(&terminal, None, text, now);
+        ride.park.drain();
+        assert_eq!(ride.told(), told, "{text}");
+    }
+    ride.park.hazmat.handle_claim(&terminal, None, &plate("鲁A1"), now);
+    ride.park.hazmat.handle_claim(&terminal, None, &plate("鲁A2"), now);
+    ride.park.drain();
+    assert_eq!(ride.told(), [(TerminalMismatch, Phase::Begins)]);
+    let saved = ride.park.hazmat.save(now);
+    let again = Hazmat::restore(ride.park.hazmat.rules().clone(), saved, now);
+    assert_eq!(again.mismatches().collect::<Vec<_>>(), [(&terminal, Mismatch::OtherPlate)]);
 }

@@ -1,0 +1,382 @@
+//! The pictures of passages, from the cameras to their folder and into their passage's record.
+//!
+//! ```text
+//!  camera listener ──mpsc, tried──▶ binder ──whose? (engine)──▶ ──mpsc, tried──▶ keeper ──file──▶ engine: on record, with its hash
+//!        └──what is lost, and why──▶ binder ──whose?──▶ engine: on record as lost
+//! ```
+//!
+//! Nothing here is in the way of a decision: the listener never waits, the engine only answers whose a picture is, and the disk
+//! is the keeper's own. Where one of them is slow pictures are dropped, counted, and their passages say so. A picture whose read
+//! the gates have not heard yet waits for it, [`BOUND_WITHIN`] at most.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::super::gates::GateInput;
+use crate::clock::Clock;
+use crate::domain::gate::gates::PictureOf;
+use crate::domain::gate::picture::{Fate, Lost, Picture as Record};
+use crate::domain::gate::word::PassageId;
+use crate::domain::time::Mono;
+use crate::lane::camera::Picture;
+use crate::lane::coding::sha256;
+use crate::state::pictures::{Album, NotKept};
+use crate::state::settings::Pictures as Settings;
+
+/// Pictures on their way from the cameras: eight vehicles at the same moment, 24 MB at the worst. Beyond it they are lost.
+const N_QUEUED: usize = 16;
+/// What is lost, on its way to its passage's record: some hundred bytes each.
+const N_LOST: usize = 256;
+/// Pictures on their way to the disk. Beyond it they are lost.
+const N_WRITING: usize = 8;
+/// Pictures that wait for the gates to hear their read, which was on its way before them. Beyond it the oldest is nobody's.
+const N_UNBOUND: usize = 8;
+/// So long a picture waits for that.
+const BOUND_WITHIN: Duration = Duration::from_secs(5);
+/// How often it asks meanwhile.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+/// How often it is looked which days are over: they are forgotten by whole days.
+const LOOK_EVERY: Duration = Duration::from_secs(3600);
+
+/// What was counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Kept.
+    pub(super) kept: u64,
+    /// Lost because others were still being kept.
+    pub(super) busy: u64,
+    /// Lost because the disk has no room for pictures.
+    pub(super) disk_full: u64,
+    /// Lost because the disk refused them.
+    pub(super) failed: u64,
+    /// Of reads that are no passage's of their own.
+    pub(super) nobodys: u64,
+    /// Of passages that have one of their kind.
+    pub(super) more: u64,
+    /// Older ones that went for the quota.
+    pub(super) displaced: u64,
+    /// Forgotten because their time was over.
+    pub(super) forgotten: u64,
+}
+
+/// Where the cameras' listener leaves pictures.
+#[derive(Clone, Debug)]
+pub(super) struct Ways {
+    /// Those that came.
+    pub(super) pictures: mpsc::Sender<Picture>,
+    /// Those that are lost.
+    pub(super) lost: mpsc::Sender<Picture>,
+}
+
+/// What the tasks are made of.
+pub(super) struct Parts {
+    pub(super) engine: mpsc::Sender<GateInput>,
+    /// Where pictures are kept; nowhere: they are lost, until there is.
+    pub(super) settings: watch::Receiver<Option<Settings>>,
+    pub(super) counts: watch::Sender<Counts>,
+    pub(super) clock: Clock,
+}
+
+/// Makes the ways, and the task that serves them until nobody holds them any more.
+pub(super) fn open(parts: Parts) -> (Ways, impl Future<Output = Result<(), String>> + Send) {
+    let (pictures, pictures_out) = mpsc::channel(N_QUEUED);
+    let (lost, lost_out) = mpsc::channel(N_LOST);
+    let (jobs, jobs_out) = mpsc::channel(N_WRITING);
+    let Parts { engine, settings, counts, clock } = parts;
+    let binder = Binder { engine: engine.clone(), jobs, counts: counts.clone(), clock: clock.clone() };
+    let keeper = Keeper { engine, settings, counts, clock, album: None, fails: false };
+    let serve = async {
+        let (_, kept) = tokio::join!(binder.run(pictures_out, lost_out), keeper.run(jobs_out));
+        kept
+    };
+    (Ways { pictures, lost }, serve)
+}
+
+/// A picture whose passage is known.
+struct Job {
+    passage: PassageId,
+    picture: Picture,
+    jpeg: Vec<u8>,
+}
+
+struct Binder {
+    engine: mpsc::Sender<GateInput>,
+    jobs: mpsc::Sender<Job>,
+    counts: watch::Sender<Counts>,
+    clock: Clock,
+}
+
+impl Binder {
+    async fn run(self, mut pictures: mpsc::Receiver<Picture>, mut lost: mpsc::Receiver<Picture>) {
+        let mut unbound: VecDeque<(Mono, Picture)> = VecDeque::new();
+        loop {
+            let ask = (!unbound.is_empty()).then(|| self.clock.mono() + ASK_EVERY);
+            let came = tokio::select! {
+                Some(picture) = lost.recv() => Some(picture),
+                Some(picture) = pictures.recv() => Some(picture),
+                () = self.clock.sleep_until_opt(ask), if ask.is_some() => None,
+                else => return,
+            };
+            let now = self.clock.mono();
+            // Those that wait were first.
+            let waiting = std::mem::take(&mut unbound).into_iter();
+            for (until, picture) in waiting.chain(came.map(|picture| (now + BOUND_WITHIN, picture))) {
+                if let Some(picture) = self.bind(picture).await {
+                    unbound.push_back((until, picture));
+                }
+            }
+            let before = unbound.len();
+            unbound.retain(|(until, _)| *until > now);
+            while unbound.len() > N_UNBOUND {
+                unbound.pop_front();
+            }
+            let nobodys = before - unbound.len();
+            self.count(|counts| counts.nobodys += u64::try_from(nobodys).unwrap_or(0));
+        }
+    }
+
+    /// Passes a picture on to where its passage is known. Returns it when its read was not heard yet.
+    async fn bind(&self, picture: Picture) -> Option<Picture> {
+        let (answer, whose) = oneshot::channel();
+        let ask = GateInput::PictureOf { lane: picture.lane.clone(), event: picture.event.clone(), answer };
+        // Without an engine the gateway is ending, and nobody would know of the picture.
+        self.engine.send(ask).await.ok()?;
+        match whose.await.unwrap_or(PictureOf::Nobody) {
+            PictureOf::NotYet => return Some(picture),
+            PictureOf::Nobody => self.count(|counts| counts.nobodys += 1),
+            PictureOf::Passage(passage) => self.pass_on(passage, picture).await,
+        }
+        None
+    }
+
+    async fn pass_on(&self, passage: PassageId, mut picture: Picture) {
+        let lost = match std::mem::replace(&mut picture.pushed.content, Err(Lost::Busy)) {
+            Err(lost) => lost,
+            Ok(jpeg) => match self.jobs.try_send(Job { passage: passage.clone(), picture: picture.clone(), jpeg }) {
+                Ok(()) => return,
+                Err(_) => {
+                    self.count(|counts| counts.busy += 1);
+                    Lost::Busy
+                }
+            },
+        };
+        let record = record_of(&picture, Fate::Lost { lost });
+        drop(self.engine.send(GateInput::Picture(passage, record)).await);
+    }
+
+    fn count(&self, add: impl FnOnce(&mut Counts)) {
+        self.counts.send_modify(add);
+    }
+}
+
+struct Keeper {
+    engine: mpsc::Sender<GateInput>,
+    settings: watch::Receiver<Option<Settings>>,
+    counts: watch::Sender<Counts>,
+    clock: Clock,
+    album: Option<Album>,
+    fails: bool,
+}
+
+impl Keeper {
+    async fn run(mut self, mut jobs: mpsc::Receiver<Job>) -> Result<(), String> {
+        let mut look_at = self.clock.mono();
+        loop {
+            tokio::select! {
+                job = jobs.recv() => match job {
+                    Some(job) => self.keep(job).await?,
+                    None => return Ok(()),
+                },
+                () = self.clock.sleep_until(look_at) => {
+                    look_at = self.clock.mono() + LOOK_EVERY;
+                    self.forget().await?;
+                }
+            }
+        }
+    }
+
+    async fn keep(&mut self, job: Job) -> Result<(), String> {
+        let Job { passage, picture, jpeg } = job;
+        let (at, kind) = (self.clock.now().wall, picture.pushed.kind);
+        let (album, settings) = (self.album.take(), self.settings.borrow().clone());
+        let of = passage.clone();
+        let (album, kept) = blocking(move || {
+            let (hash, bytes) = (sha256(&jpeg), u64::try_from(jpeg.len()).unwrap_or(u64::MAX));
+            match opened(album, settings) {
+                Ok(mut album) => {
+                    let kept = album.keep(&of, kind, &jpeg, at);
+                    (Some(album), kept.map(|displaced| (displaced, Fate::Kept { sha256: hash, bytes })))
+                }
+                Err(error) => (None, Err(error)),
+            }
+        })
+        .await?;
+        self.album = album;
+        let fate = match kept {
+            Ok((displaced, fate)) => {
+                self.fails = false;
+                self.counts.send_modify(|counts| {
+                    counts.kept += 1;
+                    counts.displaced += displaced;
+                });
+                fate
+            }
+            Err(NotKept::There) => {
+                self.counts.send_modify(|counts| counts.more += 1);
+                return Ok(());
+            }
+            Err(error) => Fate::Lost { lost: self.failed(error) },
+        };
+        drop(self.engine.send(GateInput::Picture(passage, record_of(&picture, fate))).await);
+        Ok(())
+    }
+
+    /// Counts what was not kept, and says the first of a row aloud.
+    fn failed(&mut self, error: NotKept) -> Lost {
+        let full = matches!(error, NotKept::Full);
+        self.counts.send_modify(|counts| {
+            let count = if full { &mut counts.disk_full } else { &mut counts.failed };
+            *count += 1;
+        });
+        if !std::mem::replace(&mut self.fails, true) {
+            let error = crate::cli::chain(error);
+            tracing::warn!(%error, "Pictures of passages cannot be kept; the gates go on without them.");
+        }
+        if full { Lost::DiskFull } else { Lost::Failed }
+    }
+
+    async fn forget(&mut self) -> Result<(), String> {
+        let (album, settings, now) = (self.album.take(), self.settings.borrow().clone(), self.clock.now());
+        if settings.is_none() {
+            return Ok(());
+        }
+        let (album, forgotten) = blocking(move || match opened(album, settings) {
+            Ok(mut album) => {
+                let forgotten = album.forget(now).map_err(NotKept::Failed);
+                (Some(album), forgotten)
+            }
+            Err(error) => (None, Err(error)),
+        })
+        .await?;
+        self.album = album;
+        match forgotten {
+            Ok(0) => {}
+            Ok(n) => {
+                self.counts.send_modify(|counts| counts.forgotten += n);
+                tracing::info!(n, "Pictures of passages whose time was over are forgotten.");
+            }
+            Err(error) => {
+                let error = crate::cli::chain(error);
+                tracing::error!(%error, "Pictures whose time is over cannot be forgotten; the next look tries again.");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the album as it is configured now. Blocks.
+fn opened(album: Option<Album>, settings: Option<Settings>) -> Result<Album, NotKept> {
+    let settings = settings.ok_or(NotKept::Full)?;
+    match album.filter(|album| album.settings().dir == settings.dir) {
+        Some(mut album) => {
+            album.limit(settings.quota_bytes, settings.keep);
+            Ok(album)
+        }
+        None => Album::open(settings).map_err(NotKept::Failed),
+    }
+}
+
+fn record_of(picture: &Picture, fate: Fate) -> Record {
+    let Picture { device, device_time, pushed, .. } = picture;
+    Record { kind: pushed.kind, device: device.clone(), device_time: *device_time, fate }
+}
+
+/// Reads a passage's picture, 0 the whole, 1 the plate; `None` where there is none any more.
+pub(in crate::app) async fn read(dir: PathBuf, passage: String, number: u8) -> Option<Vec<u8>> {
+    blocking(move || crate::state::pictures::read(&dir, &passage, number)).await.ok().flatten()
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::gate::hardware::CameraEvent;
+    use crate::domain::gate::picture::PictureKind;
+    use crate::domain::gate::word::LaneId;
+    use crate::lane::camera::picture::Pushed;
+
+    const SOON: Duration = Duration::from_secs(60);
+
+    fn picture(number: u64, content: Result<Vec<u8>, Lost>) -> Picture {
+        Picture {
+            lane: LaneId::new("east-in"),
+            device: "cam-1".to_owned(),
+            event: CameraEvent { serial: "s".to_owned(), number },
+            device_time: None,
+            pushed: Pushed { kind: PictureKind::Whole, content },
+        }
+    }
+
+    fn jpeg() -> Vec<u8> {
+        vec![0xFF, 0xD8, 0xFF, 0xFF, 0xD9]
+    }
+
+    /// What the engine hears of pictures; it knows event 1 at once, event 2 at the second question, and no other.
+    async fn told(inputs: &mut mpsc::Receiver<GateInput>, asked: &mut u32) -> (PassageId, Record) {
+        loop {
+            match tokio::time::timeout(SOON, inputs.recv()).await.unwrap().unwrap() {
+                GateInput::PictureOf { event, answer, .. } => {
+                    *asked += u32::from(event.number == 2);
+                    let whose = match event.number {
+                        2 if *asked < 2 => PictureOf::NotYet,
+                        1 | 2 => PictureOf::Passage(PassageId::new(format!("p{}", event.number))),
+                        _ => PictureOf::Nobody,
+                    };
+                    answer.send(whose).unwrap();
+                }
+                GateInput::Picture(passage, record) => return (passage, record),
+                _ => panic!("no picture"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_picture_is_kept_for_its_passage_and_what_is_lost_is_on_its_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("pictures");
+        let settings = Settings { dir: folder.clone(), quota_bytes: 1 << 20, keep: Duration::from_secs(86_400) };
+        let (engine, mut inputs) = mpsc::channel(8);
+        let of_settings = watch::Sender::new(Some(settings));
+        let counts = watch::Sender::default();
+        let parts = Parts { engine, settings: of_settings.subscribe(), counts: counts.clone(), clock: Clock::system() };
+        let (ways, serve) = open(parts);
+        let story = async {
+            let mut asked = 0;
+            ways.pictures.send(picture(9, Ok(jpeg()))).await.unwrap();
+            ways.pictures.send(picture(2, Ok(jpeg()))).await.unwrap();
+            let (passage, record) = told(&mut inputs, &mut asked).await;
+            let kept = Fate::Kept { sha256: sha256(&jpeg()), bytes: 5 };
+            assert_eq!((passage.as_str(), record.fate, asked), ("p2", kept, 2));
+            assert_eq!(read(folder.clone(), "p2".to_owned(), 0).await, Some(jpeg()));
+            ways.lost.send(picture(1, Err(Lost::NotJpeg))).await.unwrap();
+            let (passage, record) = told(&mut inputs, &mut asked).await;
+            assert_eq!((passage.as_str(), record.fate), ("p1", Fate::Lost { lost: Lost::NotJpeg }));
+
+            of_settings.send_replace(None);
+            ways.pictures.send(picture(1, Ok(jpeg()))).await.unwrap();
+            let (_, record) = told(&mut inputs, &mut asked).await;
+            assert_eq!(record.fate, Fate::Lost { lost: Lost::DiskFull });
+            drop(ways);
+        };
+        let (ended, ()) = tokio::join!(serve, story);
+        ended.unwrap();
+        let Counts { kept, nobodys, disk_full, .. } = *counts.borrow();
+        assert_eq!((kept, nobodys, disk_full), (1, 1, 1));
+    }
+}
