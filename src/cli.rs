@@ -16,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 use crate::app::Gateway;
 use crate::buffer;
 use crate::config::{self, Config, Loaded};
+use crate::domain::gate::register::look::Look;
 use crate::field::settings::planned_buses;
 use crate::policy::PolicyBook;
 use crate::tools;
@@ -24,6 +25,7 @@ use crate::tools::daybook::{AccidentArgs, DutyArgs, HazardArgs, ReportArgs};
 use crate::tools::desk::{LoopTestArgs, OutputArgs, WireLogArgs};
 use crate::tools::lanes::{LaneArgs, LanesArgs};
 use crate::tools::operator::{AlarmsArgs, HideArgs, NamedArgs, OneArgs, SilenceArgs};
+use crate::tools::permits::{PermitsArgs, WaybillsArgs};
 use crate::tools::policy::{Ended, PolicyCommand};
 use crate::tools::probe::Probe;
 use crate::tools::read::{ReadArgs, WatchArgs};
@@ -187,6 +189,14 @@ enum Command {
     /// Needs the role guard (reset-fire and arm: supervisor), a lane and a reason; each action is in the audit before anything
     /// moves.
     Lane(LaneArgs),
+    /// 预约：列出、查看、两级审核 / permits: list, show, approve or reject, in two stages by two persons
+    ///
+    /// What the enterprise says is noted by the role operator; the park's approval needs the role supervisor, and another person.
+    Permits(PermitsArgs),
+    /// 运单：列出、审核、作废 / waybills: list, take one step on, give up
+    ///
+    /// The same roles: operator for the enterprise's review, supervisor and another person for the regulator's verification.
+    Waybills(WaybillsArgs),
     /// 登记册：企业、人员、车辆、名单、预约 / the register: companies, persons, vehicles, lists, permits
     #[command(subcommand)]
     Registry(RegisterCommand),
@@ -272,6 +282,10 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Site(args) => ended(tools::site::site(args)),
         Command::Lanes(args) => ended(tools::lanes::lanes(&args)),
         Command::Lane(args) => ended(tools::lanes::lane(args)),
+        Command::Permits(args) => ended(tools::permits::permits(args)),
+        Command::Waybills(args) => ended(tools::permits::waybills(args)),
+        Command::Registry(RegisterCommand::Show(args)) => look_into_register(&args.config, &args.look()),
+        Command::Registry(RegisterCommand::Export(args)) => look_into_register(&args.config, &args.look()),
         Command::Registry(RegisterCommand::Template { table }) => {
             tools::register::template(table);
             ExitCode::SUCCESS
@@ -293,6 +307,14 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Demo(args) => run_demo(args),
         #[cfg(feature = "sim")]
         Command::Fault(args) => ended(crate::sim::fault::send(&args)),
+    }
+}
+
+/// Asks the running gateway; while none runs, the folder of its state.
+fn look_into_register(dir: &Path, look: &Look) -> ExitCode {
+    match tools::register::look_running(dir, look) {
+        Some(done) => ended(done),
+        None => with_config(dir, |loaded| ended(tools::register::look(&loaded.config, look))),
     }
 }
 

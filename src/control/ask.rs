@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::domain::actor::Role;
 use crate::domain::alarm::view::ActiveAlarm;
 use crate::domain::danger::Action;
+use crate::domain::gate::hazmat::waybill::WaybillState;
+use crate::domain::gate::register::look::Look;
+use crate::domain::gate::register::permit::Approver;
 use crate::domain::gate::register::row::Table;
 
 /// A request.
@@ -110,6 +113,35 @@ pub enum Ask {
         #[serde(default)]
         partial: bool,
     },
+    /// Look at the register: rows, each a line.
+    Register {
+        /// What.
+        look: Look,
+    },
+    /// Decide a stage of a permit's approval. The caller is who the kernel says.
+    Approve {
+        /// Number of the permit.
+        permit: String,
+        /// Which stage, as the caller saw that it is its turn.
+        stage: Approver,
+        /// Passed, or refused.
+        passed: bool,
+        /// Why; may be empty where it passes.
+        #[serde(default)]
+        why: String,
+    },
+    /// Waybills that are not over, each a line.
+    Waybills,
+    /// Take a waybill one step on, or give it up. The caller is who the kernel says.
+    Waybill {
+        /// Its number.
+        number: String,
+        /// Where to, as the caller saw that it is its next step.
+        to: WaybillState,
+        /// Why; may be empty where it goes on.
+        #[serde(default)]
+        why: String,
+    },
     /// Do something to an alarm, the site, duty, a hazard, an accident. The caller is who the kernel says.
     Act {
         /// What.
@@ -165,6 +197,10 @@ impl Ask {
             | Self::Documents { .. }
             | Self::Lanes
             | Self::Lane { .. }
+            | Self::Register { .. }
+            | Self::Approve { .. }
+            | Self::Waybills
+            | Self::Waybill { .. }
             | Self::Act { .. } => None,
         }
     }
@@ -343,6 +379,10 @@ mod tests {
             Ask::Lanes,
             Ask::Lane { lane: "in-1".into(), act: LaneAct::Hold { for_ms: 60_000 }, why: "消防演练".into() },
             Ask::Lane { lane: "in-1".into(), act: LaneAct::Release, why: "结束".into() },
+            Ask::Register { look: Look::Permits { stage: None } },
+            Ask::Register { look: Look::Row { table: Table::Vehicles, id: "皖A12345".into() } },
+            Ask::Approve { permit: "P1".into(), stage: Approver::Park, passed: false, why: "证件不符".into() },
+            Ask::Waybill { number: "W1".into(), to: WaybillState::Dispatched, why: String::new() },
             Ask::Act { action: Action::Alarm(crate::domain::alarm::action::Action::Silence) },
         ] {
             assert_eq!(parse(&written(&ask)), Ok(ask));
