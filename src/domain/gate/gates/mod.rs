@@ -160,7 +160,7 @@ pub struct Gates {
     lanes: BTreeMap<LaneId, Lane>,
     /// When each lane is due, as it said when it was last touched.
     dues: BTreeMap<LaneId, Option<Mono>>,
-    /// What all lanes were told last: whether other gateways are not heard, trust of the clock.
+    /// What all lanes were told last: whether other gateways are not heard, trust of the clock, which lists are too old.
     told: Option<(bool, ClockTrust, [bool; 3])>,
     register: Register,
     inside: Inside,
