@@ -16,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 use crate::app::Gateway;
 use crate::buffer;
 use crate::config::{self, Config, Loaded};
+use crate::domain::gate::register::look::Look;
 use crate::field::settings::planned_buses;
 use crate::policy::PolicyBook;
 use crate::tools;
@@ -27,6 +28,7 @@ use crate::tools::inside::InsideArgs;
 use crate::tools::lanes::{LaneArgs, LanesArgs};
 use crate::tools::muster::MusterArgs;
 use crate::tools::operator::{AlarmsArgs, HideArgs, NamedArgs, OneArgs, SilenceArgs};
+use crate::tools::permits::{PermitsArgs, WaybillsArgs};
 use crate::tools::policy::{Ended, PolicyCommand};
 use crate::tools::probe::Probe;
 use crate::tools::read::{ReadArgs, WatchArgs};
@@ -209,6 +211,14 @@ enum Command {
     /// Needs the role guard, operator or supervisor; to end one: supervisor. What is printed has names and telephones, and is in the
     /// audit.
     Muster(MusterArgs),
+    /// 预约：列出、查看、两级审核 / permits: list, show, approve or reject, in two stages by two persons
+    ///
+    /// What the enterprise says is noted by the role operator; the park's approval needs the role supervisor, and another person.
+    Permits(PermitsArgs),
+    /// 运单：列出、审核、作废 / waybills: list, take one step on, give up
+    ///
+    /// The same roles: operator for the enterprise's review, supervisor and another person for the regulator's verification.
+    Waybills(WaybillsArgs),
     /// 登记册：企业、人员、车辆、名单、预约 / the register: companies, persons, vehicles, lists, permits
     #[command(subcommand)]
     Registry(RegisterCommand),
@@ -298,6 +308,10 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Inside(args) => ended(tools::inside::inside(args)),
         Command::Hazmat(args) => ended(tools::hazmat::hazmat(args)),
         Command::Muster(args) => ended(tools::muster::muster(args)),
+        Command::Permits(args) => ended(tools::permits::permits(args)),
+        Command::Waybills(args) => ended(tools::permits::waybills(args)),
+        Command::Registry(RegisterCommand::Show(args)) => look_into_register(&args.config, &args.look()),
+        Command::Registry(RegisterCommand::Export(args)) => look_into_register(&args.config, &args.look()),
         Command::Registry(RegisterCommand::Template { table }) => {
             tools::register::template(table);
             ExitCode::SUCCESS
@@ -319,6 +333,14 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Demo(args) => run_demo(args),
         #[cfg(feature = "sim")]
         Command::Fault(args) => ended(crate::sim::fault::send(&args)),
+    }
+}
+
+/// Asks the running gateway; while none runs, the folder of its state.
+fn look_into_register(dir: &Path, look: &Look) -> ExitCode {
+    match tools::register::look_running(dir, look) {
+        Some(done) => ended(done),
+        None => with_config(dir, |loaded| ended(tools::register::look(&loaded.config, look))),
     }
 }
 

@@ -1,13 +1,23 @@
-//! The end-to-end harness itself, against mosquitto alone: what the stories of the line believe must be true first.
+//! The end-to-end harness itself, against mosquitto alone: what the stories of the line believe must be true first. And what a
+//! platform fills by signed commands, through the real binary: the register of the gates, and waybills.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "line_platform/city.rs"]
+mod city;
 mod support;
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use city::{City, ISSUER, SECRET};
 use parkgate::domain::record::Stream;
 use serde_json::{Value, json};
+use support::clock::Clock;
 use support::platform::{Manners, Platform, publish_once};
-use support::process::Mosquitto;
-use support::wait::{SOON, eventually};
+use support::process::{Gateway, Mosquitto};
+use support::wait::{SOON, eventually, free_port, wall_ms};
 
 fn envelope(lane: &str, seqs: &[(u64, &str)]) -> Vec<u8> {
     let records: Vec<Value> = seqs
@@ -75,4 +85,145 @@ fn the_platform_of_the_tests_acknowledges_only_when_told_to() {
             rumqttc::Event::Incoming(_) | rumqttc::Event::Outgoing(_) => {}
         }
     }
+}
+
+/// The folder of a gateway with one door, whose register the city may fill.
+fn folder(dir: &Path, web: u16, broker: u16) {
+    let write = |name: &str, text: &str| fs::write(dir.join(name), text).unwrap();
+    write(
+        "gateway.toml",
+        &format!(
+            "[gateway]\npark = \"p\"\nid = \"g\"\n[store]\ndir = \"data/s\"\nmirror_dir = \"data/m\"\n\
+             state_dir = \"data/t\"\nquota = \"64MiB\"\nballast = \"64KiB\"\n[web]\nlisten = \"127.0.0.1:{web}\"\n"
+        ),
+    );
+    write("devices.toml", "[[device]]\nid = \"plc\"\nhost = \"127.0.0.1\"\nport = 9\n");
+    write("points.csv", "uid,tag,name,device,table,address,encoding\nu1,T1,one,plc,holding,0,u16\n");
+    write(
+        "uplink.toml",
+        &format!(
+            "[mqtt]\nhost = \"127.0.0.1\"\nport = {broker}\nack = \"broker\"\n\
+             [[mqtt.command_key]]\nid = \"k1\"\nissuer = \"{ISSUER}\"\nsecret_file = \"city.key\"\n"
+        ),
+    );
+    write("city.key", SECRET);
+    fs::set_permissions(dir.join("city.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    write("site.toml", "[[lane]]\nid = \"door\"\ndirection = \"both\"\ncarries = \"persons\"\n");
+    write(
+        "gates.toml",
+        &format!(
+            "[register]\nissuers = [\"{ISSUER}\"]\n\
+             [[gate]]\nid = \"g1\"\nname = \"一号门\"\nclass = \"general_goods\"\nmanned = true\n\
+             [[module]]\nid = \"io\"\nhost = \"127.0.0.1\"\nport = 9\ninputs = 8\nrelays = 4\n\
+             [[lane]]\nid = \"door\"\ngate = \"g1\"\n[lane.inputs]\ndoor_open = \"io:1\"\nexit_button = \"io:2\"\n\
+             [lane.outputs]\nopen = \"io:1\"\nhold = \"io:2\"\n"
+        ),
+    );
+}
+
+/// Whether the command went well, and what it printed.
+fn parkgate(dir: &Path, clock: &Clock, args: &[&str]) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_parkgate"));
+    // Of the tools on files each command has its folder, of the desk's the desk.
+    let (before, after) = args.split_at(if matches!(args, ["registry" | "audit", ..]) { args.len() } else { 1 });
+    command.args(before).args(["--config", dir.to_str().unwrap()]).args(after);
+    command.envs(clock.env()).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+fn companies(version: u64, base: Option<u64>, names: &[(&str, &str)]) -> Value {
+    let rows: Vec<Value> = names.iter().map(|(id, name)| json!({"company": {"id": id, "name": name}})).collect();
+    let mut list = json!({"table": "companies", "version": version, "as_of": "2026-11-23T08:00:00.000Z", "rows": rows});
+    if let Some(base) = base {
+        list["base"] = json!(base);
+    }
+    json!({"list": list})
+}
+
+fn waybills(from: Option<u64>, to: u64) -> Value {
+    let waybill = json!({
+        "number": "W-1", "state": "enterprise_review", "purpose": "deliver", "carrier": "C1", "consignor": "C1",
+        "loader": "C1", "consignee": "C2", "driver": "p-1", "escort": "p-2", "tractor": {"text": "鲁A12345", "colour": "yellow"},
+        "trailer": null, "goods": [{"un": 1230, "name": "甲醇", "class": "3", "quantity": 20.0, "unit": "t"}],
+    });
+    json!({"list": {"from": from, "to": to, "put": [waybill]}})
+}
+
+#[test]
+fn lists_of_the_platform_take_force_and_never_go_back_and_what_takes_a_person_takes_two() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let beside = dir.path().join("beside");
+    fs::create_dir(&beside).unwrap();
+    let Some(clock) = Clock::make(&beside) else { return };
+    let (dir, web) = (dir.path(), free_port());
+    folder(dir, web, broker.port());
+    let mut gateway = Gateway::start_with(dir, web, clock.env());
+    gateway.wait_ready();
+    let mut city = City::listens(broker.port());
+    city.is_heard();
+    let answers = |words: (String, String, String), state: &str, code: &str, detail: &str| {
+        assert!(words.0 == state && words.1 == code && words.2.contains(detail), "{words:?}");
+    };
+
+    // A whole list, a delta over it, the same again, one that does not fit, one that goes back.
+    let (one, two) = (("91440300755691882F", "一"), ("913702007702909412", "二"));
+    answers(city.says("register", &companies(3, None, &[one])), "done", "ok", "revision 1: 1 rows");
+    answers(city.says("register", &companies(4, Some(3), &[two])), "done", "ok", "revision 2: 1 rows");
+    answers(city.says("register", &companies(4, Some(3), &[two])), "done", "held", "");
+    answers(city.says("register", &companies(7, Some(6), &[])), "failed", "whole_needed", "companies 4");
+    answers(city.says("register", &companies(2, None, &[one])), "failed", "refused", "never goes back");
+    answers(city.says("waybills", &waybills(None, 5)), "done", "ok", "version 5: 1 waybills, 0 refused");
+    answers(city.says("waybills", &waybills(None, 4)), "failed", "refused", "not newer");
+    answers(city.says("waybills", &waybills(Some(9), 10)), "failed", "whole_needed", "5");
+    // A forged one changes nothing, is not answered, and counted.
+    let forged = city.send("register", &companies(9, None, &[]).to_string(), "another secret of sixteen bytes");
+    eventually(SOON, "the forged list is counted", || {
+        gateway.metric("parkgate_uplink_refused_total", &["command_signature"]) == Some(1.0)
+    });
+    answers(city.says("register", &companies(5, Some(4), &[])), "done", "ok", "revision 3: 0 rows");
+    assert!(!city.is_answered(&forged));
+    let run = |args: &[&str]| parkgate(dir, &clock, args);
+    let (_, told) = run(&["registry", "show"]);
+    assert!(
+        told.lines().any(|line| line.contains("companies") && line.contains("2  ") && line.contains(" 5 ")),
+        "{told}"
+    );
+
+    // What is the platform's is changed there; what was written here takes two persons.
+    let permits = dir.join("permits.csv");
+    let day = |days: i64| {
+        let day = jiff::Timestamp::from_millisecond(wall_ms() + days * 86_400_000).unwrap();
+        day.to_string().chars().take(10).collect::<String>()
+    };
+    let row = format!("P-1,vehicle,皖R12345,蓝,待企业审核,{},{}", day(-1), day(30));
+    fs::write(&permits, format!("id,kind,plate,colour,stage,from,until\n{row}\n")).unwrap();
+    let (imported, told) = run(&["registry", "import", permits.to_str().unwrap()]);
+    assert!(imported && told.contains("imported: 1 added"), "{told}");
+    let (_, told) = run(&["permits", "list"]);
+    assert!(told.contains("P-1") && told.contains("waiting_enterprise"), "{told}");
+    let (approved, told) = run(&["permits", "approve", "P-1", "--why", "企业电话确认"]);
+    assert!(approved && told.contains("the permit is in `waiting_park` now"), "{told}");
+    let (approved, told) = run(&["permits", "approve", "P-1"]);
+    assert!(!approved && told.contains("the two stages take two persons"), "{told}");
+    let (_, told) = run(&["permits", "show", "P-1"]);
+    assert!(told.contains("enterprise passes; 企业电话确认"), "{told}");
+    // A waybill is reviewed, and verified by another one.
+    let (stepped, told) = run(&["waybills", "approve", "W-1"]);
+    assert!(stepped && told.contains("`regulator_verify`"), "{told}");
+    let (stepped, told) = run(&["waybills", "approve", "W-1"]);
+    assert!(!stepped && told.contains("another one must verify it"), "{told}");
+    let (_, told) = run(&["waybills", "list"]);
+    assert!(told.contains("W-1") && told.contains("鲁A12345") && told.contains("regulator_verify"), "{told}");
+    let (proved, told) = run(&["audit", "verify"]);
+    assert!(proved && told.contains("the chain holds"), "{told}");
+    assert_eq!(gateway.sigterm(), Some(0));
+
+    // Of a stopped gateway the folder tells the same.
+    let (shown, told) = run(&["registry", "show", "companies", two.0]);
+    assert!(shown && told.contains("companies version 4"), "{told}");
+    let (exported, told) = run(&["registry", "export", "companies"]);
+    assert!(exported && told.lines().filter(|line| line.contains("\"company\"")).count() == 2, "{told}");
+    assert!(!run(&["permits", "list"]).0, "what takes the gateway says so");
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::control::{Desk, may_ask};
-use super::engine::Request;
+use super::engine::{Request, unaudited};
 use super::gates;
-use super::register;
+use super::pending::OnDisk;
 use crate::buffer::Store;
 use crate::control::ask::{DidLine, LaneAct};
 use crate::control::{Ask, Line};
-use crate::domain::actor::Actor;
+use crate::domain::actor::{Actor, Refused};
 use crate::domain::audit::{AuditResult, Deed};
 use crate::domain::codec;
 use crate::domain::danger::Action;
@@ -19,6 +19,7 @@ use crate::domain::daybook::Date;
 use crate::domain::document::DocumentKind;
 use crate::domain::gate::gates::act::GateAct;
 use crate::domain::gate::lane::Hand;
+use crate::domain::gate::register::look::Look;
 use crate::domain::gate::word::LaneId;
 use crate::domain::record::{Body, Stream};
 use crate::domain::registry::Registry;
@@ -98,8 +99,9 @@ impl Desk {
         let act = gates::LaneAct { lane: LaneId::new(lane), hand, why };
         let (answer, done) = oneshot::channel();
         drop(self.requests.send(Request::Gates(gates::Ask::Lane(Box::new(act), caller, answer))).await);
-        done.await.map_err(|_| no_gates())?.map_err(|refused| refused.to_string())?;
-        let (zh, en) = ("已受理，见 parkgate lanes".to_owned(), "taken; see parkgate lanes".to_owned());
+        let on_disk = done.await.map_err(|_| no_gates())?.map_err(|refused| refused.to_string())?;
+        let (zh, en) = on_disk.words();
+        let (zh, en) = (format!("已受理，见 parkgate lanes{zh}"), format!("taken; see parkgate lanes{en}"));
         send(lines, Line::Did(DidLine { zh, en, id: None })).await
     }
 
@@ -116,64 +118,78 @@ impl Desk {
         send(lines, Line::Did(DidLine { zh: done.zh, en: done.en, id: None })).await
     }
 
-    /// Has files of the register imported; what they say of its rows goes first, why nothing was imported last.
-    pub(super) async fn import(&self, files: register::Files, lines: &mpsc::Sender<Line>) -> Result<(), String> {
-        let Some(register) = &self.register else {
-            return Err("本网关没有配置车道，没有登记册；请停网关后导入，或先配置车道 / \
-                        this gateway has no lanes and no register: stop it to import, or configure lanes first"
-                .to_owned());
+    /// Puts writes and loop tests, and whatever is refused for want of a role, into the audit before anything of it is done; the
+    /// machines do so with their own actions.
+    ///
+    /// # Errors
+    ///
+    /// In words: it may not be asked, or its entry cannot be stored, and nothing privileged is done without.
+    pub(super) async fn enter_deed(&self, ask: &Ask, caller: &Actor) -> Result<(), String> {
+        let may = may_ask(ask, caller);
+        let on_disk = match deed_of(ask, caller, &may) {
+            Some(deed) => self.entered(deed).await,
+            None => OnDisk(true),
         };
-        let stopping = || "网关正在停止 / the gateway is stopping".to_owned();
-        let (answer, done) = oneshot::channel();
-        register.send(register::Asked::Files(Box::new(files), answer)).await.map_err(|_| stopping())?;
-        let line = done.await.map_err(|_| stopping())??;
-        send(lines, Line::Imported(Box::new(line))).await
+        may.map_err(|refused| refused.to_string())?;
+        if on_disk.0 { Ok(()) } else { Err(unaudited().to_string()) }
     }
 
-    /// Puts writes and loop tests, and whatever is refused for want of a role, into the audit; the machines do so with their
-    /// own actions.
-    pub(super) async fn note_deed(&self, ask: &Ask, caller: &Actor) {
-        let (action, object, detail) = match ask {
-            Ask::Write { output, value, issuer, .. } => ("write", output.clone(), format!("{value}, {issuer}")),
-            Ask::LoopTest { tag, issuer, .. } => ("loop_test", tag.clone(), issuer.clone()),
-            Ask::WireLog { device, .. } => ("wire_log", device.clone(), String::new()),
-            Ask::Documents { kind, .. } => ("export", kind.clone(), String::new()),
-            Ask::Roll { muster, .. } => {
-                ("export", muster.clone().unwrap_or_else(|| "muster".to_owned()), String::new())
-            }
-            // What it changes is in the audit by itself.
-            Ask::Import { files, .. } if may_ask(ask, caller).is_err() => {
-                let names = files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>().join(", ");
-                ("register", names, String::new())
-            }
-            Ask::Read { .. }
-            | Ask::Watch { .. }
-            | Ask::Alarms
-            | Ask::Danger
-            | Ask::Report { .. }
-            | Ask::Lanes
-            | Ask::Lane { .. }
-            | Ask::Gate { .. }
-            | Ask::Checks { .. }
-            | Ask::Enter { .. }
-            | Ask::Act { .. }
-            | Ask::Import { .. } => return,
-        };
-        let (result, detail) = match may_ask(ask, caller) {
-            Ok(()) => (AuditResult::Done, detail),
-            Err(refused) => (AuditResult::Refused, refused.to_string()),
-        };
-        let deed = Deed {
-            actor: caller.clone(),
-            action: action.to_owned(),
-            object,
-            before: None,
-            after: None,
-            result,
-            detail,
-        };
-        drop(self.requests.send(Request::Deed(Box::new(deed))).await);
+    /// Puts a deed into the audit; returns whether its entry is on the disk.
+    pub(super) async fn entered(&self, deed: Deed) -> OnDisk {
+        let (answer, on_disk) = oneshot::channel();
+        drop(self.requests.send(Request::Entered(Box::new(deed), answer)).await);
+        on_disk.await.unwrap_or(OnDisk(false))
     }
+
+    /// Refuses what is privileged while entries of the audit cannot be stored.
+    pub(super) async fn audited(&self) -> Result<(), String> {
+        let (answer, on_disk) = oneshot::channel();
+        drop(self.requests.send(Request::Audited(answer)).await);
+        let on_disk = on_disk.await.unwrap_or(OnDisk(false));
+        if on_disk.0 { Ok(()) } else { Err(unaudited().to_string()) }
+    }
+}
+
+/// The deed that a request is, where it is one that no machine enters by itself.
+fn deed_of(ask: &Ask, caller: &Actor, may: &Result<(), Refused>) -> Option<Deed> {
+    let (action, object, detail) = match ask {
+        Ask::Write { output, value, issuer, .. } => ("write", output.clone(), format!("{value}, {issuer}")),
+        Ask::LoopTest { tag, issuer, .. } => ("loop_test", tag.clone(), issuer.clone()),
+        Ask::WireLog { device, .. } => ("wire_log", device.clone(), String::new()),
+        Ask::Documents { kind, .. } => ("export", kind.clone(), String::new()),
+        Ask::Register { look: Look::Rows { table } } => ("export", table.to_string(), String::new()),
+        Ask::Roll { muster, .. } => ("export", muster.clone().unwrap_or_else(|| "muster".to_owned()), String::new()),
+        // What became of them is in the audit by themselves.
+        Ask::Approve { permit, .. } if may.is_err() => ("permit", permit.clone(), String::new()),
+        Ask::Waybill { number, .. } if may.is_err() => ("waybill", number.clone(), String::new()),
+        // What it changes is in the audit by itself.
+        Ask::Import { files, .. } if may.is_err() => {
+            let names = files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>().join(", ");
+            ("register", names, String::new())
+        }
+        Ask::Read { .. }
+        | Ask::Watch { .. }
+        | Ask::Alarms
+        | Ask::Danger
+        | Ask::Report { .. }
+        | Ask::Lanes
+        | Ask::Lane { .. }
+        | Ask::Gate { .. }
+        | Ask::Checks { .. }
+        | Ask::Enter { .. }
+        | Ask::Register { .. }
+        | Ask::Approve { .. }
+        | Ask::Waybills
+        | Ask::Waybill { .. }
+        | Ask::Act { .. }
+        | Ask::Import { .. } => return None,
+    };
+    let (result, detail) = match may {
+        Ok(()) => (AuditResult::Done, detail),
+        Err(refused) => (AuditResult::Refused, refused.to_string()),
+    };
+    let (actor, action) = (caller.clone(), action.to_owned());
+    Some(Deed { actor, action, object, before: None, after: None, result, detail })
 }
 
 pub(super) fn no_gates() -> String {

@@ -19,6 +19,10 @@ use crate::control::ask::{FrameLine, PointLine, TestedLine, WroteLine};
 use crate::control::settings::Settings;
 use crate::control::{self, Ask, Asked, Line, MAX_CONNECTIONS, MAX_SPAN};
 use crate::domain::actor::{Actor, Refused, Role};
+use crate::domain::gate::hazmat::waybill::WaybillState;
+use crate::domain::gate::register::look::Look;
+use crate::domain::gate::register::permit::{Approve, Approver};
+use crate::domain::gate::word::{PermitId, WaybillNo};
 use crate::domain::id::DeviceId;
 use crate::domain::output::LoopTest;
 use crate::domain::reading::{Quality, Reading, Value};
@@ -110,9 +114,8 @@ async fn answer_all(mut asks: mpsc::Receiver<Asked>, desk: Desk, stop: Cancellat
 /// Gives the whole answer and its end. A client that went away ends it at the next line.
 async fn answered(asked: Asked, desk: Desk) {
     let Asked { ask, caller, attached, lines } = asked;
-    desk.note_deed(&ask, &caller).await;
-    if let Err(refused) = may_ask(&ask, &caller) {
-        drop(lines.send(Line::End(refused.to_string())).await);
+    if let Err(refused) = desk.enter_deed(&ask, &caller).await {
+        drop(lines.send(Line::End(refused)).await);
         return;
     }
     let end = match ask {
@@ -132,6 +135,13 @@ async fn answered(asked: Asked, desk: Desk) {
         Ask::Checks { waybill } => desk.checks(waybill, &lines).await,
         Ask::Enter { waybill, why } => desk.enter(*waybill, why, caller, &lines).await,
         Ask::Gate { act } => desk.gate(act, caller, &lines).await,
+        Ask::Register { look } => desk.register(look, &lines).await,
+        Ask::Approve { permit, stage, passed, why } => {
+            let asked = Approve { permit: PermitId::new(permit), stage, passed, why };
+            desk.approve(asked, caller, &lines).await
+        }
+        Ask::Waybills => desk.waybills(&lines).await,
+        Ask::Waybill { number, to, why } => desk.waybill((WaybillNo::new(number), to, why), caller, &lines).await,
         Ask::Documents { kind, since_ms } => desk.documents(&kind, since_ms.map(Timestamp), &lines).await,
         Ask::Act { action } => desk.act(action, caller, &lines).await,
         Ask::Import { files, table, dry_run, partial } => {
@@ -144,7 +154,12 @@ async fn answered(asked: Asked, desk: Desk) {
 
 /// To look needs any role; to change something in a device, or to copy what passes on the wire, the administrator's. The
 /// state machines judge their own actions, the lanes among them.
+///
+/// Of permits and waybills the operator notes what the enterprise says; that the park or the regulator agrees, the supervisor.
 pub(super) fn may_ask(ask: &Ask, caller: &Actor) -> Result<(), Refused> {
+    let one_of = |roles: &[Role], named: Role| {
+        if roles.iter().any(|role| caller.has(*role)) { Ok(()) } else { Err(Refused::role(named)) }
+    };
     let open = match ask {
         Ask::Read { .. }
         | Ask::Watch { .. }
@@ -156,11 +171,18 @@ pub(super) fn may_ask(ask: &Ask, caller: &Actor) -> Result<(), Refused> {
         | Ask::Gate { .. }
         | Ask::Checks { .. }
         | Ask::Enter { .. }
+        | Ask::Register { look: Look::Tables | Look::Permits { .. } | Look::Row { .. } }
+        | Ask::Waybills
         | Ask::Act { .. } => true,
-        // What people did, and whom a gate decided about, is for those who answer for it.
-        Ask::Documents { .. } => {
-            let may = [Role::Auditor, Role::Supervisor, Role::Admin].iter().any(|role| caller.has(*role));
-            return if may { Ok(()) } else { Err(Refused::role(Role::Auditor)) };
+        // What people did, and whom a gate decided about, is for those who answer for it; so is a whole table.
+        Ask::Documents { .. } | Ask::Register { look: Look::Rows { .. } } => {
+            return one_of(&[Role::Auditor, Role::Supervisor, Role::Admin], Role::Auditor);
+        }
+        Ask::Approve { stage: Approver::Park, .. } | Ask::Waybill { to: WaybillState::Dispatched, .. } => {
+            return one_of(&[Role::Supervisor], Role::Supervisor);
+        }
+        Ask::Approve { stage: Approver::Enterprise, .. } | Ask::Waybill { .. } => {
+            return one_of(&[Role::Operator, Role::Supervisor], Role::Operator);
         }
         // Names and telephones in clear: for who looks for people.
         Ask::Roll { .. } => {

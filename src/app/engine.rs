@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::gates::{self, GateInput, Keeper, Word};
 use super::memory::Kept;
 use super::orders::{self, Job};
+use super::pending::{ANSWER_WITHIN, Entered, OnDisk, Pending, Promise};
 use crate::buffer::{Appender, Store};
 use crate::clock::Clock;
 use crate::config::Service;
@@ -25,6 +26,7 @@ use crate::domain::engine::{Engine, Plan};
 use crate::domain::field_event::FieldEvent;
 use crate::domain::gate::gates::Output as FromGates;
 use crate::domain::gate::inside::InsideRecord;
+use crate::domain::gate::lane::AuditReceipt;
 use crate::domain::order::{Order, Receipt, Urgency};
 use crate::domain::output::{LoopTest, OutputWrite};
 use crate::domain::ranges::RangeSet;
@@ -80,6 +82,10 @@ pub(super) enum Request {
     City(CityCommand, oneshot::Sender<Result<Done, Refused>>),
     /// What somebody did elsewhere, for the audit.
     Deed(Box<Deed>),
+    /// The same, answered when its entry is on the disk, or is not and will not be soon.
+    Entered(Box<Deed>, oneshot::Sender<OnDisk>),
+    /// Whether entries of the audit reach the disk, as far as is known: while they do not, nothing privileged is done.
+    Audited(oneshot::Sender<OnDisk>),
     /// What became of an order, by its key.
     Receipt(String, Receipt),
     /// Whether the store writes.
@@ -96,6 +102,20 @@ pub(super) enum Request {
     Gates(gates::Ask),
     /// Events of the account are saved up to this one.
     EventsSaved(u64),
+}
+
+/// What came of an action, and whether that is on record.
+fn told(done: Done, on_disk: OnDisk) -> Done {
+    let (zh, en) = on_disk.words();
+    Done { zh: done.zh + zh, en: done.en + en, ..done }
+}
+
+/// Why something privileged is refused.
+pub(super) fn unaudited() -> Refused {
+    Refused::new(
+        "审计现在不能保存，只受理关乎安全的操作；见报警与日志",
+        "the audit cannot be stored now: only what is for safety is done; see the alarms and the log",
+    )
 }
 
 /// What comes in.
@@ -151,6 +171,10 @@ pub(super) struct EngineTask {
     kept: ((u64, u64, u64), Mono),
     /// Revision at which commissioning was last looked at.
     looked: Option<u64>,
+    /// Answers that wait for their entries of the audit.
+    promises: Pending<Promise>,
+    /// Number of the last document of the passage stream since somebody began to do something; 0: it is given up.
+    entered: Option<u64>,
     clock: Clock,
     pulse: Pulse,
 }
@@ -196,7 +220,8 @@ impl EngineTask {
         pulse: Pulse,
     ) -> Self {
         let kept = ((0, 0, 0), Mono::default());
-        Self { engine, gates, appender, live: None, outlets, kept, looked: None, clock, pulse }
+        let promises = Pending::default();
+        Self { engine, gates, appender, live: None, outlets, kept, looked: None, promises, entered: None, clock, pulse }
     }
 
     /// Runs until the events close, then does what was asked of it, records what is due and ends; the store can be closed
@@ -207,7 +232,7 @@ impl EngineTask {
         self.turn(&inputs);
         loop {
             let due = self.due();
-            let waits = store_lives && self.gates.as_ref().is_some_and(Keeper::waits);
+            let waits = store_lives && (self.promises.waits() || self.gates.as_ref().is_some_and(Keeper::waits));
             let woken = tokio::select! {
                 n = inputs.events.recv_many(&mut batch, N_EVENTS_PER_TURN) => Woken::Field(n),
                 Some(request) = inputs.requests.recv() => Woken::Asked(request),
@@ -242,11 +267,14 @@ impl EngineTask {
         self.engine.handle_stop(self.clock.now());
         self.record_outputs();
         self.hand_on_kept();
+        // The store is closed after this task, whole; that is not waited for here.
+        self.keep_promises(&inputs, self.clock.now());
         Ok(())
     }
 
     fn due(&self) -> Mono {
-        let due = self.engine.poll_timeout();
+        let due =
+            self.promises.deadline().map_or(self.engine.poll_timeout(), |due| due.min(self.engine.poll_timeout()));
         self.gates.as_ref().and_then(|gates| gates.due(self.clock.now())).map_or(due, |gates| gates.min(due))
     }
 
@@ -370,18 +398,28 @@ impl EngineTask {
             Request::Write(write) => self.engine.handle_write(write, now),
             Request::LoopTest(test) => self.engine.handle_loop_test(test, now),
             Request::Registry(json) => self.engine.handle_registry_again(json, now),
+            // What was done is on the disk before anybody hears that it was.
             Request::Act(action, actor, answer) => {
-                let done = self.engine.handle_action(&action, &actor, now);
-                // What was done is recorded before anybody hears that it was.
-                self.record_outputs();
-                answer.send(done).ok();
+                let done = match self.audited().0 || !action.is_privileged() {
+                    true => self.engine.handle_action(&action, &actor, now),
+                    false => self.engine.refuse_action(&action, &actor, unaudited(), now),
+                };
+                self.promise(Box::new(move |on_disk| drop(answer.send(done.map(|done| told(done, on_disk))))));
             }
             Request::City(command, answer) => {
                 let done = self.engine.handle_city(command, now);
-                self.record_outputs();
-                answer.send(done).ok();
+                self.promise(Box::new(move |on_disk| drop(answer.send(done.map(|done| told(done, on_disk))))));
             }
             Request::Deed(deed) => self.engine.handle_deed(*deed, now),
+            Request::Entered(deed, answer) => {
+                self.engine.handle_deed(*deed, now);
+                self.promise(Box::new(move |on_disk| {
+                    answer.send(on_disk).ok();
+                }));
+            }
+            Request::Audited(answer) => {
+                answer.send(self.audited()).ok();
+            }
             Request::Receipt(key, receipt) => self.engine.handle_receipt(&key, &receipt, now),
             Request::Store(healthy) => self.engine.handle_store(healthy, now),
             Request::RegisterGood(good) => self.engine.handle_register(good, now),
@@ -392,8 +430,8 @@ impl EngineTask {
             Request::Report(day, answer) => drop(answer.send(self.engine.report(day, now))),
             Request::ActiveSet => self.engine.handle_active_set(now),
             Request::Gates(ask) => {
-                if let Some(gates) = &mut self.gates {
-                    gates.answer(ask, now);
+                if let Some(promise) = self.gates.as_mut().and_then(|gates| gates.answer(ask, now)) {
+                    self.promise(promise);
                 }
             }
             Request::EventsSaved(up_to) => {
@@ -402,6 +440,29 @@ impl EngineTask {
                 }
             }
         }
+    }
+
+    /// Records what somebody did, and keeps the answer until its entry is on the disk. While none can be written he hears so at
+    /// once.
+    fn promise(&mut self, promise: Promise) {
+        self.entered = None;
+        self.carry_out();
+        // What has no entry waits for none.
+        let Some(seq) = self.entered else { return promise(OnDisk(true)) };
+        let now = self.clock.mono();
+        let until = if self.audited().0 { now + ANSWER_WITHIN } else { now };
+        self.promises.push(Entered { what: promise, seq, until });
+    }
+
+    fn keep_promises(&mut self, inputs: &Inputs, now: Now) {
+        let (durable, committed) = (*inputs.durable.borrow(), *inputs.committed.borrow());
+        while let Some((entered, receipt)) = self.promises.next(&durable, &committed, now.mono) {
+            (entered.what)(OnDisk(receipt != AuditReceipt::Failed));
+        }
+    }
+
+    fn audited(&self) -> OnDisk {
+        OnDisk(!self.promises.is_stuck() && !self.gates.as_ref().is_some_and(Keeper::is_stuck))
     }
 
     /// From now on live records go there; first those that the store does not have: whoever was told of them before has
@@ -429,6 +490,7 @@ impl EngineTask {
             gates.tell_entries(&inputs.durable.borrow(), &inputs.committed.borrow(), now);
             gates.tick(now);
         }
+        self.keep_promises(inputs, now);
         self.engine.handle_timeout(now);
         self.carry_out();
         self.look_around();
@@ -455,6 +517,7 @@ impl EngineTask {
             let seq = self.record(record);
             if is_document && stream == Stream::Passage {
                 passage = if self.appender.took() { seq } else { 0 };
+                self.entered = Some(passage);
             }
             if let Some(delivery) = self.engine.poll_delivery().filter(|_| seq > 0) {
                 self.engine.handle_recorded(&delivery, seq);

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::{mpsc, oneshot};
 
 use super::engine::Request;
+use super::pending::OnDisk;
 use super::{gates, register};
 use crate::domain::actor::{Actor, Via};
 use crate::domain::audit::{AuditResult, Deed};
@@ -77,7 +78,7 @@ impl Lists {
         let (taken_tx, taken) = oneshot::channel();
         let act: gates::HazmatAct = Box::new(move |hazmat, now| drop(taken_tx.send(hazmat.handle_update(update, now))));
         drop(self.requests.send(Request::Gates(gates::Ask::Hazmat(act))).await);
-        let (word, result): (Word, _) = match taken.await {
+        let (mut word, result): (Word, _) = match taken.await {
             Ok(Taken::Applied(refused)) => {
                 let mut detail =
                     format!("version {to}: {} waybills, {} refused", n.saturating_sub(refused.len()), refused.len());
@@ -99,7 +100,11 @@ impl Lists {
             result,
             detail: word.2.clone().unwrap_or_default(),
         };
-        drop(self.requests.send(Request::Deed(Box::new(deed))).await);
+        // The platform hears of it when it is on record here.
+        let (entered_tx, entered) = oneshot::channel();
+        drop(self.requests.send(Request::Entered(Box::new(deed), entered_tx)).await);
+        let (_, en) = entered.await.unwrap_or(OnDisk(false)).words();
+        word.2 = word.2.map(|detail| detail + en);
         word
     }
 }

@@ -30,6 +30,7 @@
 //! The store's threads are its own; [`Gateway::run`] closes it after engine and uplink have ended.
 
 mod actions;
+mod approvals;
 mod commands;
 mod control;
 mod danger;
@@ -47,6 +48,7 @@ mod lists;
 mod memory;
 mod orders;
 mod outputs;
+mod pending;
 mod persons;
 mod refresh;
 mod register;
@@ -260,7 +262,8 @@ impl Gateway {
         let pulses = ["engine", "housekeeping"].map(|name| Pulse::new(name, clock.mono()));
         let (stops, mut supervisor) = (Stops::default(), Supervisor::new(clock.clone()));
         let (outlets, inlets) = engine::outlets(opened.appender.next(), service_tx);
-        let (keeper, mut gates) = gates::start::begin((&config, boot), gates, remembered, &engine, &clock).unzip();
+        let (keeper, mut gates) =
+            gates::start::begin((&config, &opened.start), gates, remembered, &engine, &clock).unzip();
         let task = EngineTask::new((engine, keeper), opened.appender, outlets, clock.clone(), pulses[0].clone());
         supervisor.core("engine", stops.engine.clone(), task.run(inputs));
         let register = register::start(&mut supervisor, &stops, gates.as_mut(), &requests, &config, &clock);

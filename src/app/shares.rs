@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Gateway;
 use super::engine::Request;
+use super::foundation::source_boot;
 use super::gates::Ask;
 use crate::domain::gate::inside::{Event, Have};
 use crate::domain::gate::word::GatewayId;
@@ -50,7 +51,8 @@ impl Gateway {
     pub(super) fn start_sharing(&mut self) {
         let way = self.gates.as_mut().and_then(|gates| gates.peers.take());
         let (Some(way), Some(settings)) = (way, self.config.gates.peers.clone()) else { return };
-        let (account, boot) = (Books(self.requests.clone()), self.uplink.identity.boot);
+        let identity = &self.uplink.identity;
+        let (account, boot) = (Books(self.requests.clone()), source_boot(&identity.epoch, identity.boot));
         let (clock, status) = (self.clock.clone(), self.views.peers.clone());
         self.supervisor.restartable("peers", self.stops.uplink.clone(), move |stop| {
             // A new channel with each start: what the last one left in it is asked for.

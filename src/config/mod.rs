@@ -280,7 +280,8 @@ fn read(dir: &Path, service: &Service, out: &mut Findings) -> Option<Whole> {
     let around = site::Around { specs: &specs, outputs: listed, whole: out.errors() == 0 };
     let (site, named_zones, zones) = site_file(dir.join(SITE), &around, &mut files, out);
     let hazmat = hazmat_file(dir.join(HAZMAT), named_zones.as_ref(), &mut files, out);
-    let gates = gates_file((dir, &gateway.state_dir), gateway.gateway.as_ref(), &site, &mut files, out);
+    let around = (gateway.gateway.as_ref(), &site, key_issuers(uplink.as_ref(), dir));
+    let gates = gates_file((dir, &gateway.state_dir), around, &mut files, out);
     let specs = in_service(specs, service);
     let oel = oel_file(&dir.join(OEL), &mut files, out);
     let alarms_path = dir.join(ALARMS);
@@ -343,15 +344,20 @@ fn site_file(
     (site, Some(zones), account)
 }
 
+/// Whose commands the platform's keys prove; `None` where the file that says so is wrong.
+fn key_issuers<'a>(uplink: Option<&'a uplink_file::Uplink>, dir: &Path) -> Option<BTreeSet<&'a str>> {
+    let keys = uplink.into_iter().flat_map(|uplink| &uplink.settings.command_keys);
+    (uplink.is_some() || !dir.join(UPLINK).exists()).then(|| keys.map(|key| key.issuer.as_str()).collect())
+}
+
 fn gates_file(
     (dir, state_dir): (&Path, &Path),
-    gateway: Option<&Gateway>,
-    site: &SiteBook,
+    (gateway, site, issuers): (Option<&Gateway>, &SiteBook, Option<BTreeSet<&str>>),
     files: &mut Vec<PathBuf>,
     out: &mut Findings,
 ) -> gates::Gates {
     let path = dir.join(GATES);
-    let around = gates::Around { dir, gateway, state_dir, site };
+    let around = gates::Around { dir, gateway, state_dir, site, issuers };
     let gates = toml_file(&path, false, out, |page, table, out| gates::read(page, table, &around, out));
     files.extend(gates.is_some().then_some(path));
     let gates = gates.unwrap_or_default();

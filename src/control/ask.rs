@@ -8,6 +8,9 @@ use crate::domain::danger::Action;
 use crate::domain::gate::gates::act::GateAct;
 use crate::domain::gate::hazmat::named::Named;
 use crate::domain::gate::hazmat::waybill::Waybill;
+use crate::domain::gate::hazmat::waybill::WaybillState;
+use crate::domain::gate::register::look::Look;
+use crate::domain::gate::register::permit::Approver;
 use crate::domain::gate::register::row::Table;
 use crate::domain::gate::word::WaybillNo;
 
@@ -140,6 +143,35 @@ pub enum Ask {
         #[serde(default)]
         partial: bool,
     },
+    /// Look at the register: rows, each a line.
+    Register {
+        /// What.
+        look: Look,
+    },
+    /// Decide a stage of a permit's approval. The caller is who the kernel says.
+    Approve {
+        /// Number of the permit.
+        permit: String,
+        /// Which stage, as the caller saw that it is its turn.
+        stage: Approver,
+        /// Passed, or refused.
+        passed: bool,
+        /// Why; may be empty where it passes.
+        #[serde(default)]
+        why: String,
+    },
+    /// Waybills that are not over, each a line.
+    Waybills,
+    /// Take a waybill one step on, or give it up. The caller is who the kernel says.
+    Waybill {
+        /// Its number.
+        number: String,
+        /// Where to, as the caller saw that it is its next step.
+        to: WaybillState,
+        /// Why; may be empty where it goes on.
+        #[serde(default)]
+        why: String,
+    },
     /// Do something to an alarm, the site, duty, a hazard, an accident. The caller is who the kernel says.
     Act {
         /// What.
@@ -199,6 +231,10 @@ impl Ask {
             | Self::Roll { .. }
             | Self::Checks { .. }
             | Self::Enter { .. }
+            | Self::Register { .. }
+            | Self::Approve { .. }
+            | Self::Waybills
+            | Self::Waybill { .. }
             | Self::Act { .. } => None,
         }
     }
@@ -379,6 +415,10 @@ mod tests {
             Ask::Lane { lane: "in-1".into(), act: LaneAct::Release, why: "结束".into() },
             Ask::Roll { muster: None, html: true },
             Ask::Checks { waybill: WaybillNo::new("W1") },
+            Ask::Register { look: Look::Permits { stage: None } },
+            Ask::Register { look: Look::Row { table: Table::Vehicles, id: "皖A12345".into() } },
+            Ask::Approve { permit: "P1".into(), stage: Approver::Park, passed: false, why: "证件不符".into() },
+            Ask::Waybill { number: "W1".into(), to: WaybillState::Dispatched, why: String::new() },
             Ask::Act { action: Action::Alarm(crate::domain::alarm::action::Action::Silence) },
         ] {
             assert_eq!(parse(&written(&ask)), Ok(ask));

@@ -10,6 +10,8 @@
 //! | `policy check`, `policy test` | the policies of the gates, and what they make of the cases of decision tables | a configuration |
 //! | `policy replay`, `audit verify` | past decisions under other policies; the chain of the audit, proved | a running gateway |
 //! | `registry import` | tables of the register, each refused row with its place | a running gateway, or a configuration |
+//! | `registry show`, `registry export` | how its tables stand, one row with its changes, a whole table | the same |
+//! | `permits`, `waybills` | the approvals that take a person | a running gateway |
 //! | `probe modbus`, `probe serial` | unknown devices | nothing |
 //! | `alarms`, `ack`, `reset`, `shelve` … `site`, `report`, `duty`, `hazard`, `accident` | what operators do | a running gateway |
 //! | `lanes`, `lane`, `tickets`, `inside`, `hazmat`, `muster` | what stands at the gates, what a guard does there, and what people say of it | a running gateway |
@@ -33,6 +35,7 @@ pub mod map;
 pub mod muster;
 pub mod offset;
 pub mod operator;
+pub mod permits;
 pub mod places;
 pub mod policy;
 pub mod probe;

@@ -1,8 +1,8 @@
-//! `registry import`: files of the register into the register.
+//! `registry`: files of the register into the register, and what it holds.
 //!
 //! The files are read and checked as a whole ([`crate::config::roster`]), and become one change set: by the running gateway,
 //! which they are sent to through its control socket, or, while none runs, here, with the same code. Offline it holds the locks
-//! of the store and of the register, so that no gateway begins meanwhile.
+//! of the store and of the register, so that no gateway begins meanwhile. What is shown or exported comes the same two ways.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -11,15 +11,17 @@ use std::time::Duration;
 
 use nix::fcntl::Flock;
 use nix::unistd::geteuid;
+use serde_json::Value;
 
 use super::gateway::{self, AskError};
-use super::table::say;
+use super::table::{self, Form, say};
 use crate::clock::Clock;
 use crate::config::roster::{self, Fitted, Roster};
 use crate::config::{self, Config};
 use crate::control::ask::{ImportedLine, SentFile};
 use crate::control::{Ask, Line};
 use crate::domain::actor::{Actor, Via};
+use crate::domain::gate::register::look::{Look, TableView};
 use crate::domain::gate::register::row::Table;
 use crate::state::register::RegisterStore;
 use crate::sys::{disk, users};
@@ -33,6 +35,15 @@ pub enum RegisterCommand {
     /// what to write instead; then nothing is imported, unless --partial. The running gateway takes them at once, for who has
     /// the role admin in gateway.toml; while none runs, the gateway's user imports.
     Import(ImportArgs),
+    /// 查看登记册：各表行数、版本；或一行及其变更 / how its tables stand, or one row with who changed it
+    ///
+    /// Persons by reference: names and numbers are not shown. From the running gateway; while none runs, its user looks.
+    Show(ShowArgs),
+    /// 导出一张表，每行一个 JSON / a whole table, a JSON object a line
+    ///
+    /// As it is held: persons by reference, cards by digest. Needs the role auditor, supervisor or admin; that it was exported is
+    /// in the audit.
+    Export(ExportArgs),
     /// 打印空白表，供 Excel 填写 / print an empty table, to be filled in with Excel
     Template {
         /// companies, persons, vehicles, lists 或 permits / which table
@@ -61,6 +72,48 @@ pub struct ImportArgs {
     partial: bool,
 }
 
+/// `registry show`.
+#[derive(Debug, clap::Args)]
+pub struct ShowArgs {
+    /// 配置目录 / folder of the configuration
+    #[arg(long, value_name = "DIR", default_value = "/etc/parkgate")]
+    pub config: PathBuf,
+    /// companies, persons, vehicles, lists 或 permits / which table
+    #[arg(value_name = "TABLE", value_parser = table, requires = "id")]
+    table: Option<Table>,
+    /// 编号、车牌、信用代码 / number, plate, USCC
+    #[arg(value_name = "ID")]
+    id: Option<String>,
+}
+
+impl ShowArgs {
+    /// Returns what is looked at.
+    pub fn look(&self) -> Look {
+        match (self.table, &self.id) {
+            (Some(table), Some(id)) => Look::Row { table, id: id.clone() },
+            _ => Look::Tables,
+        }
+    }
+}
+
+/// `registry export`.
+#[derive(Debug, clap::Args)]
+pub struct ExportArgs {
+    /// 配置目录 / folder of the configuration
+    #[arg(long, value_name = "DIR", default_value = "/etc/parkgate")]
+    pub config: PathBuf,
+    /// companies, persons, vehicles, lists 或 permits / which table
+    #[arg(value_name = "TABLE", value_parser = table)]
+    table: Table,
+}
+
+impl ExportArgs {
+    /// Returns what is looked at.
+    pub fn look(&self) -> Look {
+        Look::Rows { table: self.table }
+    }
+}
+
 fn table(word: &str) -> Result<Table, String> {
     let all = || Table::ALL.iter().map(|table| table.as_str()).collect::<Vec<_>>().join(", ");
     Table::from_name(word).ok_or_else(|| format!("one of {}", all()))
@@ -68,6 +121,9 @@ fn table(word: &str) -> Result<Table, String> {
 
 /// Time for the gateway to take files: the largest table is read, checked and stored in seconds, on a slow disk in some more.
 const IMPORT_WITHIN: Duration = Duration::from_secs(180);
+
+/// Time for the gateway to tell what it holds beyond the usual: a large table is a hundred thousand lines.
+const LOOK_WITHIN: Duration = Duration::from_secs(60);
 
 /// Prints an empty table.
 pub fn template(table: Table) {
@@ -121,6 +177,78 @@ fn told(line: &ImportedLine, args: &ImportArgs) -> Result<(), String> {
         None => say("登记册已是如此，没有改动 / the register says so already: nothing changed"),
     }
     Ok(())
+}
+
+/// Shows what the running gateway holds; `None` where none runs with this folder.
+///
+/// # Errors
+/// In words: the gateway refused.
+pub fn look_running(dir: &Path, look: &Look) -> Option<Result<(), String>> {
+    let socket = config::socket_of(dir).filter(|socket| socket.exists())?;
+    let (request, mut n) = (Ask::Register { look: look.clone() }, 0);
+    let done = gateway::ask(&socket, &request, LOOK_WITHIN, |line| {
+        if let Line::Told(value) = line {
+            n += 1;
+            show(look, &value);
+        }
+        true
+    });
+    match done {
+        Err(AskError::NotRunning(_)) => None,
+        Err(error) => Some(Err(error.to_string())),
+        Ok(()) => Some(found(look, n)),
+    }
+}
+
+/// Shows what the folder of a stopped gateway holds. Blocking.
+///
+/// # Errors
+/// In words: the gateway runs, the disk refuses, there is no such row.
+pub fn look(config: &Config, look: &Look) -> Result<(), String> {
+    owned_by_caller(&config.state_dir)?;
+    let _stays = no_gateway(&config.store.dir)?;
+    let dir = config.state_dir.join("register");
+    if !dir.exists() {
+        return Err("还没有登记册，请先导入 / there is no register yet: import one".to_owned());
+    }
+    let store = RegisterStore::open(&dir).map_err(crate::cli::chain)?;
+    let mut n = 0;
+    for line in store.look(look).map_err(crate::cli::chain)?.lines() {
+        n += 1;
+        show(look, &line?);
+    }
+    found(look, n)
+}
+
+fn show(look: &Look, value: &Value) {
+    match look {
+        Look::Tables => tables(value).print(Form::Table),
+        Look::Row { .. } => say(&serde_json::to_string_pretty(value).unwrap_or_default()),
+        Look::Permits { .. } | Look::Rows { .. } => say(&value.to_string()),
+    }
+}
+
+fn found(look: &Look, n: usize) -> Result<(), String> {
+    match look {
+        Look::Row { id, .. } if n == 0 => Err(format!("没有 {id} / there is no {id}")),
+        Look::Row { .. } | Look::Tables | Look::Permits { .. } | Look::Rows { .. } => Ok(()),
+    }
+}
+
+fn tables(value: &Value) -> table::Table {
+    let mut shown = table::Table::new(["表 table", "行 rows", "平台版本 version", "截至 as of", "状态 state"]);
+    let views =
+        value.pointer("/tables").cloned().and_then(|views| serde_json::from_value::<Vec<TableView>>(views).ok());
+    for TableView { table, rows, version, as_of, damaged } in views.into_iter().flatten() {
+        shown.row([
+            format!("{} {table}", table.zh()),
+            rows.to_string(),
+            version.map(|version| version.to_string()).unwrap_or_default(),
+            as_of.map(|at| at.to_string()).unwrap_or_default(),
+            if damaged { "有行丢失 damaged".to_owned() } else { String::new() },
+        ]);
+    }
+    shown
 }
 
 /// Imports while no gateway runs. Must be called inside a tokio runtime (for its clock); blocking.

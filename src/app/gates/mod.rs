@@ -9,7 +9,7 @@
 //!
 //! - **Gate inputs first.** Before each other input of the engine's task at most [`N_INPUTS_PER_TURN`] of them are served.
 //! - **Audit before barrier.** An entry that a lane waits for is a record of the passage stream, which the urgent writer
-//!   commits at once; when the store's durable number covers it, the lane hears so and orders ([`pending`]). Where nothing is
+//!   commits at once; when the store's durable number covers it, the lane hears so and orders ([`super::pending`]). Where nothing is
 //!   written within half the life of an opening, the lane hears that too, and does what it declares: nobody comes in by it, and
 //!   whoever leaves still leaves.
 //! - **Who leaves waits for nothing**: what a lane orders at once is sent before anything of its turn is recorded.
@@ -18,7 +18,6 @@
 //! Without lanes in the configuration there is no [`Keeper`], and nothing of this costs anything.
 
 mod facts;
-mod pending;
 pub(super) mod start;
 #[cfg(test)]
 mod tests;
@@ -28,7 +27,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use self::pending::{Entered, Pending};
+use super::pending::{Entered, OnDisk, Pending, Promise};
 use super::shares::Shares;
 use crate::domain::actor::{Actor, Refused};
 use crate::domain::danger::Danger;
@@ -36,18 +35,18 @@ use crate::domain::danger::gates::{GateFact, LaneOrder};
 use crate::domain::gate::decide::Policies;
 use crate::domain::gate::gates::act::{Done, GateAct};
 use crate::domain::gate::gates::view::GatesView;
-use crate::domain::gate::gates::{Gates, Output, PictureOf, Saved, Surroundings};
+use crate::domain::gate::gates::{Gates, MAX_ONE_BY_ONE, Output, PictureOf, Saved, Surroundings};
 use crate::domain::gate::hardware::{CameraEvent, Carried, LaneCommand, LaneEvent, LaneReceipt, News, TerminalEvent};
 use crate::domain::gate::hazmat::Hazmat;
 use crate::domain::gate::hazmat::record::Output as HazmatOutput;
 use crate::domain::gate::inside::Have;
 use crate::domain::gate::inside::event::Event;
-use crate::domain::gate::lane::{AuditReceipt, Hand, Lane};
+use crate::domain::gate::lane::{Hand, Lane};
 use crate::domain::gate::muster::Roll;
 use crate::domain::gate::picture::Picture;
+use crate::domain::gate::register::Register;
 use crate::domain::gate::register::change::Prepared;
 use crate::domain::gate::word::{GatewayId, LaneId, PassageId, ZoneId};
-use crate::domain::record::Stream;
 use crate::domain::site::around::Evacuation;
 use crate::domain::time::{Mono, Now};
 
@@ -87,10 +86,13 @@ pub(super) enum GateInput {
     News(News),
 }
 
+/// Whoever did something and hears of it when its entry of the audit is on the disk, or is not and will not be soon.
+pub(super) type Heard = oneshot::Sender<Result<OnDisk, Refused>>;
+
 /// What others ask of the gates.
 pub(super) enum Ask {
     /// Somebody does something at a lane.
-    Lane(Box<LaneAct>, Actor, oneshot::Sender<Result<(), Refused>>),
+    Lane(Box<LaneAct>, Actor, Heard),
     /// What stands at the gates.
     View(oneshot::Sender<Arc<GatesView>>),
     /// Somebody tells the gates something: an answer, a count, a check.
@@ -101,8 +103,9 @@ pub(super) enum Ask {
     Policies(Arc<dyn Policies + Send + Sync>),
     /// The register is held for a change; answered with its revision. No use of a permit is counted meanwhile.
     HoldRegister(oneshot::Sender<u64>),
-    /// A change of the register that is stored; answered with whether it fits what the gates have.
-    Register(Box<Prepared>, oneshot::Sender<bool>),
+    /// The next revision of the register, stored; answered with whether it fits what the gates have, and with what they do not
+    /// need any more: to let go of it takes time, with many rows.
+    Register(Next, oneshot::Sender<(bool, Next)>),
     /// The hold is over; what waited is counted.
     ReleaseRegister,
     /// Something is to be done with the dangerous goods, by a few steps that do not wait.
@@ -117,8 +120,32 @@ pub(super) enum Ask {
     Heard(GatewayId, Mono),
 }
 
+/// The register's next revision, on its way into the gates.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// A change of at most [`MAX_ONE_BY_ONE`] rows.
+    Rows(Box<Prepared>),
+    /// The whole register, as whoever stored it has it.
+    Whole(Box<Register>),
+}
+
+impl Next {
+    /// Returns what was stored as the gates take it; `register` has it already.
+    pub(super) fn of(prepared: Prepared, register: &Register) -> Self {
+        if prepared.entries.len() > MAX_ONE_BY_ONE {
+            Self::Whole(Box::new(register.clone()))
+        } else {
+            Self::Rows(Box::new(prepared))
+        }
+    }
+}
+
 /// Steps with the dangerous goods that do not wait; whoever wants to know what came of them keeps an end of a channel in them.
 pub(super) type HazmatAct = Box<dyn FnOnce(&mut Hazmat, Now) + Send>;
+
+fn promise(done: Result<(), Refused>, answer: Heard) -> Promise {
+    Box::new(move |on_disk| drop(answer.send(done.map(|()| on_disk))))
+}
 
 /// What somebody does at a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,10 +227,8 @@ pub(super) struct Ways {
 pub(super) struct Keeper {
     gates: Gates,
     ways: Ways,
-    pending: Pending,
-    /// An entry was written neither to the store nor to the journal beside it: nothing is until the passage stream is durable up
-    /// to here. While that lasts, entries hold.
-    stuck: Option<u64>,
+    /// Entries of the audit that lanes wait for, by lane and key. While none can be written, entries into the park hold.
+    pending: Pending<(LaneId, String)>,
     /// Revisions of danger when the gates were last told of it.
     seen: Option<(u64, u64)>,
     /// Evacuations for which people are being counted, or were.
@@ -216,7 +241,7 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn new(gates: Gates, ways: Ways, counted: BTreeSet<Evacuation>) -> Self {
         let (pending, events) = (Pending::default(), Vec::new());
-        Self { gates, ways, pending, stuck: None, seen: None, counted, events, next_event: 0 }
+        Self { gates, ways, pending, seen: None, counted, events, next_event: 0 }
     }
 
     /// Takes what danger has to say to a decision, where that has changed; and lets people be counted where they leave.
@@ -225,7 +250,7 @@ impl Keeper {
         if self.seen.replace(revisions) == Some(revisions) {
             return;
         }
-        let store_failed = self.stuck.is_some();
+        let store_failed = self.pending.is_stuck();
         self.gates.handle_surroundings(|around| *around = Surroundings { store_failed, ..danger.surroundings() });
         for (lane, state) in danger.lanes_in_service() {
             self.gates.handle_commissioning(&lane, state.into(), now);
@@ -301,27 +326,41 @@ impl Keeper {
         }
     }
 
-    /// Does what is asked. The answer is given at once: what comes of it is recorded in the same turn.
-    pub(super) fn answer(&mut self, ask: Ask, now: Now) {
+    /// Does what is asked. Who looks is answered at once; of what somebody did the answer comes back, for when it is known what
+    /// became of its entry of the audit: it is recorded in the same turn.
+    pub(super) fn answer(&mut self, ask: Ask, now: Now) -> Option<Promise> {
         // Whoever asked may be gone; that is his business.
         match ask {
             Ask::Lane(act, actor, answer) => {
                 let LaneAct { lane, hand, why } = *act;
-                drop(answer.send(self.gates.handle_hand(&lane, &hand, &actor, &why, now)));
+                return Some(promise(self.gates.handle_hand(&lane, &hand, &actor, &why, now), answer));
             }
             Ask::View(answer) => drop(answer.send(Arc::new(self.gates.view(now)))),
-            Ask::Act(act, actor, answer) => drop(answer.send(self.gates.handle_act(*act, &actor, now))),
+            Ask::Act(act, actor, answer) => {
+                let done = self.gates.handle_act(*act, &actor, now);
+                return Some(Box::new(move |on_disk: OnDisk| {
+                    let (zh, en) = on_disk.words();
+                    let told = |done: Done| Done { zh: done.zh + zh, en: done.en + en };
+                    drop(answer.send(done.map(told)));
+                }));
+            }
             Ask::Roll(muster, answer) => drop(answer.send(self.roll(muster.as_deref()))),
             Ask::Policies(policies) => self.gates.handle_policies(policies),
             Ask::HoldRegister(answer) => drop(answer.send(self.gates.hold_register())),
             Ask::ReleaseRegister => self.gates.release_register(now),
-            Ask::Register(prepared, answer) => drop(answer.send(self.gates.handle_register(&prepared))),
+            Ask::Register(Next::Rows(prepared), answer) => {
+                drop(answer.send((self.gates.handle_register(&prepared), Next::Rows(prepared))));
+            }
+            Ask::Register(Next::Whole(mut register), answer) => {
+                drop(answer.send((self.gates.swap_register(&mut register), Next::Whole(register))));
+            }
             Ask::Hazmat(act) => self.gates.handle_hazmat(|hazmat| act(hazmat, now), now),
             Ask::Shared(events) => self.gates.handle_shared(events, now),
             Ask::Have(answer) => drop(answer.send(self.gates.inside().have())),
             Ask::Lacking(have, answer) => drop(answer.send(self.lacking(&have))),
             Ask::Heard(peer, at) => self.gates.handle_heard(peer, Now { mono: at, ..now }),
         }
+        None
     }
 
     fn roll(&self, muster: Option<&str>) -> Option<Roll> {
@@ -363,21 +402,17 @@ impl Keeper {
         let spec = self.gates.lanes().find(|at| at.spec().id == lane).map(Lane::spec);
         let life = spec.map(|spec| spec.timing.open_life).unwrap_or_default();
         // Later than that it would be of no use: the opening lapses a moment after, and nobody would know why.
-        self.pending.push(Entered { lane, key, seq, until: now + life / 2 });
+        self.pending.push(Entered { what: (lane, key), seq, until: now + life / 2 });
     }
 
     /// Tells the lanes what has become of their entries.
     pub(super) fn tell_entries(&mut self, durable: &[u64; 6], committed: &[u64; 6], now: Now) {
-        let passages = durable.get(Stream::Passage.rank()).copied().unwrap_or(0);
-        let was = self.stuck.is_some();
-        self.stuck = self.stuck.filter(|seq| passages < *seq);
+        let was = self.pending.is_stuck();
         while let Some((entered, receipt)) = self.pending.next(durable, committed, now.mono) {
-            if receipt == AuditReceipt::Failed {
-                self.stuck = Some(entered.seq.max(passages + 1));
-            }
-            self.gates.handle_audit(&entered.lane, &entered.key, receipt, now);
+            let (lane, key) = entered.what;
+            self.gates.handle_audit(&lane, &key, receipt, now);
         }
-        let is = self.stuck.is_some();
+        let is = self.pending.is_stuck();
         if was != is {
             self.gates.handle_surroundings(|around| around.store_failed = is);
         }
@@ -385,7 +420,12 @@ impl Keeper {
 
     /// Returns whether a lane waits for the store.
     pub(super) fn waits(&self) -> bool {
-        self.pending.deadline().is_some() || self.stuck.is_some()
+        self.pending.waits()
+    }
+
+    /// Returns whether the last that is known is that entries of the audit cannot be written.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.pending.is_stuck()
     }
 
     /// Hands a change of the register to its store.

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::{GateInput, Keeper, N_QUEUED_CHANGES, N_QUEUED_COMMANDS, Ways};
+use crate::app::foundation::source_boot;
 use crate::app::memory::Remembered;
 use crate::app::shares::{Shares, Way};
+use crate::buffer;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::engine::Engine;
@@ -61,7 +63,7 @@ pub(in crate::app) fn events_dir(config: &Config) -> Option<PathBuf> {
 /// what holds open for the sake of life. What cannot be opened is said in the log: the gates decide all the same, and what is not
 /// known is never good. `inputs` is by which the hardware speaks to them. Blocking: it opens the register.
 pub(in crate::app) fn begin(
-    (config, boot): (&Config, u32),
+    (config, start): (&Config, &buffer::Start),
     inputs: mpsc::Sender<GateInput>,
     remembered: Remembered,
     engine: &Engine,
@@ -72,7 +74,7 @@ pub(in crate::app) fn begin(
     }
     let store = open(config.state_dir.join(REGISTER));
     let register = store.as_ref().map_or_else(Register::default, |store| store.register().clone());
-    let now = clock.now();
+    let (now, boot) = (clock.now(), source_boot(&start.epoch, start.boot));
     let (settings, policies) = (Arc::new(config.gates_settings(now.wall)), policies(config));
     let Remembered { saved, counted, events, unlogged } = remembered;
     let gates = match saved {

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Ask, GateInput, Keeper, KeptGates, LaneAct, N_QUEUED_CHANGES, N_QUEUED_COMMANDS, Ways};
+use super::{Ask, GateInput, Keeper, KeptGates, LaneAct, N_QUEUED_CHANGES, N_QUEUED_COMMANDS, Next, Ways};
 use crate::app::engine::{EngineTask, Inputs, Request, Senders, outlets};
 use crate::app::memory::Kept;
+use crate::app::pending::OnDisk;
 use crate::app::shares::Shares;
 use crate::buffer::{self, settings as store};
 use crate::clock::Clock;
-use crate::domain::actor::{Actor, Role, Via};
+use crate::domain::actor::{Actor, Refused, Role, Via};
 use crate::domain::audit::{AuditEntry, Head, verify};
 use crate::domain::codec;
 use crate::domain::danger::{Action, Rules as Danger};
@@ -31,7 +32,7 @@ use crate::domain::gate::lane::spec::{Closes, Fail, Flow, LaneSpec, Position, Se
 use crate::domain::gate::picture::{Fate, Lost, Picture, PictureKind};
 use crate::domain::gate::plate::{Plate, PlateColour};
 use crate::domain::gate::presented::PlateRead;
-use crate::domain::gate::register::change::Owner;
+use crate::domain::gate::register::change::{Change, ChangeSet, Origin, Owner};
 use crate::domain::gate::register::row::{Row, Vehicle};
 use crate::domain::gate::register::{self, Held, Register};
 use crate::domain::gate::verdict::{Reason, Verdict};
@@ -95,8 +96,8 @@ fn settings() -> Arc<Settings> {
     })
 }
 
-fn register() -> Register {
-    let vehicle = Vehicle {
+fn vehicle() -> Vehicle {
+    Vehicle {
         plate: Plate::new(PLATE, PlateColour::Blue),
         class: VehicleClass::Small,
         company: None,
@@ -106,7 +107,11 @@ fn register() -> Register {
         tank: false,
         scope: BTreeSet::new(),
         media: BTreeSet::new(),
-    };
+    }
+}
+
+fn register() -> Register {
+    let vehicle = vehicle();
     let touched = crate::domain::time::Timestamp(1_795_507_200_000);
     Register::restore(1, BTreeMap::new(), [Held { row: Row::Vehicle(Arc::new(vehicle)), owner: Owner::Local, touched }])
 }
@@ -255,7 +260,7 @@ impl Park {
         self.ask(|answer| Request::Gates(Ask::View(answer))).await
     }
 
-    async fn hand(&self, lane: &str, hand: Hand, actor: Actor) -> Result<(), crate::domain::actor::Refused> {
+    async fn hand(&self, lane: &str, hand: Hand, actor: Actor) -> Result<OnDisk, Refused> {
         let act = Box::new(LaneAct { lane: LaneId::new(lane), hand, why: "测试".into() });
         self.ask(|answer| Request::Gates(Ask::Lane(act, actor, answer))).await
     }
@@ -497,13 +502,75 @@ async fn a_guard_opens_by_hand_with_his_name_in_the_audit_and_a_stranger_does_no
         let refused = park.hand("in", open.clone(), person("wang", Role::Auditor)).await.unwrap_err();
         assert!(refused.en.contains("guard"), "{refused}");
         assert!(park.hand("nowhere", open.clone(), person("li", Role::Guard)).await.is_err());
-        park.hand("in", open, person("li", Role::Guard)).await.unwrap();
-        assert_eq!(park.moved().await.lane.as_str(), "in");
+        let answer = park.hand("in", open, person("li", Role::Guard)).await;
+        // What he is told of is on the disk.
         let stored = park.stored().await;
+        assert_eq!(answer, Ok(OnDisk(true)));
+        assert_eq!(park.moved().await.lane.as_str(), "in");
         let audits = stored.iter().filter(|(kind, _)| *kind == DocumentKind::Audit);
         let audits: Vec<AuditEntry> = audits.map(|(_, json)| serde_json::from_str(json).unwrap()).collect();
         let of = |name: &str| audits.iter().filter(|entry| entry.actor.name == name).count();
         assert_eq!((of("wang"), of("li")), (1, 1), "{audits:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_vehicle_that_comes_while_fifty_thousand_rows_become_the_register_passes_before_they_are_in_force() {
+    let now = Clock::system().now();
+    let changes = (0..50_000).map(|n| {
+        let plate = Plate::new(&format!("鲁B{n:05}"), PlateColour::Yellow);
+        Change::Put(Row::Vehicle(Arc::new(Vehicle { plate, ..vehicle() })))
+    });
+    let (by, why) = (Actor::gateway(), "list".to_owned());
+    let changes = changes.collect();
+    let set = ChangeSet { by, origin: Origin::Local, why, changes, named: Vec::new(), version: None };
+    let prepared = register().prepare(set, &now).unwrap();
+    let mut stored = register();
+    assert!(stored.commit(&prepared));
+    told(async |mut park| {
+        assert_eq!(park.ask(|answer| Request::Gates(Ask::HoldRegister(answer))).await, 1);
+        // Whoever stores them is busy with it now; the lane is not.
+        let next = Next::of(prepared, &stored);
+        assert!(matches!(next, Next::Whole(_)), "a lane must not wait for so many rows");
+        park.arrives("in").await;
+        assert_eq!(park.moved().await.lane.as_str(), "in");
+        assert_eq!(park.view().await.register_rev, 1, "decided and opened before the change is in force");
+        let (fits, rest) = park.ask(|answer| Request::Gates(Ask::Register(next, answer))).await;
+        assert!(
+            fits && matches!(rest, Next::Whole(before) if before.rev() == 1),
+            "one step, and the old one comes back"
+        );
+        assert!(park.requests.send(Request::Gates(Ask::ReleaseRegister)).await.is_ok());
+        park.until("the change is in force", |view| view.register_rev == 2).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn while_the_audit_cannot_be_written_nothing_privileged_is_done_and_what_is_for_life_is() {
+    told(async |mut park| {
+        park.store.close().await.unwrap();
+        let act = async |park: &Park, action: Site| {
+            let (action, actor) = (Box::new(Action::Site(action)), person("zhang", Role::Supervisor));
+            park.ask(|answer| Request::Act(action, actor, answer)).await
+        };
+        let propose = |state| Site::Propose { zone: "park".into(), state, reason: "泄漏".into() };
+        let done = act(&park, propose(State::Evacuate)).await.unwrap();
+        assert!(done.en.contains("could not be stored") && done.zh.contains("审计未能保存"), "{done:?}");
+        assert_eq!(park.ask(Request::Audited).await, OnDisk(false));
+        let drill = Site::StartDrill {
+            zone: "park".into(),
+            rehearses: State::Evacuate,
+            barriers: false,
+            comment: String::new(),
+        };
+        let refused = act(&park, drill).await.unwrap_err();
+        assert!(refused.en.contains("the audit cannot be stored"), "{refused}");
+        // Nobody waits for a disk that is known to be gone, and an emergency opens.
+        let open = Hand::Open { emergency: true };
+        assert_eq!(park.hand("in", open, person("li", Role::Guard)).await, Ok(OnDisk(false)));
+        assert_eq!(park.moved().await.lane.as_str(), "in");
     })
     .await;
 }

@@ -102,6 +102,8 @@ pub(super) struct Around<'a> {
     pub(super) state_dir: &'a Path,
     /// The site, whose lanes they are.
     pub(super) site: &'a SiteBook,
+    /// Whose commands the platform's keys prove; `None` where the file that says so is wrong.
+    pub(super) issuers: Option<BTreeSet<&'a str>>,
 }
 
 /// Reads the file.
@@ -119,7 +121,7 @@ pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, around: &Aroun
     if let Some(peers) = &gates.peers {
         (gates.inside.peers, gates.inside.peer_silent_after) = (peers.peers.clone(), peers.silent_after);
     }
-    (gates.register, gates.issuers) = people::register(root.section("register", out), out);
+    (gates.register, gates.issuers) = people::register(root.section("register", out), around.issuers.as_ref(), out);
     root.finish(&[], out);
     gates
 }

@@ -88,7 +88,11 @@ pub(super) fn account(mut section: Section<'_>, out: &mut Findings) -> inside::R
 }
 
 /// `[register]`: approvals, papers, validity, how long what is kept.
-pub(super) fn register(mut section: Section<'_>, out: &mut Findings) -> (Rules, BTreeSet<String>) {
+pub(super) fn register(
+    mut section: Section<'_>,
+    proved: Option<&BTreeSet<&str>>,
+    out: &mut Findings,
+) -> (Rules, BTreeSet<String>) {
     let mut rules = Rules::default();
     let kinds = List(PermitKind::from_name, || words_wanted(PermitKind::ALL, PermitKind::zh));
     if let Some(got) = section.read("delegated", &kinds, out) {
@@ -115,9 +119,26 @@ pub(super) fn register(mut section: Section<'_>, out: &mut Findings) -> (Rules, 
     let keep = by_word(of, ("人员类别", "kind of persons"), PersonKind::ALL, &span, out);
     rules.keep_days.extend(keep.into_iter().map(|(kind, span)| (kind, days(span))));
     rules.keep_permits_days = days(section.or("keep_permits", &span, DAY * rules.keep_permits_days, out));
-    let issuers = section.or("issuers", &Codes, Vec::new(), out).into_iter().collect();
+    let issuers = issuers(&mut section, proved, out);
     section.finish(&[], out);
     (rules, issuers)
+}
+
+/// Who may fill the register by signed commands: whoever has no key is never heard.
+fn issuers(section: &mut Section<'_>, proved: Option<&BTreeSet<&str>>, out: &mut Findings) -> BTreeSet<String> {
+    let Some(got) = section.read("issuers", &Codes, out) else { return BTreeSet::new() };
+    for issuer in got.value.iter().filter(|issuer| proved.is_some_and(|proved| !proved.contains(issuer.as_str()))) {
+        let what = say!(
+            "签发方 `{issuer}` 没有命令密钥，它的名单一概拒收",
+            "issuer `{issuer}` has no command key: every list of it is refused"
+        );
+        let instead = say!(
+            "请在 uplink.toml 加一节 [[mqtt.command_key]]，写 issuer = \"{issuer}\"",
+            "add a section [[mqtt.command_key]] with issuer = \"{issuer}\" to uplink.toml"
+        );
+        out.warn(got.spot.clone(), Wrong::new(what, instead));
+    }
+    got.value.into_iter().collect()
 }
 
 /// Whole days of a span; a part of a day counts as one.

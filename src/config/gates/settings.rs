@@ -27,7 +27,13 @@ impl Gateway {
 impl Config {
     /// Returns the rules of the register; `at`: when, for the park's clock.
     pub fn register_rules(&self, at: Timestamp) -> register::rules::Rules {
-        register::rules::Rules { utc_offset_s: self.gateway.utc_offset_s(at), ..self.gates.register.clone() }
+        let limits = &self.policies.parameters;
+        let stale = register::rules::Stale {
+            hazmat: limits.stale_hazmat,
+            persons: limits.stale_visitor,
+            vehicles: limits.stale_fixed,
+        };
+        register::rules::Rules { utc_offset_s: self.gateway.utc_offset_s(at), stale, ..self.gates.register.clone() }
     }
 
     /// Returns all that the gates' machine is given; `at`: when, for the park's clock.

@@ -37,7 +37,46 @@ pub struct Done {
     pub id: Option<String>,
 }
 
+impl Action {
+    /// Returns whether it is refused while the audit cannot be written: what takes a protection away, or gives back to people what
+    /// an emergency had. What is for safety, and what only notes something, is done all the same.
+    pub fn is_privileged(&self) -> bool {
+        use super::super::alarm::action::Action as A;
+        use site::Action as S;
+        use site::service::ServiceAction as T;
+        match self {
+            Self::Alarm(A::Ack { .. } | A::Silence | A::Unshelve { .. } | A::Return { .. }) => false,
+            Self::Alarm(A::Reset { .. } | A::Shelve { .. } | A::OutOfService { .. } | A::Approve { .. }) => true,
+            Self::Site(
+                S::Propose { .. }
+                | S::Confirm { .. }
+                | S::Comment { .. }
+                | S::EndDrill { .. }
+                | S::AcknowledgeWarning { .. }
+                | S::Service(T::RejectBypass { .. } | T::RestoreBypass { .. }),
+            ) => false,
+            Self::Site(
+                S::Reject { .. }
+                | S::End { .. }
+                | S::GiveBack { .. }
+                | S::Normal { .. }
+                | S::ResetFire { .. }
+                | S::StartDrill { .. }
+                | S::Service(T::Move { .. } | T::RequestBypass { .. } | T::ApproveBypass { .. }),
+            ) => true,
+            Self::Daybook(_) => false,
+        }
+    }
+}
+
 impl Danger {
+    /// Refuses what somebody asks before any machine has seen it; it is in the audit all the same.
+    pub fn refuse_action(&mut self, action: &Action, actor: &Actor, refused: &Refused, now: Now) {
+        let (action, object, _) = described(action);
+        let (actor, detail, result) = (actor.clone(), refused.to_string(), AuditResult::Refused);
+        self.handle_deed(Deed { actor, action, object, before: None, after: None, result, detail }, now);
+    }
+
     /// Does what somebody asks, or refuses; both are in the audit.
     ///
     /// # Errors

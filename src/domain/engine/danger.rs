@@ -42,6 +42,17 @@ impl Engine {
         self.danger.handle_action(action, actor, now)
     }
 
+    /// Refuses what somebody asks, and puts that into the audit.
+    ///
+    /// # Errors
+    ///
+    /// Always: these words.
+    pub fn refuse_action(&mut self, action: &Action, actor: &Actor, why: Refused, now: Now) -> Result<Done, Refused> {
+        self.look_at_clock(now);
+        self.danger.refuse_action(action, actor, &why, now);
+        Err(why)
+    }
+
     /// Does what the city asks of the site, where the site has enabled it. The uplink has verified the command.
     ///
     /// # Errors

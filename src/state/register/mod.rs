@@ -23,6 +23,7 @@
 //! Everything here blocks; the gateway runs it on a thread of its own.
 
 mod log;
+mod look;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,7 @@ use nix::fcntl::Flock;
 use serde::{Deserialize, Serialize};
 
 use self::log::{Log, LogError, Tree};
+pub use self::look::Looked;
 use super::persons::{Vault, VaultError};
 use super::{State, StateError};
 use crate::domain::actor::Actor;

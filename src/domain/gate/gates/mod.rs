@@ -30,9 +30,11 @@ pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use self::pictures::PictureOf;
 pub use self::saved::Saved;
+pub use self::uses::MAX_ONE_BY_ONE;
 pub use self::view::GatesView;
 
 use self::follow::About;
@@ -47,8 +49,10 @@ use super::lane::spec::{Service, Trouble};
 use super::lane::{Ask, Audit, AuditReceipt, Call, Lane, LaneFact, LaneSpec, Ruling};
 use super::muster::{MusterFact, Musters};
 use super::register::change::Prepared;
+use super::register::row::Table;
+use super::register::rules::Stale;
 use super::register::{self, Register};
-use super::word::{DecisionId, GatewayId, LaneId, PassageId, ZoneId};
+use super::word::{DecisionId, GatewayId, LaneId, LaneKind, PassageId, ZoneId};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::actor::{Actor, Refused};
@@ -164,8 +168,8 @@ pub struct Gates {
     lanes: BTreeMap<LaneId, Lane>,
     /// When each lane is due, as it said when it was last touched.
     dues: BTreeMap<LaneId, Option<Mono>>,
-    /// What all lanes were told last: whether other gateways are not heard, trust of the clock.
-    told: Option<(bool, ClockTrust)>,
+    /// What all lanes were told last: whether other gateways are not heard, trust of the clock, which lists are too old.
+    told: Option<(bool, ClockTrust, [bool; 3])>,
     register: Register,
     inside: Inside,
     hazmat: Hazmat,
@@ -326,12 +330,6 @@ impl Gates {
         made
     }
 
-    /// Takes over a change of the register that was prepared against it and is stored. Returns whether it was taken.
-    #[must_use]
-    pub fn handle_register(&mut self, prepared: &Prepared) -> bool {
-        self.register.commit(prepared)
-    }
-
     /// Lets something be done with the dangerous goods, and takes what comes of it.
     pub fn handle_hazmat<T>(&mut self, act: impl FnOnce(&mut Hazmat) -> T, now: Now) -> T {
         let done = act(&mut self.hazmat);
@@ -357,12 +355,16 @@ impl Gates {
         self.hazmat.handle_timeout(now);
         self.close_days(now);
         let (cut, trust) = (self.inside.peers_heard(now.mono) == Some(false), now.trust);
-        let all = self.told != Some((cut, trust));
-        self.told = Some((cut, trust));
+        let stale = self.stale(&now);
+        let all = self.told != Some((cut, trust, stale));
+        self.told = Some((cut, trust, stale));
         let is_due = |lane: &&LaneId| self.dues.get(*lane).is_none_or(|due| due.is_some_and(|due| due <= now.mono));
         let due: Vec<LaneId> = self.lanes.keys().filter(|lane| all || is_due(lane)).cloned().collect();
         for lane in due {
             if let Some(lane) = self.lane_mut(&lane) {
+                if all {
+                    lane.handle_trouble(Trouble::Lists, stale.get(limit_of(lane.spec())) == Some(&true), now);
+                }
                 lane.handle_trouble(Trouble::Peers, cut, now);
             }
         }
@@ -375,9 +377,39 @@ impl Gates {
     pub fn poll_timeout(&self, now: Now) -> Option<Mono> {
         let due = |(id, lane): (&LaneId, &Lane)| self.dues.get(id).copied().unwrap_or_else(|| lane.poll_timeout());
         let lanes = self.lanes.iter().filter_map(due);
-        let others =
-            [self.inside.poll_timeout(now), self.hazmat.poll_timeout(), self.desk.poll_timeout(), self.day_due(now)];
+        let others = [self.inside.poll_timeout(now), self.hazmat.poll_timeout(), self.desk.poll_timeout()];
+        let own = [self.day_due(now), self.stale_due(&now)];
+        let others = others.into_iter().chain(own);
         lanes.chain(others.into_iter().flatten()).chain(self.musters.poll_timeout()).min()
+    }
+
+    /// Limits of the age of lists, as [`limit_of`] counts them; `None`: no limit.
+    fn limits(&self) -> [Option<u64>; 3] {
+        let Stale { hazmat, persons, vehicles } = self.settings.register.stale;
+        [hazmat, persons, vehicles].map(|limit| Some(limit.as_secs()).filter(|seconds| *seconds > 0))
+    }
+
+    /// How old the older of permits and lists is, seconds; `None` where none was ever filled, or a clock cannot be trusted: that
+    /// is another trouble, and a matter of the policies.
+    fn age_of_lists(&self, now: &Now) -> Option<u64> {
+        [Table::Permits, Table::Lists].into_iter().filter_map(|table| self.register.age_s(table, now)).max()
+    }
+
+    /// Whether permits and lists are too old, for each kind of lanes: also where rows of them were lost.
+    fn stale(&self, now: &Now) -> [bool; 3] {
+        let age = self.age_of_lists(now);
+        let damaged = [Table::Permits, Table::Lists].iter().any(|table| self.register.damaged().contains(table));
+        self.limits().map(|limit| limit.is_some_and(|limit| damaged || age.is_some_and(|age| age > limit)))
+    }
+
+    /// When lists become too old, or at once where a lane does not know yet that they are, or are no longer.
+    fn stale_due(&self, now: &Now) -> Option<Mono> {
+        if self.told.is_some_and(|(_, _, told)| told != self.stale(now)) {
+            return Some(now.mono);
+        }
+        let age = self.age_of_lists(now)?;
+        let left = self.limits().into_iter().flatten().filter_map(|limit| (limit + 1).checked_sub(age));
+        left.filter(|left| *left > 0).min().map(|left| now.mono + Duration::from_secs(left))
     }
 
     /// Returns the next thing to be done.
@@ -527,5 +559,14 @@ impl Gates {
         let local = now.wall.0.saturating_add(i64::from(self.settings.register.utc_offset_s) * 1000);
         let minute = u16::try_from(local.rem_euclid(86_400_000) / 60_000).ok();
         minute.filter(|_| now.trust != ClockTrust::Unsynced)
+    }
+}
+
+/// Which limit of the age of lists is a lane's.
+fn limit_of(spec: &LaneSpec) -> usize {
+    match spec.kind {
+        _ if spec.is_hazmat() => 0,
+        LaneKind::Person => 1,
+        LaneKind::Vehicle => 2,
     }
 }

@@ -6,10 +6,14 @@
 //! ```
 //! What is prepared while it is held fits when it is stored, and a use is never lost between the two. It is held for as long as a
 //! disk needs; a permit that is presented twice within that time at two lanes is told as one that could not be counted.
+//!
+//! No lane waits for a long list: what changes more than [`MAX_ONE_BY_ONE`] rows is put together by whoever stored it, and taken
+//! over in one step, however many they are.
 
 use serde::{Deserialize, Serialize};
 
 use super::super::inside::Passage;
+use super::super::register::Register;
 use super::super::register::change::{Prepared, Refusal};
 use super::super::word::{PassageId, PermitId};
 use super::{Gates, Output};
@@ -18,6 +22,8 @@ use crate::domain::time::Now;
 /// Uses that wait while the register is held: passages of a minute at fifteen lanes, many times longer than a disk needs. One
 /// more is told as one that a person has to look at.
 const MAX_WAITING: usize = 1024;
+/// Rows that are laid over the register one by one: what the platform changes in a few minutes, and less than a millisecond.
+pub const MAX_ONE_BY_ONE: usize = 128;
 
 /// A use that begins or ends.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +64,25 @@ impl Gates {
     pub fn hold_register(&mut self) -> u64 {
         self.turn.held = true;
         self.register.rev()
+    }
+
+    /// Takes over a change of a few rows that was prepared against the register and is stored. Returns whether it fits; else
+    /// nothing changes.
+    #[must_use]
+    pub fn handle_register(&mut self, prepared: &Prepared) -> bool {
+        self.register.commit(prepared)
+    }
+
+    /// Takes over the next revision of the register as a whole: made and stored elsewhere, from this one. `next` becomes the
+    /// revision before it: letting go of tens of thousands of rows is not for whoever serves lanes. Returns whether it fits; else
+    /// nothing changes.
+    #[must_use]
+    pub fn swap_register(&mut self, next: &mut Register) -> bool {
+        let fits = next.rev() == self.register.rev().saturating_add(1);
+        if fits {
+            std::mem::swap(&mut self.register, next);
+        }
+        fits
     }
 
     /// Ends the hold; what waited is counted.
@@ -128,6 +153,7 @@ impl Gates {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::*;
     use crate::domain::actor::Actor;
@@ -190,13 +216,17 @@ mod tests {
     }
 
     fn gates() -> Gates {
+        gates_with(register::rules::Rules::default())
+    }
+
+    fn gates_with(rules: register::rules::Rules) -> Gates {
         let mut register = Register::default();
         let prepared = register.prepare(set(permit("P1")), &now()).unwrap();
         assert!(register.commit(&prepared));
         let settings = Settings {
             gateway: GatewayId::new("gw"),
             lanes: Vec::new(),
-            register: register::rules::Rules::default(),
+            register: rules,
             inside: inside::Rules::default(),
             hazmat: Arc::new(hazmat::rules::Rules::default()),
             desk: desk::Rules::default(),
@@ -246,6 +276,52 @@ mod tests {
         assert_eq!((stored(&mut again), begun(&again)), (vec![3], 2));
         let mut twice = after(again.register().clone());
         assert_eq!((stored(&mut twice), begun(&twice)), (vec![], 2), "its store had it already");
+    }
+
+    #[test]
+    fn a_register_taken_over_as_a_whole_is_the_one_that_row_by_row_would_have_become() {
+        let (mut by_row, mut whole) = (gates(), gates());
+        for gates in [&mut by_row, &mut whole] {
+            gates.used(begins("p1"), now());
+            gates.hold_register();
+        }
+        let prepared = whole.register().prepare(set(permit("P2")), &now()).unwrap();
+        let mut next = whole.register().clone();
+        assert!(next.commit(&prepared) && by_row.handle_register(&prepared));
+        assert!(whole.swap_register(&mut next));
+        assert_eq!(next.rev(), 2, "what it was before is given back");
+        assert!(!whole.swap_register(&mut next), "it never goes back");
+        for gates in [&mut by_row, &mut whole] {
+            gates.used(begins("p2"), now());
+            gates.release_register(now());
+        }
+        assert!(by_row.register().rows().eq(whole.register().rows()));
+        assert_eq!((whole.register().rev(), by_row.register().rev()), (4, 4), "and uses are counted on it");
+    }
+
+    #[test]
+    fn lists_that_grow_old_are_due_to_be_shown_in_time_and_fresh_ones_at_once() {
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        let stale = register::rules::Stale { hazmat: hours(4), persons: hours(24), vehicles: Duration::ZERO };
+        let mut gates = gates_with(register::rules::Rules { stale, ..register::rules::Rules::default() });
+        let at = |age: u64| {
+            let now = now();
+            Now { mono: now.mono + Duration::from_secs(age), wall: now.wall.after(Duration::from_secs(age)), ..now }
+        };
+        gates.handle_timeout(at(0));
+        assert_eq!(gates.stale(&at(0)), [false; 3]);
+        let due = gates.poll_timeout(at(0)).unwrap();
+        assert!(due <= at(4 * 3600 + 1).mono, "{due:?}");
+        let old = at(4 * 3600 + 1);
+        assert_eq!((gates.stale(&old), gates.poll_timeout(old)), ([true, false, false], Some(old.mono)));
+        gates.handle_timeout(old);
+        assert_ne!(gates.poll_timeout(old), Some(old.mono), "it is shown");
+        let fresh = gates.register().prepare(set(permit("P2")), &old).unwrap();
+        assert!(gates.handle_register(&fresh));
+        assert_eq!((gates.stale(&old), gates.poll_timeout(old)), ([false; 3], Some(old.mono)));
+        // A clock that is not trusted is a trouble of its own.
+        let unsynced = Now { trust: ClockTrust::Unsynced, ..at(40 * 3600) };
+        assert_eq!(gates.stale(&unsynced), [false; 3]);
     }
 
     #[test]

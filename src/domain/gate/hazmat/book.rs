@@ -30,6 +30,9 @@ pub struct Entry {
     pub used: Option<Used>,
     /// When it ended, as far as the clock could be trusted.
     pub over_at: Option<Timestamp>,
+    /// Who took its last step, where it was a person here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stepped_by: Option<String>,
 }
 
 /// A completed entry.
@@ -108,6 +111,8 @@ pub enum Refusal {
     Unknown,
     /// It was used for another passage.
     Used,
+    /// The enterprise's review and the regulator's verification take two persons.
+    SamePerson,
 }
 
 /// The book.
@@ -242,22 +247,28 @@ impl Waybills {
             Some(_) | None => {}
         }
         let used = before.and_then(|entry| entry.used.clone());
+        let stays = |entry: &&Entry| entry.waybill.state == waybill.state;
+        let stepped_by = before.filter(stays).and_then(|entry| entry.stepped_by.clone());
         let over_at = before.and_then(|entry| entry.over_at).or_else(|| waybill.state.is_over().then_some(at));
         self.unindex(&waybill.number);
         self.index(&waybill);
-        self.entries.insert(waybill.number.clone(), Entry { waybill, used, over_at });
+        self.entries.insert(waybill.number.clone(), Entry { waybill, used, over_at, stepped_by });
         Ok(())
     }
 
-    /// Takes a waybill one step on, by a person.
+    /// Takes a waybill one step on, by a person. Who has reviewed it for the enterprise does not verify it as well.
     ///
     /// # Errors
-    /// [`Refusal::Unknown`], or [`Refusal::Backwards`] where no such step is.
-    pub fn step(&mut self, number: &WaybillNo, to: WaybillState, at: Timestamp) -> Result<(), Refusal> {
+    /// [`Refusal::Unknown`], [`Refusal::Backwards`] where no such step is, or [`Refusal::SamePerson`].
+    pub fn step(&mut self, number: &WaybillNo, to: WaybillState, by: &str, at: Timestamp) -> Result<(), Refusal> {
         let entry = self.entries.get_mut(number).ok_or(Refusal::Unknown)?;
         if !entry.waybill.state.may_step(to) {
             return Err(Refusal::Backwards { is: entry.waybill.state, to });
         }
+        if to == WaybillState::Dispatched && entry.stepped_by.as_deref() == Some(by) {
+            return Err(Refusal::SamePerson);
+        }
+        entry.stepped_by = Some(by.to_owned());
         entry.waybill.state = to;
         entry.over_at = entry.over_at.or_else(|| to.is_over().then_some(at));
         Ok(())
@@ -396,6 +407,21 @@ mod tests {
         book.complete(&number("W1"), T);
         book.expire(Timestamp(T.0 + 1));
         assert_eq!(book.put(waybill("W1", "鲁A1"), T), Err(Refusal::NumberReused));
+    }
+
+    #[test]
+    fn whoever_reviewed_it_does_not_verify_it_too() {
+        let mut book = Waybills::default();
+        book.put(Waybill { state: WaybillState::EnterpriseReview, ..waybill("W1", "鲁A1") }, T).unwrap();
+        let mut step = |to, by| book.step(&number("W1"), to, by, T);
+        assert_eq!(step(WaybillState::RegulatorVerify, "qian"), Ok(()));
+        book.put(Waybill { state: WaybillState::RegulatorVerify, ..waybill("W1", "鲁A1") }, T).unwrap();
+        let mut step = |to, by| book.step(&number("W1"), to, by, T);
+        assert_eq!(step(WaybillState::Dispatched, "qian"), Err(Refusal::SamePerson));
+        assert_eq!(step(WaybillState::Dispatched, "sun"), Ok(()));
+        assert_eq!(book.fact(&number("W1")), WaybillFact::Ready);
+        let back: Waybills = serde_json::from_str(&serde_json::to_string(&book).unwrap()).unwrap();
+        assert_eq!(back.get(&number("W1")), book.get(&number("W1")), "and it is remembered who did what");
     }
 
     #[test]

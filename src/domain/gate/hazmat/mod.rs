@@ -192,7 +192,7 @@ impl Hazmat {
     /// # Errors
     /// As [`Waybills::step`].
     pub fn handle_step(&mut self, number: &WaybillNo, to: WaybillState, by: &str, now: Now) -> Result<(), Refusal> {
-        self.waybills.step(number, to, now.wall)?;
+        self.waybills.step(number, to, by, now.wall)?;
         let plate = self.waybills.get(number).map(|entry| entry.waybill.tractor.clone());
         self.tell(plate, Some(number.clone()), Happened::Waybill { state: to, by: by.to_owned() }, now);
         Ok(())

@@ -9,7 +9,7 @@
 //!
 //! In reading order: [`row`] is what is held, [`permit`] the approvals and uses of a permit, [`rules`] what the site settled,
 //! [`draft`] rows as others write them, [`digest`] how a person is found without his number, [`change`] who may change what,
-//! [`facts`] what a decision is told, [`keep`] what is forgotten and when.
+//! [`facts`] what a decision is told, [`keep`] what is forgotten and when, [`look`] what people look at.
 //!
 //! Every look-up is one in a tree: 50,000 permits cost 16 comparisons. Memory is bounded by [`Table::most`]. The order in which
 //! rows came leaves no trace: two registers with the same rows tell the same facts.
@@ -19,6 +19,7 @@ pub mod digest;
 pub mod draft;
 pub mod facts;
 pub mod keep;
+pub mod look;
 pub mod permit;
 pub mod row;
 pub mod rules;
@@ -35,7 +36,7 @@ use self::change::{
     Change, ChangeSet, Entry, MAX_ROW_BYTES, MAX_ROWS, Message, Origin, Owner, Prepared, Received, Refusal, Version,
 };
 use self::draft::{KeyDraft, Resolver};
-use self::permit::{Approver, MAX_USES, Permit};
+use self::permit::{Approve, MAX_USES, Permit};
 use self::row::{Holder, Key, Listing, Person, Row, Table, Vehicle};
 use self::rules::Rules;
 use super::plate::{Plate, PlateColour};
@@ -353,18 +354,15 @@ impl Register {
     ///
     /// # Errors
     /// It is not its turn, the same person decided the other stage, or the permit is the platform's.
-    pub fn approve(
-        &self,
-        rules: &Rules,
-        id: &PermitId,
-        stage: Approver,
-        passed: bool,
-        by: Actor,
-        now: &Now,
-    ) -> Result<Prepared, Refusal> {
-        let permit = self.permit(id).ok_or_else(|| Refusal::Missing(Key::Permit(id.clone())))?;
+    pub fn approve(&self, rules: &Rules, asked: Approve, by: Actor, now: &Now) -> Result<Prepared, Refusal> {
+        let Approve { permit: id, stage, passed, why } = asked;
+        let permit = self.permit(&id).ok_or_else(|| Refusal::Missing(Key::Permit(id.clone())))?;
         let decided = permit.decide(rules, stage, &by.name, passed, now.wall).map_err(Refusal::Permit)?;
-        let why = format!("{stage} {}", if passed { "passes" } else { "refuses" });
+        let mut told = format!("permit {id}: {stage} {}", if passed { "passes" } else { "refuses" });
+        if !why.is_empty() {
+            told.push_str(&format!("; {why}"));
+        }
+        let why = told;
         self.prepare(self.one(Row::Permit(Arc::new(decided)), Origin::Local, by, why), now)
     }
 

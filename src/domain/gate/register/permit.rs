@@ -110,6 +110,19 @@ words! {
     }
 }
 
+/// What somebody who approves says of a permit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approve {
+    /// Which permit.
+    pub permit: PermitId,
+    /// Which stage he decides.
+    pub stage: Approver,
+    /// Passed, or refused.
+    pub passed: bool,
+    /// Why, for the audit; may be empty.
+    pub why: String,
+}
+
 /// An approval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -253,6 +266,18 @@ impl Permit {
 
     fn n_begun(&self) -> u32 {
         u32::try_from(self.begun.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Returns who decides next, where somebody still does.
+    pub fn approver(&self) -> Option<Approver> {
+        match self.stage {
+            PermitStage::WaitingEnterprise => Some(Approver::Enterprise),
+            PermitStage::WaitingPark | PermitStage::EnterprisePassed => Some(Approver::Park),
+            PermitStage::EnterpriseRefused
+            | PermitStage::ParkPassed
+            | PermitStage::ParkRefused
+            | PermitStage::Expired => None,
+        }
     }
 
     /// Decides a stage of the approval.

@@ -1,6 +1,7 @@
 //! What the site has settled about its register: who approves, which papers are needed, how long persons are kept.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::permit::PermitKind;
 use crate::domain::gate::word::{PaperKind, PersonKind, VehicleClass};
@@ -22,6 +23,20 @@ pub struct Rules {
     pub keep_days: BTreeMap<PersonKind, u32>,
     /// Days for which a permit is kept after its end.
     pub keep_permits_days: u32,
+    /// How old permits and lists may be before a lane shows that they are.
+    pub stale: Stale,
+}
+
+/// Age of permits and lists beyond which a lane shows that they are old, and does what it declares for that; zero: no limit. What
+/// is decided with old lists is for the policies, which have the same limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stale {
+    /// At lanes for dangerous goods.
+    pub hazmat: Duration,
+    /// At lanes for persons, visitors among them.
+    pub persons: Duration,
+    /// At other lanes.
+    pub vehicles: Duration,
 }
 
 impl Default for Rules {
@@ -53,6 +68,7 @@ impl Default for Rules {
             longest_days: longest.into(),
             keep_days: PersonKind::ALL.iter().map(|kind| (*kind, 180)).collect(),
             keep_permits_days: 180,
+            stale: Stale::default(),
         }
     }
 }

@@ -54,9 +54,10 @@ fn a_truck_goes_through_the_whole_chain_and_its_waybill_admits_once() {
     let mut park = Park::new();
     // Booked, written, reviewed, verified, dispatched, on its way.
     park.put(Waybill { state: WaybillState::Draft, ..waybill("W1", "鲁A1") });
-    for to in [WaybillState::EnterpriseReview, WaybillState::RegulatorVerify, WaybillState::Dispatched] {
+    let steps = [WaybillState::EnterpriseReview, WaybillState::RegulatorVerify, WaybillState::Dispatched];
+    for (to, by) in steps.into_iter().zip(["张三", "张三", "李四"]) {
         assert_eq!(park.facts("鲁A1", Direction::In, "park", None).waybill_state, WaybillFact::NotReady);
-        park.hazmat.handle_step(&WaybillNo::new("W1"), to, "张三", park.now()).unwrap();
+        park.hazmat.handle_step(&WaybillNo::new("W1"), to, by, park.now()).unwrap();
     }
     // At the gate: not before the checks are answered.
     assert_eq!(park.facts("鲁A1", Direction::In, "park", Some(48_000)).checks_open.len(), 7);

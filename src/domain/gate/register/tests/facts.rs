@@ -90,10 +90,14 @@ fn two_stages_take_two_persons_and_their_turn() {
     park.local([Row::Permit(Arc::new(asked))]).unwrap();
     let id = PermitId::new("P1");
     let decide = |park: &mut Park, stage, by: &str| {
-        let prepared = park.register.approve(&park.rules, &id, stage, true, actor(by), &at(MORNING))?;
+        let asked = Approve { permit: id.clone(), stage, passed: true, why: "已核对".into() };
+        let prepared = park.register.approve(&park.rules, asked, actor(by), &at(MORNING))?;
+        assert!(prepared.deed().detail.contains(&format!("permit P1: {stage} passes; 已核对")));
         assert!(park.register.commit(&prepared));
         Ok::<_, Refusal>(park.register.permit(&id).unwrap().stage)
     };
+    let waiting = |park: &Park| park.register.permits_in(None).count();
+    assert_eq!((waiting(&park), park.register.permit(&id).unwrap().approver()), (1, Some(Approver::Enterprise)));
     assert!(matches!(decide(&mut park, Approver::Park, "zhao"), Err(Refusal::Permit(_))), "not its turn");
     assert_eq!(decide(&mut park, Approver::Enterprise, "qian"), Ok(PermitStage::WaitingPark));
     let same = decide(&mut park, Approver::Park, "qian").unwrap_err().words();
@@ -103,6 +107,7 @@ fn two_stages_take_two_persons_and_their_turn() {
     assert_eq!(state_of(&park, &blue("皖R12345"), &at(MORNING)), PermitState::Valid);
     let who: Vec<_> = park.register.permit(&id).unwrap().approvals.iter().map(|a| a.by.clone()).collect();
     assert_eq!(who, ["qian", "sun"]);
+    assert_eq!((waiting(&park), park.register.permits_in(Some(PermitStage::ParkPassed)).count()), (0, 1));
 }
 
 #[test]

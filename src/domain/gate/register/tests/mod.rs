@@ -7,7 +7,7 @@ mod properties;
 use super::change::{Message, Received};
 use super::draft::{Draft, HolderDraft, PermitDraft, PersonDraft, Private, Resolved, Who, WrittenCard, id_card};
 use super::facts::Here;
-use super::permit::{Hours, PermitKind, PermitStage};
+use super::permit::{Approver, Hours, PermitKind, PermitStage};
 use super::row::{Company, ListKind, ListSource, Qualification};
 use super::*;
 use crate::domain::actor::Via;

@@ -8,7 +8,8 @@
 //!  engine ── uses of permits ──────────▲    └─ release ──▶ engine: what waited is counted
 //! ```
 //!
-//! - **The engine waits for nothing**: storing is done on a blocking thread; what the engine does is a commit in memory.
+//! - **The engine waits for nothing**: storing is done on a blocking thread; what the engine does is a commit of a few rows in
+//!   memory, or, of many, one exchange of the whole register for the one that was stored ([`gates::Next`]).
 //! - **One history**: the gates' register and the stored one have the same revisions, because uses that the gates made are
 //!   stored before a change is prepared, and none is made while one is.
 //! - **A disk that fails** refuses changes in words; uses wait here in their order, at most [`MAX_BACKLOG`], and are tried again.
@@ -23,6 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::engine::Request;
 use super::gates::start::{Ends, RegisterEnds};
+use super::pending::OnDisk;
 use super::persons::{self, Found};
 use super::{Stops, gates};
 use crate::clock::Clock;
@@ -34,11 +36,13 @@ use crate::domain::gate::identity::IdNumber;
 use crate::domain::gate::muster::print::Contact;
 use crate::domain::gate::register::change::{Message, Prepared, Received};
 use crate::domain::gate::register::draft::Private;
+use crate::domain::gate::register::look::Look;
+use crate::domain::gate::register::permit::{Approve, PermitStage};
 use crate::domain::gate::register::row::Table;
 use crate::domain::gate::register::rules::Rules;
 use crate::domain::gate::word::PersonRef;
 use crate::domain::time::{Mono, Now};
-use crate::state::register::RegisterStore;
+use crate::state::register::{Looked, RegisterStore};
 use crate::supervise::Supervisor;
 
 /// Changes that wait for the task: files and messages are few, and each is asked for by somebody who waits.
@@ -63,6 +67,10 @@ pub(super) enum Asked {
     Contacts(BTreeSet<PersonRef>, oneshot::Sender<Result<BTreeMap<PersonRef, Contact>, String>>),
     /// A list of the platform, verified.
     Message(Box<Message>, oneshot::Sender<Result<Told, String>>),
+    /// A stage of a permit's approval; answered with the stage that the permit is in then.
+    Approve(Box<Approve>, Actor, oneshot::Sender<Result<(PermitStage, OnDisk), String>>),
+    /// A look at what is held.
+    Look(Look, oneshot::Sender<Result<Looked, String>>),
 }
 
 /// Files as they were sent.
@@ -118,6 +126,13 @@ struct Change {
     prepared: Prepared,
     private: BTreeMap<PersonRef, Private>,
     forgotten: Vec<PersonRef>,
+}
+
+/// A change that is stored, as it goes into the audit and into the gates.
+struct Stored {
+    rev: u64,
+    deed: Deed,
+    next: gates::Next,
 }
 
 /// Starts the task where there are gates; returns by which it is reached.
@@ -196,6 +211,11 @@ impl Registrar {
                 drop(answer.send(self.with_store(move |store| persons::contacts(store, &of)).await));
             }
             Asked::Message(message, answer) => drop(answer.send(self.receive(*message, changes).await)),
+            Asked::Approve(approve, by, answer) => drop(answer.send(self.approve(*approve, by, changes).await)),
+            Asked::Look(look, answer) => {
+                let looked = self.with_store(move |store| store.look(&look).map_err(crate::cli::chain)).await;
+                drop(answer.send(looked.and_then(|looked| looked)));
+            }
         }
     }
 
@@ -233,9 +253,18 @@ impl Registrar {
         };
         let done = self.change(make, changes).await;
         if let Err(why) = &done {
-            self.refused(who, names, why).await;
+            self.refused(who, ("register", names), why).await;
         }
-        done.map(|(rev, line)| ImportedLine { rev, ..line })
+        done.map(|(done, mut line)| {
+            if let Some((rev, on_disk)) = done {
+                line.rev = Some(rev);
+                if !on_disk.0 {
+                    let (zh, en) = on_disk.words();
+                    line.told.push_str(&format!("{zh} /{en}\n"));
+                }
+            }
+            line
+        })
     }
 
     /// Takes a list of the platform.
@@ -258,6 +287,29 @@ impl Registrar {
             }
         };
         self.change(make, changes).await.map(|(_, told)| told)
+    }
+
+    /// Decides a stage of a permit's approval.
+    async fn approve(
+        &mut self,
+        asked: Approve,
+        by: Actor,
+        changes: &mut mpsc::Receiver<Prepared>,
+    ) -> Result<(PermitStage, OnDisk), String> {
+        let by = Actor { roles: BTreeSet::new(), ..by };
+        let (who, id, rules) = (by.clone(), asked.permit.clone(), self.rules.clone());
+        let make = move |store: &RegisterStore, now: &Now| {
+            let prepared = store.register().approve(&rules, asked, by, now);
+            let prepared = prepared.map_err(|refusal| refusal.words().to_string())?;
+            let permit = prepared.entries.iter().find_map(|entry| entry.row.as_ref()?.as_permit());
+            let stage = permit.map_or(PermitStage::WaitingPark, |permit| permit.stage);
+            Ok((Some(Change { prepared, private: BTreeMap::new(), forgotten: Vec::new() }), stage))
+        };
+        let done = self.change(make, changes).await;
+        if let Err(why) = &done {
+            self.refused(who, ("permit", id.to_string()), why).await;
+        }
+        done.map(|(done, stage)| (stage, done.map_or(OnDisk(true), |(_, on_disk)| on_disk)))
     }
 
     /// Forgets permits and persons whom nothing needs any more; returns when it is to be looked again.
@@ -284,20 +336,20 @@ impl Registrar {
     }
 
     /// Makes a change: `make` prepares it against the register while no use is counted, and says what is to be told. Returns the
-    /// revision that holds now, where something was changed.
+    /// revision that holds now, where something was changed, and whether the audit's entry of it is on the disk.
     async fn change<T: Send + 'static>(
         &mut self,
         make: impl FnOnce(&RegisterStore, &Now) -> Result<(Option<Change>, T), String> + Send + 'static,
         changes: &mut mpsc::Receiver<Prepared>,
-    ) -> Result<(Option<u64>, T), String> {
+    ) -> Result<(Option<(u64, OnDisk)>, T), String> {
         let (held_tx, held) = oneshot::channel();
         self.ask(gates::Ask::HoldRegister(held_tx)).await?;
         let rev = held.await.map_err(|_| stopping())?;
         let done = self.changed(rev, make, changes).await;
         let done = match done {
-            Ok((Some(prepared), told)) => {
-                let rev = prepared.rev;
-                self.put_in_force(prepared).await.map(|()| (Some(rev), told))
+            Ok((Some(stored), told)) => {
+                let rev = stored.rev;
+                self.put_in_force(stored).await.map(|on_disk| (Some((rev, on_disk)), told))
             }
             Ok((None, told)) => Ok((None, told)),
             Err(why) => Err(why),
@@ -311,7 +363,7 @@ impl Registrar {
         rev: u64,
         make: impl FnOnce(&RegisterStore, &Now) -> Result<(Option<Change>, T), String> + Send + 'static,
         changes: &mut mpsc::Receiver<Prepared>,
-    ) -> Result<(Option<Prepared>, T), String> {
+    ) -> Result<(Option<Stored>, T), String> {
         // What the gates counted before they were held is in the channel already.
         while let Ok(change) = changes.try_recv() {
             self.waits(change);
@@ -338,34 +390,39 @@ impl Registrar {
             };
             // A forgetting that is in the log is in force, whatever came after it: the next start finishes it.
             match stored {
-                Err(error) if store.register().rev() != prepared.rev => Err(crate::cli::chain(error)),
+                Err(error) if store.register().rev() != prepared.rev => return Err(crate::cli::chain(error)),
                 Err(error) => {
                     tracing::error!(error = %crate::cli::chain(error), "The register is changed, and not tidied up.");
-                    Ok((Some(prepared), told))
                 }
-                Ok(()) => Ok((Some(prepared), told)),
+                Ok(()) => {}
             }
+            let (rev, deed) = (prepared.rev, prepared.deed());
+            Ok((Some(Stored { rev, deed, next: gates::Next::of(prepared, store.register()) }), told))
         });
         done.await?
     }
 
     /// Puts what is stored into the audit, and in force.
-    async fn put_in_force(&mut self, prepared: Prepared) -> Result<(), String> {
-        let (rev, deed) = (prepared.rev, prepared.deed());
-        self.requests.send(Request::Deed(Box::new(deed))).await.map_err(|_| stopping())?;
+    async fn put_in_force(&mut self, stored: Stored) -> Result<OnDisk, String> {
+        let Stored { rev, deed, next } = stored;
+        let (entered_tx, entered) = oneshot::channel();
+        self.requests.send(Request::Entered(Box::new(deed), entered_tx)).await.map_err(|_| stopping())?;
+        let on_disk = entered.await.unwrap_or(OnDisk(false));
         let (taken_tx, taken) = oneshot::channel();
-        self.ask(gates::Ask::Register(Box::new(prepared), taken_tx)).await?;
-        if taken.await.map_err(|_| stopping())? {
+        self.ask(gates::Ask::Register(next, taken_tx)).await?;
+        let (fits, rest) = taken.await.map_err(|_| stopping())?;
+        drop(tokio::task::spawn_blocking(move || drop(rest)));
+        if fits {
             tracing::info!(rev, "The register is changed.");
-            return Ok(());
+            return Ok(on_disk);
         }
         // They were held, so this is a fault of ours: what is stored holds from the next start on.
         self.lost = true;
         Err("已保存，重启后生效 / it is stored, and in force from the next start on".to_owned())
     }
 
-    async fn refused(&self, actor: Actor, object: String, why: &str) {
-        let (action, detail) = ("register".to_owned(), why.to_owned());
+    async fn refused(&self, actor: Actor, (action, object): (&str, String), why: &str) {
+        let (action, detail) = (action.to_owned(), why.to_owned());
         let deed = Deed { actor, action, object, before: None, after: None, result: AuditResult::Refused, detail };
         drop(self.requests.send(Request::Deed(Box::new(deed))).await);
     }
@@ -444,186 +501,4 @@ impl Registrar {
 
 fn stopping() -> String {
     "网关正在停止 / the gateway is stopping".to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::actor::Via;
-    use crate::domain::gate::register::Register;
-    use crate::domain::gate::register::change::{ChangeSet, Origin};
-    use crate::domain::gate::register::row::{Company, Row};
-    use crate::domain::gate::word::CompanyId;
-    use crate::domain::time::Timestamp;
-
-    const COMPANIES: &str = "uscc,name\n91440300755691882F,东园化工\n";
-
-    fn who(name: &str) -> Actor {
-        Actor { name: name.into(), via: Via::Machine, roles: BTreeSet::new() }
-    }
-
-    fn files(text: &str) -> Box<Files> {
-        let files = vec![SentFile { name: "c.csv".into(), bytes: text.len() as u64 }];
-        let by = who("wang");
-        Box::new(Files { files, bytes: text.into(), table: None, dry_run: false, partial: false, by })
-    }
-
-    fn message(version: u64, base: Option<u64>, name: &str) -> Box<Message> {
-        let company = Company { id: CompanyId::new("C9"), name: name.into(), platform_code: None };
-        let rows = vec![crate::domain::gate::register::draft::Draft::Company(company)];
-        let as_of = Timestamp(1_795_651_200_000);
-        Box::new(Message { table: Table::Companies, version, base, as_of, rows, removed: Vec::new() })
-    }
-
-    /// A use of a permit, as far as the register cares: the gateway's own change of a row.
-    fn counted(register: &Register, clock: &Clock) -> Prepared {
-        let company = Company { id: CompanyId::new("C1"), name: "计次".into(), platform_code: None };
-        let changes =
-            vec![crate::domain::gate::register::change::Change::Put(Row::Company(std::sync::Arc::new(company)))];
-        let (by, why) = (Actor::gateway(), "entry p1".into());
-        let set = ChangeSet { by, origin: Origin::Gateway, why, changes, named: Vec::new(), version: None };
-        register.prepare(set, &clock.now()).unwrap()
-    }
-
-    /// What the engine would do: its register, what it was told for the audit and of the register's health.
-    #[derive(Default)]
-    struct Engine {
-        register: Register,
-        held: bool,
-        deeds: Vec<Deed>,
-        good: Vec<bool>,
-    }
-
-    impl Engine {
-        async fn run(mut self, mut requests: mpsc::Receiver<Request>) -> Self {
-            while let Some(request) = requests.recv().await {
-                match request {
-                    Request::Gates(gates::Ask::HoldRegister(answer)) => {
-                        self.held = true;
-                        answer.send(self.register.rev()).ok();
-                    }
-                    Request::Gates(gates::Ask::Register(prepared, answer)) => {
-                        assert!(self.held);
-                        answer.send(self.register.commit(&prepared)).ok();
-                    }
-                    Request::Gates(gates::Ask::ReleaseRegister) => self.held = false,
-                    Request::Deed(deed) => self.deeds.push(*deed),
-                    Request::RegisterGood(good) => self.good.push(good),
-                    Request::Gates(_)
-                    | Request::Snapshot(_)
-                    | Request::Plan(..)
-                    | Request::Live(_)
-                    | Request::Refresh
-                    | Request::Answer(_)
-                    | Request::Write(_)
-                    | Request::LoopTest(_)
-                    | Request::Registry(_)
-                    | Request::Act(..)
-                    | Request::City(..)
-                    | Request::Receipt(..)
-                    | Request::Store(_)
-                    | Request::Account(..)
-                    | Request::Report(..)
-                    | Request::ActiveSet
-                    | Request::EventsSaved(_) => {}
-                }
-            }
-            self
-        }
-    }
-
-    /// Runs the task over a folder; `story` asks it, and the engine's end of everything comes back.
-    async fn told<T>(
-        store: Option<RegisterStore>,
-        engine: Engine,
-        uses: Vec<Prepared>,
-        story: impl AsyncFnOnce(mpsc::Sender<Asked>) -> T,
-    ) -> (T, Engine) {
-        let (asked_tx, asked) = mpsc::channel(4);
-        let (requests, requests_rx) = mpsc::channel(16);
-        let (changes_tx, changes) = mpsc::channel(16);
-        uses.into_iter().for_each(|one| changes_tx.try_send(one).unwrap());
-        let parts = Parts { store, changes, asked, requests, rules: Rules::default(), clock: Clock::system() };
-        let asking = async {
-            let told = story(asked_tx).await;
-            drop(changes_tx);
-            told
-        };
-        let (ran, told, engine) = tokio::join!(run(parts), asking, engine.run(requests_rx));
-        ran.unwrap();
-        assert!(!engine.held, "whatever came, uses are counted again");
-        (told, engine)
-    }
-
-    async fn ask<T>(to: &mpsc::Sender<Asked>, asked: impl FnOnce(oneshot::Sender<T>) -> Asked) -> T {
-        let (answer, done) = oneshot::channel();
-        to.send(asked(answer)).await.ok().unwrap();
-        done.await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_file_is_stored_audited_and_in_force_and_a_use_counted_before_it_is_stored_before_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let (store, clock) = (RegisterStore::open(dir.path()).unwrap(), Clock::system());
-        let mut engine = Engine::default();
-        let used = counted(&engine.register, &clock);
-        assert!(engine.register.commit(&used));
-        let (line, engine) = told(Some(store), engine, vec![used], async |to| {
-            ask(&to, |answer| Asked::Files(files(COMPANIES), answer)).await
-        })
-        .await;
-        let line = line.unwrap();
-        assert_eq!((line.rows, line.taken, line.added, line.rev), (1, 1, 1, Some(2)));
-        assert_eq!((engine.register.rev(), engine.register.count(Table::Companies)), (2, 2));
-        assert_eq!(
-            engine.deeds.iter().map(|deed| (deed.actor.name.as_str(), deed.result)).collect::<Vec<_>>(),
-            [("wang", AuditResult::Done)]
-        );
-        assert!(engine.good.is_empty(), "all was well all the time");
-        let stored = RegisterStore::open(dir.path()).unwrap();
-        assert_eq!((stored.register().rev(), stored.register().count(Table::Companies)), (2, 2));
-    }
-
-    #[tokio::test]
-    async fn a_refused_row_imports_nothing_and_is_told_with_its_place() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = RegisterStore::open(dir.path()).unwrap();
-        let text = format!("{COMPANIES}91440300755691882G,西园\n");
-        let story = async |to: mpsc::Sender<Asked>| ask(&to, |answer| Asked::Files(files(&text), answer)).await;
-        let (line, engine) = told(Some(store), Engine::default(), Vec::new(), story).await;
-        let line = line.unwrap();
-        assert_eq!((line.rows, line.taken, line.rev, engine.register.rev()), (2, 1, None, 0));
-        assert!(line.told.contains("c.csv:3"), "{}", line.told);
-    }
-
-    #[tokio::test]
-    async fn a_list_of_the_platform_never_goes_back_and_a_delta_that_does_not_fit_asks_for_the_whole() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = RegisterStore::open(dir.path()).unwrap();
-        let story = async |to: mpsc::Sender<Asked>| {
-            let mut all = Vec::new();
-            for (version, base, name) in
-                [(3, None, "一"), (4, Some(3), "二"), (4, Some(3), "二"), (6, Some(5), "三"), (2, None, "四")]
-            {
-                all.push(ask(&to, |answer| Asked::Message(message(version, base, name), answer)).await);
-            }
-            all
-        };
-        let (all, engine) = told(Some(store), Engine::default(), Vec::new(), story).await;
-        assert_eq!(all[0], Ok(Told::InForce { rev: 1, rows: 1 }));
-        assert_eq!(all[1], Ok(Told::InForce { rev: 2, rows: 1 }));
-        assert_eq!(all[2], Ok(Told::Held));
-        assert_eq!(all[3], Ok(Told::AskWhole { table: Table::Companies, have: 4 }));
-        assert!(all[4].clone().unwrap_err().contains("it never goes back"), "{:?}", all[4]);
-        assert_eq!(engine.register.versions()[&Table::Companies].version, 4);
-    }
-
-    #[tokio::test]
-    async fn a_register_that_cannot_be_opened_refuses_in_words_and_alarms() {
-        let story = async |to: mpsc::Sender<Asked>| ask(&to, |answer| Asked::Files(files(COMPANIES), answer)).await;
-        let (line, engine) = told(None, Engine::default(), Vec::new(), story).await;
-        assert!(line.unwrap_err().contains("there is no register"));
-        assert_eq!(engine.good, [false]);
-        assert_eq!(engine.deeds.iter().map(|deed| deed.result).collect::<Vec<_>>(), [AuditResult::Refused]);
-    }
 }
