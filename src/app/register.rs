@@ -508,6 +508,7 @@ mod tests {
                     | Request::Act(..)
                     | Request::City(..)
                     | Request::Receipt(..)
+                    | Request::Channel(..)
                     | Request::Store(_)
                     | Request::Account(..)
                     | Request::Report(..)

@@ -7,6 +7,7 @@
 //! - The far end: [`broker`], [`platform`], and [`account`]: what a receiver keeps of the feed (with [`ages`]).
 //! - [`demo`] joins both around a gateway, `sockets` puts the park on its sockets, [`folder`] writes its configuration, [`report`] prints its account.
 //! - [`gatehouse`] is the hardware of lanes: cameras, barriers, modules, terminals.
+//! - [`modem`] is a GSM modem that takes text messages.
 //! - [`load`] is a field of many devices for end-to-end tests and the benchmark.
 //!
 //! Off on the target (feature `sim`).
@@ -25,6 +26,7 @@ pub mod gatehouse;
 pub mod image;
 pub mod life;
 pub mod load;
+pub mod modem;
 pub mod park;
 pub mod platform;
 pub mod report;

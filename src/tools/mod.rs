@@ -11,7 +11,7 @@
 //! | `policy replay`, `audit verify` | past decisions under other policies; the chain of the audit, proved | a running gateway |
 //! | `registry import` | tables of the register, each refused row with its place | a running gateway, or a configuration |
 //! | `probe modbus`, `probe serial` | unknown devices | nothing |
-//! | `alarms`, `ack`, `reset`, `shelve` … `site`, `report`, `duty`, `hazard`, `accident` | what operators do | a running gateway |
+//! | `alarms`, `ack`, `reset`, `shelve` … `site`, `report`, `duty`, `hazard`, `accident`, `channel` | what operators do | a running gateway |
 //! | `lanes`, `lane` | what stands at the gates, and what a guard does there | a running gateway |
 //!
 //! With a running gateway everything goes through its control socket ([`crate::control`]). The probes read through the
@@ -20,6 +20,7 @@
 
 pub mod alarms;
 pub mod audit;
+pub mod channel;
 pub mod daybook;
 pub mod desk;
 pub mod explain;
