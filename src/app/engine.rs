@@ -13,13 +13,14 @@ use super::gates::{self, GateInput, Keeper, Word};
 use super::memory::Kept;
 use super::orders::{self, Job};
 use super::pending::{ANSWER_WITHIN, Entered, OnDisk, Pending, Promise};
+use super::texts::{Texts, Ways};
 use crate::buffer::{Appender, Store};
 use crate::clock::Clock;
 use crate::config::Service;
 use crate::domain::actor::{Actor, Refused};
 use crate::domain::audit::Deed;
 use crate::domain::codec;
-use crate::domain::danger::{Action, Done};
+use crate::domain::danger::{Action, ChannelState, Done};
 use crate::domain::daybook::{DailyReport, Date, StoreAccount};
 use crate::domain::document::{Document, DocumentKind};
 use crate::domain::engine::{Engine, Plan};
@@ -88,6 +89,8 @@ pub(super) enum Request {
     Audited(oneshot::Sender<OnDisk>),
     /// What became of an order, by its key.
     Receipt(String, Receipt),
+    /// How a watched channel stands, by its id.
+    Channel(String, ChannelState),
     /// Whether the store writes.
     Store(bool),
     /// The store's account of itself, and the numbers of the report stream that the platform has stored.
@@ -187,6 +190,8 @@ pub(super) struct Outlets {
     pub(super) news: watch::Sender<u64>,
     /// Orders to be carried out.
     pub(super) orders: mpsc::Sender<Job>,
+    /// Where text messages go.
+    pub(super) texts: Ways,
     /// What must survive a restart.
     pub(super) kept: watch::Sender<Option<Arc<Kept>>>,
     /// Commissioning of points as people have changed it.
@@ -198,6 +203,7 @@ pub(super) struct Inlets {
     pub(super) next: watch::Receiver<[u64; 6]>,
     pub(super) news: watch::Receiver<u64>,
     pub(super) orders: mpsc::Receiver<Job>,
+    pub(super) texts: Texts,
     pub(super) kept: watch::Receiver<Option<Arc<Kept>>>,
 }
 
@@ -207,8 +213,9 @@ pub(super) fn outlets(numbers: [u64; 6], service: watch::Sender<Arc<Service>>) -
     let (news_tx, news) = watch::channel(0);
     let (orders_tx, orders) = mpsc::channel(orders::N_WAITING);
     let (kept_tx, kept) = watch::channel(None);
-    let outlets = Outlets { next: next_tx, news: news_tx, orders: orders_tx, kept: kept_tx, service };
-    (outlets, Inlets { next, news, orders, kept })
+    let (senders, texts) = Texts::new();
+    let outlets = Outlets { next: next_tx, news: news_tx, orders: orders_tx, texts, kept: kept_tx, service };
+    (outlets, Inlets { next, news, orders, texts: senders, kept })
 }
 
 impl EngineTask {
@@ -421,6 +428,7 @@ impl EngineTask {
                 answer.send(self.audited()).ok();
             }
             Request::Receipt(key, receipt) => self.engine.handle_receipt(&key, &receipt, now),
+            Request::Channel(channel, state) => self.engine.handle_channel(&channel, state, now),
             Request::Store(healthy) => self.engine.handle_store(healthy, now),
             Request::RegisterGood(good) => self.engine.handle_register(good, now),
             Request::Account(account, delivered) => {
@@ -507,6 +515,11 @@ impl EngineTask {
             match order.urgency {
                 Urgency::AtOnce => self.order(order, [0; 6]),
                 Urgency::AfterCommit => waiting.push(order),
+            }
+        }
+        while let Some(text) = self.engine.poll_text() {
+            if let Err((key, receipt)) = self.outlets.texts.send(text, self.clock.mono()) {
+                self.engine.handle_receipt(&key, &receipt, self.clock.now());
             }
         }
         let mut reason = [0; 6];
