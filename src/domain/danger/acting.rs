@@ -66,7 +66,8 @@ impl Action {
                 | S::StartDrill { .. }
                 | S::Service(T::Move { .. } | T::RequestBypass { .. } | T::ApproveBypass { .. }),
             ) => true,
-            Self::Daybook(_) => false,
+            // A text that tries a channel wakes somebody, and takes nothing away.
+            Self::Daybook(_) | Self::Channel(_) => false,
         }
     }
 }

@@ -196,6 +196,10 @@ fn refused(waybill: &WaybillNo, refusal: &Refusal) -> Refused {
         }
         Refusal::Full => Refused::new("运单簿已满", "the book of waybills is full"),
         Refusal::Used => Refused::new("运单已用于另一次入园", "the waybill was used for another entry"),
+        Refusal::SamePerson => Refused::new(
+            "企业审核与园区核验须由两人分别进行",
+            "the enterprise's review and the regulator's verification take two persons",
+        ),
     }
 }
 
