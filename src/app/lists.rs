@@ -119,7 +119,7 @@ async fn resolved(task: &mpsc::Sender<register::Asked>, update: Update<Named>) -
     let (answer, found) = oneshot::channel();
     drop(task.send(register::Asked::Refs(documents, answer)).await);
     match found.await {
-        Ok(Ok(found)) => Ok((update.resolved(&found.by_document()), found.strangers())),
+        Ok(Ok(found)) => Ok((update.resolved(found.by_document()), found.strangers())),
         Ok(Err(why)) => Err(("failed", "refused", Some(why))),
         Err(_) => Err(("failed", "stopping", None)),
     }

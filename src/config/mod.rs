@@ -251,30 +251,28 @@ fn read(dir: &Path, service: &Service, out: &mut Findings) -> Option<Whole> {
     let devices =
         toml_file(&dir.join(DEVICES), true, out, |page, table, out| devices::read(page, table, &library, out));
     let who = gateway.as_ref().and_then(|file| file.gateway.as_ref());
-    let uplink_path = dir.join(UPLINK);
-    let uplink = toml_file(&uplink_path, false, out, |page, table, out| uplink_file::read(page, table, dir, who, out));
+    let uplink =
+        toml_file(&dir.join(UPLINK), false, out, |page, table, out| uplink_file::read(page, table, dir, who, out));
     let uplink = uplink.flatten();
-    let outputs_path = dir.join(OUTPUTS);
     let allow_list = |page: &section::Page<'_>, table: &toml::Spanned<toml::de::DeTable<'_>>, out: &mut Findings| {
         outputs_file::read(page, table, devices.as_ref(), out)
     };
-    let outputs = toml_file(&outputs_path, false, out, allow_list);
+    let outputs = toml_file(&dir.join(OUTPUTS), false, out, allow_list);
     let points = points_file(&dir.join(POINTS), devices.as_ref(), out);
     let (mut gateway, devices) = (gateway?, devices?);
     let profiles = join::became(&devices);
     let named = devices.files.clone();
     let join::Joined { sources: mut devices, mut specs, limits } =
         join::join(devices, points?, outputs.as_deref().unwrap_or_default(), out);
-    let derived_path = dir.join(DERIVED);
-    let derived = toml_file(&derived_path, false, out, derived::read);
+    let derived = toml_file(&dir.join(DERIVED), false, out, derived::read);
     let mut files: Vec<_> = [GATEWAY, DEVICES, POINTS].iter().map(|name| dir.join(name)).collect();
     files.extend(profiles::files(dir, &texts));
     if let Some(rows) = derived {
-        files.push(derived_path);
+        files.push(dir.join(DERIVED));
         derived::join(rows, &mut devices, &mut specs, out);
     }
     if outputs.is_some() {
-        files.push(outputs_path);
+        files.push(dir.join(OUTPUTS));
     }
     let listed = outputs.as_deref().unwrap_or_default();
     let around = site::Around { specs: &specs, outputs: listed, whole: out.errors() == 0 };
@@ -302,7 +300,7 @@ fn read(dir: &Path, service: &Service, out: &mut Findings) -> Option<Whole> {
     files.extend(named);
     if let Some(uplink) = &uplink {
         gateway.store.consumers.push("platform".into());
-        files.push(uplink_path);
+        files.push(dir.join(UPLINK));
         files.extend(uplink.files.iter().cloned());
     }
     let config = Config {

@@ -218,9 +218,9 @@ fn read(text: &str) -> Result<Waybill<Named>, String> {
     let mut waybill: Waybill<Named> =
         serde_json::from_str(text).map_err(|error| format!("不是运单 / this is no waybill: {error}"))?;
     waybill.number = WaybillNo::new(number(waybill.number.as_str()));
-    let normal = |plate: &Plate| Plate::new(&plate.text, plate.colour);
-    waybill.tractor = normal(&waybill.tractor);
-    waybill.trailer = waybill.trailer.as_ref().map(normal);
+    for plate in std::iter::once(&mut waybill.tractor).chain(&mut waybill.trailer) {
+        *plate = Plate::new(&plate.text, plate.colour);
+    }
     Ok(waybill)
 }
 
