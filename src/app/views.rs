@@ -101,13 +101,6 @@ impl Views {
     pub(super) fn with_gate_calls(&mut self, counts: GateCalls, album: watch::Receiver<Option<Album>>) {
         (self.gate_calls, self.album) = (Some(counts), Some(album));
     }
-
-    /// Returns a passage's picture as JPEG, 0 the whole, 1 the plate; `None` where there is none, or none any more. Whoever
-    /// asks must have the right to see it: it is personal data.
-    pub async fn picture(&self, passage: &str, number: u8) -> Option<Vec<u8>> {
-        let dir = self.album.as_ref()?.borrow().as_ref()?.dir.clone();
-        pictures::read(dir, passage.to_owned(), number).await
-    }
 }
 
 impl Park for Views {
@@ -205,8 +198,9 @@ impl Park for Views {
         trend::read(&self.store, &self.book, &snapshot, tag).await
     }
 
-    async fn picture(&self, _: &str, _: u8) -> Option<Vec<u8>> {
-        None
+    async fn picture(&self, passage: &str, number: u8) -> Option<Vec<u8>> {
+        let dir = self.album.as_ref()?.borrow().as_ref()?.dir.clone();
+        pictures::read(dir, passage.to_owned(), number).await
     }
 
     fn version(&self) -> &'static str {

@@ -59,7 +59,8 @@ pub trait Park: Clone + Send + Sync + 'static {
     fn ready(&self) -> Readiness;
     /// Reads the last hour of a point from the kept segments.
     fn trend(&self, tag: &str) -> impl Future<Output = Result<Trend, TrendError>> + Send;
-    /// Returns a picture of a passage as JPEG, 0 the whole, 1 the plate; `None` where there is none, or none any more.
+    /// Returns a picture of a passage as JPEG, 0 the whole, 1 the plate; `None` where there is none, or none any more. Whoever
+    /// asks must have the right to see it: it is personal data.
     fn picture(&self, passage: &str, number: u8) -> impl Future<Output = Option<Vec<u8>>> + Send;
     /// Returns the software's version.
     fn version(&self) -> &'static str;

@@ -7,6 +7,7 @@ use parkgate::domain::gate::gates::view::{Doubt, GatesView, Guest, MusterView, R
 use parkgate::domain::gate::inside::{EventId, Source, Subject};
 use parkgate::domain::gate::lane::spec::{Conduct, Trouble};
 use parkgate::domain::gate::muster::{Numbers, RowState};
+use parkgate::domain::gate::picture::{Fate, Lost, Picture, PictureKind};
 use parkgate::domain::gate::plate::{Plate, PlateColour};
 use parkgate::domain::gate::word::{Direction, GateId, GatewayId, PassageId, PersonRef, VehicleClass, ZoneId};
 use parkgate::domain::time::Now;
@@ -363,6 +364,20 @@ async fn without_a_muster_the_page_for_it_leads_to_the_list_of_everybody() {
     let viewer = Viewer { choice: Choice::default(), zone: &zone, style: "", script: "" };
     let html = parkgate::web::html::page(&view::muster_roll(&look, &viewer).unwrap());
     assert!(html.contains("没有进行中的人员清点") && html.contains("href=\"/inside\""), "{html}");
+}
+
+#[tokio::test]
+async fn the_picture_of_a_passage_stands_beside_what_was_decided_of_it_as_long_as_it_is_kept() {
+    let kept = |kind, fate| Picture { kind, device: "cam-1".to_owned(), device_time: None, fate };
+    let there = || Fate::Kept { sha256: "ab".to_owned(), bytes: 7 };
+    let look = look(|view, _| {
+        view.lanes[0].pictures = vec![kept(PictureKind::Plate, there()), kept(PictureKind::Whole, there())];
+        view.lanes[3].pictures = vec![kept(PictureKind::Whole, Fate::Lost { lost: Lost::DiskFull })];
+    })
+    .await;
+    let html = parkgate::web::html::page(&page(&look));
+    assert_eq!(html.matches("src=\"/picture/").count(), 1, "what was lost is not asked for");
+    assert!(html.contains("src=\"/picture/p-3.0\""), "the whole before the plate");
 }
 
 #[tokio::test]

@@ -9,11 +9,13 @@ use crate::domain::gate::gates::view::{Decided, GatesView, LaneNow, TicketView};
 use crate::domain::gate::lane::LaneView;
 use crate::domain::gate::lane::spec::{Service, Trouble};
 use crate::domain::gate::lane::told::LaneFault;
+use crate::domain::gate::picture::Picture;
 use crate::domain::gate::verdict::{Reason, Verdict};
 use crate::domain::gate::word::{Direction, LaneKind};
 use crate::domain::order::LaneRule;
 use crate::domain::time::ClockTrust;
 use crate::web::lang::{self, Lang, Text};
+use crate::web::request::encode;
 use crate::web::view::site::rule_words;
 use crate::web::view::{Align, Cell, Look, Table, Tone, Viewer};
 
@@ -133,6 +135,7 @@ pub(super) fn lanes(view: &GatesView, look: &Look, v: &Viewer<'_>) -> Table {
         (Text::Arm, Align::Lines),
         (Text::BeforeIt, Align::Lines),
         (Text::LastVerdict, Align::Lines),
+        (Text::Pictures, Align::Left),
     ];
     let mut lanes: Vec<(Condition, &LaneNow)> = view.lanes.iter().map(|lane| (Condition::of(lane, v), lane)).collect();
     lanes.sort_by_key(|(condition, _)| condition.rank());
@@ -156,6 +159,7 @@ fn row(condition: &Condition, now: &LaneNow, look: &Look, v: &Viewer<'_>) -> Vec
         arm(lane, v),
         before(now, v),
         last(now, look, v),
+        picture(now),
     ]
 }
 
@@ -192,6 +196,15 @@ fn before(now: &LaneNow, v: &Viewer<'_>) -> Cell {
         (LaneKind::Vehicle, None) => format!("\n◇ {} {}", v.t(Text::Queue), v.t(Text::Unknown)),
     };
     Cell::bad_if(now.queue_alarm, format!("{plate}{verdict}{queue}"))
+}
+
+/// The picture of the last decision's passage, as long as it is kept: the vehicle, else its plate.
+fn picture(now: &LaneNow) -> Cell {
+    let kept = now.pictures.iter().filter(|picture| picture.is_kept()).min_by_key(|picture| picture.kind);
+    let address = |(last, picture): (&Decided, &Picture)| {
+        format!("/picture/{}.{}", encode(last.passage.as_str()), picture.kind.number())
+    };
+    Cell::picture(now.last.as_ref().zip(kept).map(address))
 }
 
 fn verdict_words(verdict: Verdict, v: &Viewer<'_>) -> String {

@@ -6,9 +6,10 @@
 //!   page at all.
 //! - **A lane is quiet only when nothing is wrong with it**: whatever it lacks stands in its own column, and puts it on the board
 //!   and before the others ([`lanes::Condition`]).
-//! - **Who is shown how** (`domain.md` rule 140; the page has no roles yet): numbers, telephones and faces are not here at all;
+//! - **Who is shown how** (`domain.md` rule 140; the page has no roles yet): numbers and telephones are not here at all;
 //!   persons stand by their references; plates stand in full where somebody must compare them with the vehicle before him (lanes,
-//!   tickets, passages in doubt, dangerous goods) and masked in lists of who is inside ([`masked`]).
+//!   tickets, passages in doubt, dangerous goods) and masked in lists of who is inside ([`masked`]). The picture of a vehicle
+//!   stands beside the decision about it, under a right of its own in the route table.
 //!
 //! Lists have a fixed number of places, all live, as those of `alarms.rs`; a muster that begins or ends loads the page anew.
 
