@@ -324,7 +324,7 @@ fn nothing_closes_on_what_stays_under_the_arm_for_ten_minutes_and_it_is_told() {
 fn an_arm_that_was_ordered_up_and_does_not_move_is_told_after_its_six_seconds() {
     let mut park = park();
     park.car("皖B00001");
-    park.world("g-in").broken = true;
+    park.world("g-in").bar.broken = true;
     park.comes("g-in", "皖B00001", &[]);
     let told = |park: &Park| park.seen.facts.iter().any(|fact| fact.fault == LaneFault::NotMoved && fact.active);
     park.run(4_000);

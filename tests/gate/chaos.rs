@@ -183,7 +183,7 @@ impl Run {
             }
             35 => self.count(),
             36 => self.paper(),
-            37 => self.park.world(lane).broken = self.rng.u8(..4) == 0,
+            37 => self.park.world(lane).bar.broken = self.rng.u8(..4) == 0,
             40 | 41 => self.peer(),
             42 => self.settle(),
             43 => self.serve(lane),

@@ -4,38 +4,37 @@
 //! Time goes from one thing that happens to the next. A module of a lane where something goes on is asked each [`AWAKE`], of
 //! a lane at rest only so often that none of its inputs ever counts as silent.
 
+#[path = "../../src/domain/gate/lane/tests/bar.rs"]
+mod bar;
+#[path = "traffic.rs"]
+mod traffic;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+
+use bar::{Bar, UP};
 
 use parkgate::domain::actor::{Actor, Role, Via};
 use parkgate::domain::audit::{AuditEntry, Chain, Deed, Head};
 use parkgate::domain::document::DocumentKind;
 use parkgate::domain::gate::decide::Policies;
 use parkgate::domain::gate::gates::{Gates, Output, Saved, Settings};
-use parkgate::domain::gate::hardware::{
-    Act, CameraEvent, Carried, Input, LaneCommand, LaneEvent, LaneReceipt, PlateSeen, Seen, Weight,
-};
+use parkgate::domain::gate::hardware::{Act, Carried, Input, LaneCommand, LaneEvent, LaneReceipt, Seen};
 use parkgate::domain::gate::hazmat;
 use parkgate::domain::gate::inside::event::Body;
 use parkgate::domain::gate::inside::{Event, InsideAction, Passage, Stock, Stocks, Subject};
 use parkgate::domain::gate::lane::spec::{FRESH, GUARDS, LaneSpec, Position};
 use parkgate::domain::gate::lane::{ArmAt, AuditReceipt, Call, LaneFact, Phase};
-use parkgate::domain::gate::plate::Plate;
-use parkgate::domain::gate::presented::PlateRead;
 use parkgate::domain::gate::register::Register;
 use parkgate::domain::gate::register::change::{Change, ChangeSet, Origin};
 use parkgate::domain::gate::register::row::Row;
 use parkgate::domain::gate::verdict::Decision;
-use parkgate::domain::gate::word::{Direction, LaneId, ZoneId};
+use parkgate::domain::gate::word::{LaneId, ZoneId};
 use parkgate::domain::order::Urgency;
 use parkgate::domain::time::{ClockTrust, Mono, Now, Timestamp};
 
-use super::papers;
-
 /// 2026-11-26 08:00 in Beijing.
 pub(crate) const MORNING: i64 = 1_795_651_200_000;
-/// The arm needs so long from down to up, milliseconds.
-const TRAVEL: i64 = 1_500;
 /// A module is asked so often, milliseconds: where something goes on; at a lane at rest, none of whose inputs is ever silent.
 const AWAKE: u64 = 400;
 const ASLEEP: u64 = 2_500;
@@ -57,9 +56,7 @@ pub(crate) struct World {
     pub(crate) silent: BTreeSet<Input>,
     /// What the lane heard of each input last, and when.
     heard: BTreeMap<Input, (u64, Option<bool>)>,
-    arm: i64,
-    pub(crate) moves: i64,
-    pub(crate) broken: bool,
+    pub(crate) bar: Bar,
     acts: Vec<&'static str>,
     asked: u64,
     touched: u64,
@@ -136,18 +133,7 @@ impl Park {
         let world = |spec: &Arc<LaneSpec>| {
             let says = spec.inputs.iter().map(|input| (*input, Some(*input == Input::CloseLimit))).collect();
             let (silent, heard, acts) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
-            World {
-                spec: spec.clone(),
-                says,
-                silent,
-                heard,
-                arm: 0,
-                moves: 0,
-                broken: false,
-                acts,
-                asked: 0,
-                touched: 0,
-            }
+            World { spec: spec.clone(), says, silent, heard, bar: Bar::default(), acts, asked: 0, touched: 0 }
         };
         let worlds = settings.lanes.iter().map(|spec| (spec.id.clone(), world(spec))).collect();
         let mut park = Self {
@@ -224,7 +210,7 @@ impl Park {
         let phase = self.lane(lane.as_str()).phase();
         let world = &self.worlds[lane];
         self.vigilant
-            || world.moves != 0
+            || world.bar.moves != 0
             || world.touched + 3_000 > self.ms
             || !matches!(phase, Phase::Idle | Phase::Held)
     }
@@ -234,21 +220,18 @@ impl Park {
     }
 
     fn turn_arms(&mut self) {
-        let passed = i64::try_from(self.ms - self.turned).unwrap();
+        let passed = self.ms - self.turned;
         self.turned = self.ms;
         let lanes: Vec<LaneId> = self.worlds.keys().cloned().collect();
         for lane in lanes {
-            let Some(world) = self.worlds.get_mut(&lane).filter(|world| world.moves != 0) else { continue };
-            let before = world.arm;
-            if !world.broken {
-                world.arm = (world.arm + world.moves * passed).clamp(0, TRAVEL);
+            let Some(world) = self.worlds.get_mut(&lane).filter(|world| world.bar.moves != 0) else { continue };
+            let moved = world.bar.turn(passed);
+            let at = world.bar.at;
+            if at == 0 || at == UP {
+                world.bar.moves = 0;
             }
-            let at = world.arm;
-            if at == 0 || at == TRAVEL {
-                world.moves = 0;
-            }
-            if at != before && world.spec.position == Position::Limits {
-                self.set(lane.as_str(), Input::OpenLimit, Some(at == TRAVEL));
+            if moved && world.spec.position == Position::Limits {
+                self.set(lane.as_str(), Input::OpenLimit, Some(at == UP));
                 self.set(lane.as_str(), Input::CloseLimit, Some(at == 0));
             }
         }
@@ -391,14 +374,7 @@ impl Park {
             };
             assert!(GUARDS.iter().all(clear), "{} closes: {:?}, it is {}", command.lane, world.heard, self.ms);
         }
-        let (moves, act) = match command.act {
-            Act::Open { .. } => (1, Some("open")),
-            Act::Close => (-1, Some("close")),
-            Act::Stop => (0, Some("stop")),
-            Act::HoldOpen => (1, Some("hold")),
-            Act::EndHold | Act::Dismiss { .. } | Act::Show(_) => (world.moves, None),
-        };
-        world.moves = moves;
+        let act = world.bar.obey(&command.act);
         world.acts.extend(act);
         let (key, lane) = (command.key.clone(), command.lane.clone());
         if act.is_some() {
@@ -440,12 +416,11 @@ impl Park {
     fn turn_arms_unseen(&mut self, off_ms: u64) {
         self.turned = self.ms;
         for world in self.worlds.values_mut() {
-            let moved = world.moves * i64::try_from(off_ms).unwrap();
-            world.arm = (world.arm + moved).clamp(0, TRAVEL);
-            world.moves = 0;
+            world.bar.turn(off_ms);
+            (world.bar.moves, world.bar.held) = (0, false);
             if world.spec.position == Position::Limits {
-                world.says.insert(Input::OpenLimit, Some(world.arm == TRAVEL));
-                world.says.insert(Input::CloseLimit, Some(world.arm == 0));
+                world.says.insert(Input::OpenLimit, Some(world.bar.at == UP));
+                world.says.insert(Input::CloseLimit, Some(world.bar.at == 0));
             }
         }
     }
@@ -453,113 +428,6 @@ impl Park {
     pub(crate) fn rule_by(&mut self, policies: Arc<dyn Policies + Send + Sync>) {
         self.policies = policies.clone();
         self.gates.handle_policies(policies);
-    }
-
-    // What drives and walks.
-
-    /// What a camera reads now.
-    pub(crate) fn read(&mut self, lane: &str, plate: Option<Plate>) -> PlateSeen {
-        self.reads += 1;
-        PlateSeen {
-            device: format!("{lane}-cam"),
-            event: CameraEvent { serial: lane.into(), number: self.reads },
-            read: PlateRead { plate, confidence: 96, fake: false, exempt: false },
-            direction: None,
-            device_time: Some(self.now().wall),
-            live: true,
-            offline: false,
-            opened_by_camera: false,
-            flags: BTreeSet::new(),
-        }
-    }
-
-    /// Somebody shows a card.
-    pub(crate) fn shows(&mut self, lane: &str, person: &str, direction: Direction) {
-        let reader = format!("{lane}-{direction}");
-        self.event(&LaneId::new(lane), Seen::Shown { reader, direction, credential: papers::card(person) });
-    }
-
-    /// It stands on the scale.
-    pub(crate) fn weighs(&mut self, lane: &str, kg: u32) {
-        self.event(&LaneId::new(lane), Seen::Weight(Weight::Still(kg)));
-    }
-
-    /// A vehicle comes to a lane and is read, after its people showed their cards. Returns what was decided last.
-    pub(crate) fn comes(&mut self, lane: &str, plate: &str, people: &[&str]) -> Decision {
-        self.set(lane, Input::Approach, Some(true));
-        let direction = if lane.ends_with("out") { Direction::Out } else { Direction::In };
-        people.iter().for_each(|person| self.shows(lane, person, direction));
-        self.run(300);
-        let seen = self.read(lane, Some(papers::yellow(plate)));
-        self.event(&LaneId::new(lane), Seen::Plate(seen));
-        self.run(600);
-        self.seen.last.clone().expect("something is decided")
-    }
-
-    /// The steps of a vehicle under an arm.
-    pub(crate) const WAY: [(Input, bool); 7] = [
-        (Input::UnderArm, true),
-        (Input::Beam, true),
-        (Input::Approach, false),
-        (Input::Exit, true),
-        (Input::UnderArm, false),
-        (Input::Beam, false),
-        (Input::Exit, false),
-    ];
-
-    /// It drives through an open arm, and the arm closes behind it.
-    pub(crate) fn crosses(&mut self, lane: &str) {
-        for (input, on) in Self::WAY {
-            self.set(lane, input, Some(on));
-            self.run(600);
-        }
-        self.run(6_000);
-    }
-
-    /// It comes, and goes through if it may.
-    pub(crate) fn drives(&mut self, lane: &str, plate: &str, people: &[&str]) -> Decision {
-        let decision = self.comes(lane, plate, people);
-        self.run(2_000);
-        if self.is_up(lane) {
-            self.crosses(lane);
-        } else {
-            self.set(lane, Input::Approach, Some(false));
-            self.run(2_000);
-        }
-        decision
-    }
-
-    /// A tank lorry with its crew, over the scale.
-    pub(crate) fn drives_loaded(&mut self, lane: &str, plate: &str, kg: u32) -> Decision {
-        self.set(lane, Input::Approach, Some(true));
-        self.weighs(lane, kg);
-        self.drives(lane, plate, &["driver", "escort"])
-    }
-
-    /// A person goes through a door that is held open, and shows his card.
-    pub(crate) fn leaves_freely(&mut self, lane: &str, person: &str) {
-        self.shows(lane, person, Direction::Out);
-        for (input, on) in [(Input::Passed, true), (Input::Passed, false)] {
-            self.set(lane, input, Some(on));
-            self.run(300);
-        }
-    }
-
-    /// A person shows a card, and walks through if the door is released. Returns what was decided.
-    pub(crate) fn walks(&mut self, lane: &str, person: &str, direction: Direction) -> Decision {
-        let before = self.moves(lane).len();
-        self.shows(lane, person, direction);
-        self.run(1_000);
-        if self.moves(lane).len() > before {
-            self.set(lane, Input::DoorOpen, Some(true));
-            self.run(1_000);
-            self.set(lane, Input::Passed, Some(true));
-            self.run(300);
-            self.set(lane, Input::Passed, Some(false));
-            self.set(lane, Input::DoorOpen, Some(false));
-            self.run(2_000);
-        }
-        self.seen.last.clone().expect("something is decided")
     }
 
     // What stands where.
@@ -625,12 +493,12 @@ impl Park {
 impl World {
     /// In how many milliseconds the arm stands.
     fn arrives(&self) -> Option<u64> {
-        let way = match self.moves {
+        let way = match self.bar.moves {
             0 => return None,
-            1 => TRAVEL - self.arm,
-            _ => self.arm,
+            1 => UP - self.bar.at,
+            _ => self.bar.at,
         };
-        u64::try_from(way).ok().filter(|_| !self.broken)
+        u64::try_from(way).ok().filter(|_| !self.bar.broken)
     }
 }
 

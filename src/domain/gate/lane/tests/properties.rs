@@ -85,7 +85,7 @@ fn step(world: &mut World, rng: &mut Rng, seed: u64) {
                 0 => world.set(input, None),
                 1 if limit => world.set(input, Some(rng.bool())),
                 _ if limit => {
-                    let up = if input == Input::OpenLimit { 15 } else { 0 };
+                    let up = if input == Input::OpenLimit { 1_500 } else { 0 };
                     let at = world.bar.at == up;
                     world.set(input, Some(at));
                 }

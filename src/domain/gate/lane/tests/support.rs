@@ -2,8 +2,13 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test looks at what it is about")]
 
+#[path = "bar.rs"]
+mod bar;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use bar::{Bar, UP};
 
 use crate::domain::actor::{Actor, Role, Via};
 use crate::domain::gate::hardware::{
@@ -103,17 +108,7 @@ pub(super) enum Decider {
     Silent,
 }
 
-/// The arm itself: 1.5 s from down to up.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bar {
-    pub(super) at: i32,
-    pub(super) moves: i32,
-    pub(super) held: bool,
-    pub(super) broken: bool,
-}
-
 pub(super) const TICK: u64 = 100;
-const TRAVEL: i32 = 15;
 
 /// A lane in its world.
 pub(super) struct World {
@@ -161,7 +156,7 @@ impl World {
             says,
             silent: BTreeSet::new(),
             heard: BTreeMap::new(),
-            bar: Bar { at: 0, moves: 0, held: false, broken: false },
+            bar: Bar::default(),
             store: Store::Works,
             decider: Decider::Says(Verdict::Allow),
             asks: Vec::new(),
@@ -205,12 +200,8 @@ impl World {
     }
 
     fn turn_bar(&mut self) {
-        let before = self.bar.at;
-        if !self.bar.broken {
-            self.bar.at = (self.bar.at + self.bar.moves).clamp(0, TRAVEL);
-        }
-        if self.bar.at != before {
-            for (limit, at) in [(Input::OpenLimit, TRAVEL), (Input::CloseLimit, 0)] {
+        if self.bar.turn(TICK) {
+            for (limit, at) in [(Input::OpenLimit, UP), (Input::CloseLimit, 0)] {
                 if self.says.get(&limit).is_some_and(Option::is_some) {
                     self.set(limit, Some(self.bar.at == at));
                 }
@@ -344,14 +335,7 @@ impl World {
     }
 
     fn carry_out(&mut self, command: &LaneCommand) {
-        match command.act {
-            Act::Open { .. } => self.bar.moves = 1,
-            Act::Close if !self.bar.held => self.bar.moves = -1,
-            Act::Stop => self.bar.moves = 0,
-            Act::HoldOpen => (self.bar.moves, self.bar.held) = (1, true),
-            Act::EndHold => self.bar.held = false,
-            Act::Close | Act::Dismiss { .. } | Act::Show(_) => {}
-        }
+        self.bar.obey(&command.act);
         let receipt = LaneReceipt {
             key: command.key.clone(),
             lane: command.lane.clone(),
