@@ -110,14 +110,6 @@ enum Doing {
     Leaves,
 }
 
-/// What is done to the day, to see whether the account notices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tamper {
-    Nothing,
-    /// One car leaves, and the gateway hears nothing of it.
-    Withheld,
-}
-
 /// The day.
 pub(crate) struct Day {
     park: Park,
@@ -137,7 +129,6 @@ pub(crate) struct Day {
     crossed: u64,
     /// Nobody comes to a lane.
     shut: bool,
-    withheld: Option<usize>,
     account: Account,
 }
 
@@ -153,9 +144,9 @@ pub(crate) fn shipped() -> Arc<PolicyBook> {
     Arc::new(PolicyBook::load(&Sources { own: Vec::new(), parameters }).unwrap())
 }
 
-/// Lives the day through under these policies, and closes its account.
-pub(crate) fn live(policies: Arc<dyn Policies + Send + Sync>, tamper: Tamper) -> Account {
-    let mut day = Day::morning(policies, tamper);
+/// Lives the day through under these policies.
+pub(crate) fn live(policies: Arc<dyn Policies + Send + Sync>) -> Day {
+    let mut day = Day::morning(policies);
     day.pass(OUTAGE.0);
     day.outage();
     day.pass(COUNTED);
@@ -167,11 +158,11 @@ pub(crate) fn live(policies: Arc<dyn Policies + Send + Sync>, tamper: Tamper) ->
     day.pass(GAS.end);
     day.gas(0);
     day.pass(MIDNIGHT);
-    day.close()
+    day
 }
 
 impl Day {
-    fn morning(policies: Arc<dyn Policies + Send + Sync>, tamper: Tamper) -> Self {
+    fn morning(policies: Arc<dyn Policies + Send + Sync>) -> Self {
         let park = Park::open(papers::whole_park(BAYS), policies);
         let lanes = ["h-in", "h-out", "w-in", "w-out", "g-in", "g-out", "door-in", "door-out"];
         let mut day = Self {
@@ -186,15 +177,11 @@ impl Day {
             in_works: BTreeSet::new(),
             crossed: 0,
             shut: false,
-            withheld: None,
             account: Account::default(),
         };
         day.park.works_publish(PLACES);
         day.expected();
         day.unwelcome();
-        if tamper == Tamper::Withheld {
-            day.withheld = day.goers.iter().position(|goer| goer.name == "皖B00100");
-        }
         day
     }
 
@@ -353,10 +340,6 @@ impl Day {
     fn drive(&mut self, lane: &'static str, who: usize, doing: Doing) -> Option<(Doing, u64)> {
         let now = self.time();
         match doing {
-            Doing::Comes if lane == "g-out" && self.withheld == Some(who) => {
-                self.crossed(lane, who);
-                None
-            }
             Doing::Comes => {
                 self.come(lane, who);
                 Some((Doing::Read, 800))
@@ -492,7 +475,9 @@ impl Day {
                     &format!("{name} is held for its terminal, gives it back, and leaves"),
                 );
             }
-            if codes.contains(&"WEIGHT_MISMATCH") {
+            if codes.contains(&"OVERWEIGHT") {
+                self.say(&format!("{name} 超重，门岗劝返"), &format!("{name} is too heavy, and turned back"));
+            } else if codes.contains(&"WEIGHT_MISMATCH") {
                 self.say(
                     &format!("{name} 出园重量与运单不符，暂扣；核对后放行，记入对账"),
                     &format!(

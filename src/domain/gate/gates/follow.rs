@@ -269,10 +269,13 @@ impl Gates {
     pub(super) fn crossed(&mut self, id: &PassageId, now: Now) {
         let about = self.about.remove(id).unwrap_or_default();
         let Some(passage) = self.inside.passage(id).cloned() else { return };
-        self.use_permit(&passage, about.permit.as_ref(), now);
+        // Where a restart forgot it, the passage's own record says it.
+        let permit = about.permit.as_ref().or(passage.links.permit.as_ref());
+        let waybill = about.waybill.as_ref().or(passage.links.waybill.as_ref());
+        self.use_permit(&passage, permit, now);
         let Some(plate) = passage.who.vehicle.as_ref().and_then(|vehicle| vehicle.plate.clone()) else { return };
         let carries = passage.who.vehicle.as_ref().is_some_and(|vehicle| vehicle.class.is_hazmat());
-        if !carries && about.waybill.is_none() && self.hazmat.visit(&plate).is_none() {
+        if !carries && waybill.is_none() && self.hazmat.visit(&plate).is_none() {
             return;
         }
         let (id, gross_kg) = (id.clone(), passage.gross_kg);

@@ -83,7 +83,10 @@ impl Gates {
             about.company.clone_from(&part.permit.company);
             let zone = &lane.spec().zone;
             facts.inside = self.inside.inside_of(&inside::Subject::Vehicle(plate.clone()), zone, now.mono);
-            facts.unsettled = self.hazmat.unsettled(&plate, presented.gross_kg, now).into_iter().collect();
+            // Whoever only goes from one zone of the park into another has settled nothing yet, and need not have.
+            let leaves = self.sides(&lane.spec().id, presented.direction).1.is_none();
+            let unsettled = leaves.then(|| self.hazmat.unsettled(&plate, presented.gross_kg, now));
+            facts.unsettled = unsettled.into_iter().flatten().collect();
             let carries = part.class.is_some_and(VehicleClass::is_hazmat);
             if carries || self.hazmat.waybills().of_plate(&plate).is_some() {
                 let hazmat = self.dangerous(lane, presented, &plate, &part, &people, now);
