@@ -21,6 +21,7 @@ use crate::field::settings::planned_buses;
 use crate::policy::PolicyBook;
 use crate::tools;
 use crate::tools::audit::AuditCommand;
+use crate::tools::channel::ChannelArgs;
 use crate::tools::daybook::{AccidentArgs, DutyArgs, HazardArgs, ReportArgs};
 use crate::tools::desk::{LoopTestArgs, OutputArgs, WireLogArgs};
 use crate::tools::lanes::{LaneArgs, LanesArgs};
@@ -180,6 +181,8 @@ enum Command {
     Return(NamedArgs),
     /// 批准另一人对报警的申请 / approve what another person asked for an alarm
     Approve(NamedArgs),
+    /// 通知渠道：状态、测试 / the channels by which people are told: how they stand, and a test
+    Channel(ChannelArgs),
     /// 园区状态：查看、提议、确认、结束、演练 / the state of the site: look, propose, confirm, end, drill
     Site(SiteArgs),
     /// 车道：状态、最近判定、在园、待答复 / lanes: phase, last verdict with all reasons, who is inside, what waits for a person
@@ -279,6 +282,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::OutOfService(args) => ended(tools::operator::out_of_service(args)),
         Command::Return(args) => ended(tools::operator::return_to_service(args)),
         Command::Approve(args) => ended(tools::operator::approve(args)),
+        Command::Channel(args) => ended(tools::channel::channel(args)),
         Command::Site(args) => ended(tools::site::site(args)),
         Command::Lanes(args) => ended(tools::lanes::lanes(&args)),
         Command::Lane(args) => ended(tools::lanes::lane(args)),

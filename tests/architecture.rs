@@ -33,10 +33,10 @@ const NOT_IN_A_DOOR: &[&str] = &["tokio::net", "tokio::fs", "tokio::time", "toki
 
 /// Rooms that face the outside. They never import one another.
 const ADAPTERS: &[&str] =
-    &["field", "output", "control", "buffer", "uplink", "web", "lane", "peers", "state", "policy"];
+    &["field", "output", "control", "buffer", "uplink", "web", "lane", "peers", "sms", "state", "policy"];
 
 /// Adapters that are split in a pure half and a waiting one. (The buffer is I/O by nature.)
-const HALVED: &[&str] = &["field", "output", "control", "uplink", "web", "lane", "peers", "policy"];
+const HALVED: &[&str] = &["field", "output", "control", "uplink", "web", "lane", "peers", "sms", "policy"];
 
 /// Words that mean waiting, sockets, files or a clock.
 const IMPURE: &[&str] = &[
@@ -77,7 +77,7 @@ const MODBUS_WRITES: &[&str] = &[
 const CRATE_ROOMS: &[(&str, &[&str])] = &[
     ("sled", &["buffer", "state"]),
     ("rumqttc", &["mqtt", "uplink", "peers", "sim"]),
-    ("tokio_serial", &["field", "sim"]),
+    ("tokio_serial", &["field", "sms", "sim"]),
     ("tokio_modbus", &["field", "output", "sim"]),
     ("warp", &["web"]),
     ("plotters", &["web"]),

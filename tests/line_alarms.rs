@@ -6,6 +6,8 @@
 #[path = "line_alarms/clock.rs"]
 mod clock;
 mod support;
+#[path = "line_alarms/texts.rs"]
+mod texts;
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
 //! Every peer a stranger: a PLC on pymodbus, mosquitto, a platform on paho-mqtt that holds what it receives against the
-//! published schemas. Only the gateway between them is ours.
+//! published schemas. Only the gateway between them is ours. And a modem whose PDUs a library of strangers reads.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may")]
 
 mod support;
@@ -7,11 +7,19 @@ mod support;
 use std::fs;
 use std::path::Path;
 
+use parkgate::clock::Clock;
+use parkgate::domain::danger::Text;
+use parkgate::domain::order::{Receipt, Urgency};
+use parkgate::domain::phone::Phone;
 use parkgate::domain::record::Stream;
+use parkgate::sms::settings::{Gateway as Sender, Kind, Modem, Port};
+use parkgate::sms::{self, Said};
 use serde_json::{Value, json};
 use support::peer::{Peer, schemas};
 use support::process::{Gateway, Mosquitto};
 use support::wait::{SOON, eventually, free_port};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// As an instrument engineer saves it: Chinese heads, columns in his own order, a byte order mark, CRLF.
 const POINTS: &str = "\u{feff}标识,位号,名称,设备,寄存器类型,地址,编码,字节序,系数,单位,死区\r\n\
@@ -133,4 +141,37 @@ fn values(newest: &Value) {
     assert_eq!(newest["PT101"], json!(777));
     assert_eq!((&newest["HS101"], &newest["HS102"]), (&json!(true), &json!(false)));
     assert_eq!(newest["AT101"], json!(4095));
+}
+
+#[test]
+fn a_text_message_is_read_by_a_strangers_decoder_as_it_was_meant() {
+    let Some(modem) = Peer::start("modem.py", &[]) else { return };
+    let port = u16::try_from(modem.hears(SOON, "port").as_u64().unwrap()).unwrap();
+    let text = format!("【红色报警】泵区可燃气体 AT701 😀{}完", "，未确认".repeat(30));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let receipt = runtime.block_on(async {
+        let kind = Kind::Modem(Modem { port: Port::Server { host: "127.0.0.1".into(), port }, pin: None });
+        let (texts, inlet) = mpsc::channel(4);
+        let (said_tx, mut said) = mpsc::channel(4);
+        let (clock, stop) = (Clock::system(), CancellationToken::new());
+        let phones = vec![Phone::parse("+8613800138000").unwrap()];
+        let order =
+            Text { key: "k".into(), channel: "sms".into(), phones, text: text.clone(), urgency: Urgency::AtOnce };
+        texts.send((order, clock.mono())).await.unwrap();
+        let gateway = Sender { channel: "sms".into(), kind };
+        tokio::select! {
+            () = sms::session::run(gateway, inlet, said_tx, clock, stop) => None,
+            receipt = async {
+                loop {
+                    if let Some(Said::Receipt(_, receipt)) = said.recv().await {
+                        return receipt;
+                    }
+                }
+            } => Some(receipt),
+        }
+    });
+    assert_eq!(receipt, Some(Receipt::Accepted("1+2+3".into())));
+    let read = modem.hears(SOON, "whole");
+    assert_eq!((read["number"].as_str(), read["text"].as_str()), (Some("+8613800138000"), Some(text.as_str())));
+    modem.ends(SOON, "whole");
 }

@@ -43,6 +43,7 @@ fn channel(channel: &Channel) -> (String, Way) {
     let way = match &channel.via {
         Via::Page => Way::Page,
         Via::Platform => Way::Platform,
+        Via::Text(_) => Way::Text,
         Via::Output { output, value } => Way::Output { output: output.clone(), value: value.clone() },
     };
     (channel.id.to_string(), way)

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::gates::{self, GateInput, Keeper, Word};
 use super::memory::Kept;
 use super::orders::{self, Job};
+use super::outlets::Outlets;
 use super::pending::{ANSWER_WITHIN, Entered, OnDisk, Pending, Promise};
 use crate::buffer::{Appender, Store};
 use crate::clock::Clock;
@@ -19,7 +20,7 @@ use crate::config::Service;
 use crate::domain::actor::{Actor, Refused};
 use crate::domain::audit::Deed;
 use crate::domain::codec;
-use crate::domain::danger::{Action, Done};
+use crate::domain::danger::{Action, ChannelState, Done};
 use crate::domain::daybook::{DailyReport, Date, StoreAccount};
 use crate::domain::document::{Document, DocumentKind};
 use crate::domain::engine::{Engine, Plan};
@@ -88,6 +89,8 @@ pub(super) enum Request {
     Audited(oneshot::Sender<OnDisk>),
     /// What became of an order, by its key.
     Receipt(String, Receipt),
+    /// How a watched channel stands, by its id.
+    Channel(String, ChannelState),
     /// Whether the store writes.
     Store(bool),
     /// The store's account of itself, and the numbers of the report stream that the platform has stored.
@@ -177,38 +180,6 @@ pub(super) struct EngineTask {
     entered: Option<u64>,
     clock: Clock,
     pulse: Pulse,
-}
-
-/// Where the engine's task leaves what it made, beside the store and the live channel.
-pub(super) struct Outlets {
-    /// Next number of each stream.
-    pub(super) next: watch::Sender<[u64; 6]>,
-    /// Grows with every word of danger, for the viewers of the page.
-    pub(super) news: watch::Sender<u64>,
-    /// Orders to be carried out.
-    pub(super) orders: mpsc::Sender<Job>,
-    /// What must survive a restart.
-    pub(super) kept: watch::Sender<Option<Arc<Kept>>>,
-    /// Commissioning of points as people have changed it.
-    pub(super) service: watch::Sender<Arc<Service>>,
-}
-
-/// The other ends of [`Outlets`].
-pub(super) struct Inlets {
-    pub(super) next: watch::Receiver<[u64; 6]>,
-    pub(super) news: watch::Receiver<u64>,
-    pub(super) orders: mpsc::Receiver<Job>,
-    pub(super) kept: watch::Receiver<Option<Arc<Kept>>>,
-}
-
-/// Returns both ends of what the engine's task leaves; `numbers` are the next ones of the store.
-pub(super) fn outlets(numbers: [u64; 6], service: watch::Sender<Arc<Service>>) -> (Outlets, Inlets) {
-    let (next_tx, next) = watch::channel(numbers);
-    let (news_tx, news) = watch::channel(0);
-    let (orders_tx, orders) = mpsc::channel(orders::N_WAITING);
-    let (kept_tx, kept) = watch::channel(None);
-    let outlets = Outlets { next: next_tx, news: news_tx, orders: orders_tx, kept: kept_tx, service };
-    (outlets, Inlets { next, news, orders, kept })
 }
 
 impl EngineTask {
@@ -414,6 +385,7 @@ impl EngineTask {
                 answer.send(self.audited()).ok();
             }
             Request::Receipt(key, receipt) => self.engine.handle_receipt(&key, &receipt, now),
+            Request::Channel(channel, state) => self.engine.handle_channel(&channel, state, now),
             Request::Store(healthy) => self.engine.handle_store(healthy, now),
             Request::RegisterGood(good) => self.engine.handle_register(good, now),
             Request::Account(account, delivered) => {
@@ -500,6 +472,11 @@ impl EngineTask {
             match order.urgency {
                 Urgency::AtOnce => self.order(order, [0; 6]),
                 Urgency::AfterCommit => waiting.push(order),
+            }
+        }
+        while let Some(text) = self.engine.poll_text() {
+            if let Err((key, receipt)) = self.outlets.texts.send(text, self.clock.mono()) {
+                self.engine.handle_receipt(&key, &receipt, self.clock.now());
             }
         }
         let mut reason = [0; 6];
@@ -636,7 +613,7 @@ mod tests {
         let opened = buffer::open(settings, clock.now()).unwrap();
         let boot = Boot { software: "test".into(), last_seen: None, off_ms: None, clean: true };
         let engine = Engine::new(1, boot, plan(1, 1), clock.now());
-        let (outlets, _) = outlets(opened.appender.next(), watch::Sender::default());
+        let (outlets, _) = crate::app::outlets::outlets(opened.appender.next(), watch::Sender::default());
         let pulse = Pulse::new("engine", clock.mono());
         let mut task = EngineTask::new((engine, None), opened.appender, outlets, clock.clone(), pulse);
         let (live_tx, live) = mpsc::channel(64);

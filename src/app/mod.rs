@@ -20,6 +20,7 @@
 //! | `stored` | restartable | it knows how far points of OPC UA servers are stored |
 //! | `peers` | restartable | stopped with the uplink |
 //! | `orders` | core | stopped with the sources, after the writes that were under way |
+//! | `texts <channel>` | restartable | stopped with the sources, or a reload changes its channel |
 //! | `memory` | core | the engine has ended and what stood is saved |
 //! | `register` | core | the engine has ended, and what the gates counted last is stored; there is none without lanes |
 //! | `store watch` | core | stopped with the sources |
@@ -47,6 +48,7 @@ mod links;
 mod lists;
 mod memory;
 mod orders;
+mod outlets;
 mod outputs;
 mod pending;
 mod refresh;
@@ -55,6 +57,7 @@ mod reload;
 mod service;
 mod shares;
 mod stored;
+mod texts;
 mod trend;
 mod views;
 
@@ -167,8 +170,7 @@ pub struct Gateway {
     files: watch::Sender<Vec<PathBuf>>,
     /// Commissioning as people have changed it.
     service: InService,
-    /// What the state machines order, until the task that carries it out is started.
-    jobs: Option<mpsc::Receiver<orders::Job>>,
+    doers: Doers,
     /// The ends of the gates, until the tasks of the lanes and of the register are started; `None` without lanes.
     gates: Option<gates::start::Ends>,
     /// The hardware of the lanes.
@@ -182,6 +184,14 @@ pub struct Gateway {
     uplink: UplinkParts,
     views: Views,
     web_addr: SocketAddr,
+}
+
+/// Who carries out what the state machines order.
+struct Doers {
+    /// Orders for outputs, until the task that writes them is started.
+    jobs: Option<mpsc::Receiver<orders::Job>>,
+    /// The senders of text messages.
+    texts: texts::Texts,
 }
 
 /// One token per stage of the end.
@@ -260,7 +270,7 @@ impl Gateway {
         let (status_tx, config_status) = (watch::Sender::<Arc<UplinkStatus>>::default(), watch::Sender::default());
         let pulses = ["engine", "housekeeping"].map(|name| Pulse::new(name, clock.mono()));
         let (stops, mut supervisor) = (Stops::default(), Supervisor::new(clock.clone()));
-        let (outlets, inlets) = engine::outlets(opened.appender.next(), service_tx);
+        let (outlets, inlets) = outlets::outlets(opened.appender.next(), service_tx);
         let (keeper, mut gates) =
             gates::start::begin((&config, &opened.start), gates, remembered, &engine, &clock).unzip();
         let task = EngineTask::new((engine, keeper), opened.appender, outlets, clock.clone(), pulses[0].clone());
@@ -299,7 +309,7 @@ impl Gateway {
         let gateway = Self {
             config_status,
             service,
-            jobs: Some(inlets.orders),
+            doers: Doers { jobs: Some(inlets.orders), texts: inlets.texts },
             gates,
             lanes: None,
             register,
@@ -331,6 +341,7 @@ impl Gateway {
         self.start_lanes();
         self.start_page(listener);
         self.start_control();
+        self.apply_texts(&self.config.alarms.clone());
         self.start_uplink().await;
         self.start_links();
         self
@@ -475,7 +486,7 @@ impl Gateway {
         let buses = outputs::OnBuses::new(self.links.lenders(), clock.clone());
         let parts = outputs::Parts { requests, events, buses, clock, stop };
         let outputs = outputs::start(&mut self.supervisor, self.allowed.subscribe(), parts);
-        if let Some(jobs) = self.jobs.take() {
+        if let Some(jobs) = self.doers.jobs.take() {
             let (stored, requests, clock) = (self.store.committed(), self.requests.clone(), self.clock.clone());
             let parts = orders::Parts { jobs, outputs: outputs.clone(), stored, requests, clock };
             self.supervisor.core("orders", self.stops.field.clone(), orders::run(parts, self.stops.field.clone()));

@@ -112,6 +112,7 @@ impl Gateway {
         let uplink_changed = new.uplink != self.config.uplink;
         let same_danger = danger::rules_of(&new, 0) == danger::rules_of(&self.config, 0);
         if !uplink_changed && new.devices == self.config.devices && new.specs == self.config.specs && same_danger {
+            self.apply_texts(&new.alarms);
             tracing::info!("Configuration says the same as before.");
             return Ok(());
         }
@@ -135,6 +136,8 @@ impl Gateway {
         self.registry.send_replace(registry);
         drop(self.requests.send(Request::Plan(Box::new(plan), done_tx)).await);
         drop(done_rx.await);
+        // The engine knows a new channel before its sender says how it stands.
+        self.apply_texts(&new.alarms);
         self.registry_rev.send_replace(rev);
         self.config.devices = new.devices;
         self.config.specs = new.specs;

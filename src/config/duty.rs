@@ -15,6 +15,7 @@ use crate::domain::daybook::calendar::{Date, Minute};
 use crate::domain::daybook::rules::{
     AccidentRules, DutyRules, HazardRules, ReportRules, RosterDay, RosterEntry, Rules, Shift,
 };
+use crate::domain::phone::{CONTROL_ROOM, Phone, Phones};
 
 /// Shifts of a day.
 const MAX_SHIFTS: usize = 8;
@@ -22,6 +23,8 @@ const MAX_SHIFTS: usize = 8;
 const MAX_ROSTER: usize = 1100;
 /// Scheduled duty checks of a day: two each hour are more than anybody bears.
 const MAX_CHECKS: usize = 48;
+/// Numbers of one person: a mobile, one on the desk, one at home.
+const MAX_PHONES: usize = 4;
 /// Steps of the escalation of a hazard.
 const MAX_CHANNELS: usize = 8;
 
@@ -124,8 +127,9 @@ pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, channels: &[St
     let duty = DutyRules { roster: roster(&mut root, &duty.shifts, out), ..duty };
     let hazard = hazard(root.section("hazard", out), channels, out);
     let accident = accident(root.section("accident", out), out);
+    let phones = phones(&mut root, out);
     root.finish(&[], out);
-    Rules { report, duty, hazard, accident }
+    Rules { report, duty, hazard, accident, phones }
 }
 
 fn report(mut section: Section<'_>, out: &mut Findings) -> ReportRules {
@@ -221,6 +225,45 @@ fn roster(root: &mut Section<'_>, shifts: &[Shift], out: &mut Findings) -> Vec<R
     }
     warn_of_gaps(root, shifts, &roster, out);
     roster
+}
+
+/// Numbers by the names of the roster; those of the control room by `control_room`.
+fn phones(root: &mut Section<'_>, out: &mut Findings) -> Phones {
+    let mut phones = Phones::default();
+    for mut section in root.each("phone", out) {
+        let of = section.need("of", &Label(64), "\"张三\"", out);
+        let number = section.need("number", &Number, "\"13800138000\"", out);
+        section.finish(&[], out);
+        let (Some(of), Some(number)) = (of, number) else { continue };
+        let name = if of.value == "中控室" { CONTROL_ROOM } else { &of.value };
+        if phones.of(name).len() >= MAX_PHONES {
+            let what = say!("一人的电话超过 {MAX_PHONES} 个", "one person has more than {MAX_PHONES} numbers");
+            out.error(of.spot, Wrong::new(what, say!("请删去一些", "remove some")));
+            continue;
+        }
+        phones.add(name, number.value);
+    }
+    phones
+}
+
+/// The number of a telephone. It is not repeated in the words: it is personal data.
+struct Number;
+
+impl Kind for Number {
+    type Out = Phone;
+
+    fn read(&self, value: &DeValue<'_>) -> Result<Phone, Wrong> {
+        let wrong = || {
+            Wrong::new(
+                say!("不是电话号码", "no telephone number"),
+                say!(
+                    "请写 3 到 15 位数字，外国号码前加 +，加引号：\"13800138000\"",
+                    "write 3 to 15 digits, with + before a country's code, in quotes: \"13800138000\""
+                ),
+            )
+        };
+        value.as_str().and_then(Phone::parse).ok_or_else(wrong)
+    }
 }
 
 fn known_shift(shift: &Got<String>, shifts: &[Shift], out: &mut Findings) -> bool {

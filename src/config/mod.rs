@@ -284,19 +284,21 @@ fn read(dir: &Path, service: &Service, out: &mut Findings) -> Option<Whole> {
     let gates = gates_file(dir, around, &mut files, out);
     let specs = in_service(specs, service);
     let oel = oel_file(&dir.join(OEL), &mut files, out);
-    let alarms_path = dir.join(ALARMS);
-    let alarms = toml_file(&alarms_path, false, out, |page, table, out| {
-        alarms::file::read(page, table, outputs.as_deref(), out)
-    });
-    files.extend(alarms.is_some().then_some(alarms_path));
-    files.push(dir.join(alarms::templates_folder()));
+    let alarms = alarms_file(dir, outputs.as_deref(), &mut files, out);
     let folder = folder_files(dir);
-    let sources =
-        alarms::Sources { dir, specs: &specs, cells: &limits, oel, zones: named_zones.as_ref(), files: &folder };
+    let sources = alarms::Sources {
+        dir,
+        specs: &specs,
+        cells: &limits,
+        oel,
+        zones: named_zones.as_ref(),
+        devices: &devices,
+        files: &folder,
+    };
     let (alarms, templates) = alarms::build(alarms, sources, out);
     files.extend(templates);
     let specs = alarms::told(specs, &alarms.book, &limits);
-    let duty = duty_file(dir.join(DUTY), &alarms.channels, &mut files, out);
+    let duty = duty_file(dir, &alarms, &mut files, out);
     files.extend(named);
     if let Some(uplink) = &uplink {
         gateway.store.consumers.push("platform".into());
@@ -380,11 +382,28 @@ fn in_service(specs: Vec<Arc<DeviceSpec>>, service: &Service) -> Vec<Arc<DeviceS
     specs.into_iter().map(changed).collect()
 }
 
-fn duty_file(path: PathBuf, channels: &[alarms::Channel], files: &mut Vec<PathBuf>, out: &mut Findings) -> Rules {
-    let channels: Vec<String> = channels.iter().map(|channel| channel.id.to_string()).collect();
+fn alarms_file(
+    dir: &Path,
+    outputs: Option<&[Arc<Output>]>,
+    files: &mut Vec<PathBuf>,
+    out: &mut Findings,
+) -> Option<alarms::file::AlarmsFile> {
+    let path = dir.join(ALARMS);
+    let file = toml_file(&path, false, out, |page, table, out| alarms::file::read(page, table, outputs, out));
+    files.extend(file.iter().flat_map(|file| file.secrets.iter().cloned()));
+    files.extend(file.is_some().then_some(path));
+    files.push(dir.join(alarms::templates_folder()));
+    file
+}
+
+fn duty_file(dir: &Path, alarms: &alarms::Alarms, files: &mut Vec<PathBuf>, out: &mut Findings) -> Rules {
+    let path = dir.join(DUTY);
+    let channels: Vec<String> = alarms.channels.iter().map(|channel| channel.id.to_string()).collect();
     let rules = toml_file(&path, false, out, |page, table, out| duty::read(page, table, &channels, out));
     files.extend(rules.is_some().then_some(path));
-    rules.unwrap_or_default()
+    let rules = rules.unwrap_or_default();
+    alarms::reach::check(alarms, &rules, &dir.join(ALARMS), out);
+    rules
 }
 
 fn hazmat_file(

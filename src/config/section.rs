@@ -92,6 +92,11 @@ impl<'a> Section<'a> {
         self.table.is_some()
     }
 
+    /// Returns the folder that relative paths start at.
+    pub(super) fn folder(&self) -> PathBuf {
+        self.page.folder().to_owned()
+    }
+
     /// Returns its name with those around it, without brackets.
     pub(super) fn name(&self) -> &str {
         self.name.trim_matches(['[', ']'])

@@ -7,7 +7,7 @@
 //! In reading order: [`id`] and [`time`] are the words; [`reading`] is one value with its quality; [`registry`] is what
 //! the points mean; [`instrument`] what an instrument is doing, [`flatline`] whether its value stands still, [`judge`] what
 //! both make of a device's readings; [`derived`] what is computed of others; [`field_event`] is what comes in; [`engine`] decides; [`record`] is what goes out, and
-//! [`codec`] its stored form; [`output`] what became of a write; [`actor`] is who acts, [`alarm`] what danger means and who is told, [`document`] what is told of it, [`order`] what is to be done in the world; [`daybook`] keeps the day's account and makes its reports, [`audit`] chains what people do;
+//! [`codec`] its stored form; [`output`] what became of a write; [`actor`] is who acts, [`alarm`] what danger means and who is told, [`document`] what is told of it, [`order`] what is to be done in the world, [`phone`] the numbers of those who are told; [`daybook`] keeps the day's account and makes its reports, [`audit`] chains what people do;
 //! [`site`] is the state of the site;
 //! [`ranges`] keeps account of sequence numbers; [`snapshot`]
 //! is what the page shows.
@@ -30,6 +30,7 @@ pub mod instrument;
 pub mod judge;
 pub mod order;
 pub mod output;
+pub mod phone;
 pub mod ranges;
 pub mod reading;
 pub mod record;

@@ -1,7 +1,11 @@
 //! What a state machine wants done in the world: the machine orders, the application carries it out, and what became of it
 //! comes back under the order's key.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+
+use super::alarm::severity::Recipient;
 
 /// One order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +54,20 @@ pub enum OrderKind {
         zh: String,
         /// English.
         en: String,
+        /// Who is meant; by a channel to persons (text messages) those on duty and the control room where nobody is named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<Addressee>,
     },
+}
+
+/// Whom a text is meant for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Addressee {
+    /// Who.
+    pub who: Recipient,
+    /// Code of the hazard source, of its responsible persons.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Arc<str>>,
 }
 
 /// What a lane does by order of the site.
@@ -91,6 +108,8 @@ pub enum Receipt {
     Done,
     /// Taken by the channel; nobody has confirmed that it arrived.
     Sent,
+    /// The same, by a gateway that gave it references: those of the text message's parts, as the network counts them.
+    Accepted(String),
     /// Not done, or not known to be; why, for people.
     Failed(String),
 }

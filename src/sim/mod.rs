@@ -8,6 +8,7 @@
 //! - [`demo`] joins both around a gateway, `sockets` puts the park on its sockets, [`folder`] writes its configuration, [`report`] prints its account.
 //! - [`gatehouse`] is the hardware of lanes: cameras, barriers, modules, terminals; [`gates`] those of the demo's park with who is
 //!   registered and what drives and walks through, [`orders`] the platform's signed commands.
+//! - [`modem`] is a GSM modem that takes text messages.
 //! - [`load`] is a field of many devices for end-to-end tests and the benchmark.
 //!
 //! Off on the target (feature `sim`).
@@ -27,6 +28,7 @@ pub mod gates;
 pub mod image;
 pub mod life;
 pub mod load;
+pub mod modem;
 pub mod orders;
 pub mod park;
 pub mod platform;

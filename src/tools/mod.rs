@@ -13,7 +13,7 @@
 //! | `registry show`, `registry export` | how its tables stand, one row with its changes, a whole table | the same |
 //! | `permits`, `waybills` | the approvals that take a person | a running gateway |
 //! | `probe modbus`, `probe serial` | unknown devices | nothing |
-//! | `alarms`, `ack`, `reset`, `shelve` … `site`, `report`, `duty`, `hazard`, `accident` | what operators do | a running gateway |
+//! | `alarms`, `ack`, `reset`, `shelve` … `site`, `report`, `duty`, `hazard`, `accident`, `channel` | what operators do | a running gateway |
 //! | `lanes`, `lane` | what stands at the gates, and what a guard does there | a running gateway |
 //!
 //! With a running gateway everything goes through its control socket ([`crate::control`]). The probes read through the
@@ -22,6 +22,7 @@
 
 pub mod alarms;
 pub mod audit;
+pub mod channel;
 pub mod daybook;
 pub mod desk;
 pub mod explain;

@@ -89,6 +89,7 @@ impl Engine {
                 | Request::Audited(_)
                 | Request::City(..)
                 | Request::Receipt(..)
+                | Request::Channel(..)
                 | Request::Store(_)
                 | Request::Account(..)
                 | Request::Report(..)

@@ -1,6 +1,7 @@
 //! `alarms.toml`: what alarms have in common, who is told and how, the hazard sources, single alarms, and units made from
 //! templates. Without the file everything has its defaults ([`super::rules`]).
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::cells::MAX_DELAY;
+use super::channel;
 use super::draft::{self, Draft, Priorities, Words};
-use super::rules::{Channel, ClassRule, Horn, KindRule, Rules, Via, built_in};
+use super::rules::{Channel, ClassRule, Horn, KindRule, Rules, built_in};
 use super::templates::{self, Unit};
 use crate::config::problem::{Findings, Spot, Wrong, say};
 use crate::config::section::{Got, Page, Section};
@@ -18,6 +20,7 @@ use crate::config::value::{Choice, Code, Kind, Label, Ratio, Scalar, Span, choic
 use crate::domain::alarm::severity::{Class, Recipient, Shelving};
 use crate::domain::alarm::spec::{Annunciator, Escalation, Follows, HazardSource, STEPS_MAX, Step};
 use crate::domain::instrument::InstrumentState;
+use crate::domain::phone::Phones;
 use crate::output::settings::Output;
 
 /// File of the configuration folder.
@@ -36,6 +39,10 @@ pub(crate) struct AlarmsFile {
     pub(super) units: Vec<Unit>,
     /// Where each hazard source stands.
     pub(super) sources: Vec<Spot>,
+    /// Where each configured channel stands, by its id.
+    pub(super) channels: Vec<(Arc<str>, Spot)>,
+    /// Secrets that were read, to be watched for changes.
+    pub(crate) secrets: Vec<PathBuf>,
 }
 
 /// Reads the file. `outputs` is `None` where that file could not be read: then nothing is said about outputs here.
@@ -54,7 +61,7 @@ pub(crate) fn read(
         file.rules.classes.insert(class, rule);
     }
     kinds(&mut root, &mut file.rules, out);
-    told(&mut root, &mut file.rules, outputs, out);
+    told(&mut root, &mut file, outputs, out);
     for section in root.each("hazard_source", out) {
         let spot = section.spot_of("code");
         if let Some(source) = hazard_source(section, out) {
@@ -198,11 +205,12 @@ fn kinds(root: &mut Section<'_>, rules: &mut Rules, out: &mut Findings) {
 }
 
 /// Channels, ladders, annunciators.
-fn told(root: &mut Section<'_>, rules: &mut Rules, outputs: Option<&[Arc<Output>]>, out: &mut Findings) {
+fn told(root: &mut Section<'_>, file: &mut AlarmsFile, outputs: Option<&[Arc<Output>]>, out: &mut Findings) {
+    let rules = &mut file.rules;
     rules.channels = built_in();
     for section in root.each("channel", out) {
         let spot = section.spot_of("id");
-        let Some(channel) = channel(section, outputs, out) else { continue };
+        let Some(channel) = channel::read(section, outputs, &mut file.secrets, out) else { continue };
         if rules.channels.iter().any(|known| known.id == channel.id) {
             let id = &channel.id;
             let what = say!("渠道 `{id}` 已有", "there is a channel `{id}` already");
@@ -218,6 +226,7 @@ fn told(root: &mut Section<'_>, rules: &mut Rules, outputs: Option<&[Arc<Output>
             );
             continue;
         }
+        file.channels.push((Arc::clone(&channel.id), spot));
         rules.channels.push(channel);
     }
     for section in root.each("escalation", out) {
@@ -229,23 +238,7 @@ fn told(root: &mut Section<'_>, rules: &mut Rules, outputs: Option<&[Arc<Output>
     rules.horns = root.each("annunciator", out).into_iter().filter_map(|section| horn(section, outputs, out)).collect();
 }
 
-fn channel(mut section: Section<'_>, outputs: Option<&[Arc<Output>]>, out: &mut Findings) -> Option<Channel> {
-    let id = section.need("id", &Code(64), "\"broadcast\"", out);
-    let output = section.need("output", &Code(64), "\"broadcast-1\"", out);
-    let value = section.need("value", &Code(64), "\"play\"", out);
-    section.finish(&[("url", url_hint())], out);
-    check_output(output.as_ref(), &[value.as_ref()], outputs, out);
-    Some(Channel { id: id?.value.into(), via: Via::Output { output: output?.value, value: value?.value } })
-}
-
-fn url_hint() -> crate::config::problem::Words {
-    say!(
-        "短信网关等 HTTP 渠道尚未支持；可经平台转发（channel = \"platform\"）",
-        "HTTP channels such as text messages are not supported; the platform can forward (channel = \"platform\")"
-    )
-}
-
-fn check_output(
+pub(super) fn check_output(
     output: Option<&Got<String>>,
     values: &[Option<&Got<String>>],
     outputs: Option<&[Arc<Output>]>,
@@ -334,12 +327,16 @@ fn hazard_source(mut section: Section<'_>, out: &mut Findings) -> Option<HazardS
     let mut person = |key| section.need(key, &Label(64), "\"张三 13800000000\"", out).map(|got| got.value);
     let (main, technical, operating) = (person("main"), person("technical"), person("operating"));
     section.finish(&[], out);
+    let mut phones = Phones::default();
+    let mut named = |text: Option<String>| Some(channel::person(&text?, &mut phones));
+    let (main, technical, operating) = (named(main), named(technical), named(operating));
     Some(HazardSource {
         code: code?.value.into(),
         name: name?.value,
         main: main?,
         technical: technical?,
         operating: operating?,
+        phones,
     })
 }
 

@@ -21,15 +21,18 @@ use super::problem::{Findings, Problem, Spot, Wrong, say};
 use crate::domain::alarm::severity::Class;
 use crate::domain::alarm::spec::{AlarmBook, PointRef};
 use crate::domain::registry::{Commissioning, DeviceSpec, PointSpec};
+use crate::field::settings::Source;
 
 mod assemble;
 mod build;
 pub(super) mod cells;
+mod channel;
 mod draft;
 pub(super) mod file;
 mod gas;
 mod limits;
 pub(super) mod oel;
+pub(super) mod reach;
 mod rules;
 mod templates;
 
@@ -61,6 +64,8 @@ pub(super) struct Sources<'a> {
     pub(super) oel: oel::Oel,
     /// Zones of the site; `None` where it has no file.
     pub(super) zones: Option<&'a BTreeSet<String>>,
+    /// What is read, and by which ways: a modem needs a port of its own.
+    pub(super) devices: &'a [Source],
     /// The folder's files in the order in which their problems are told.
     pub(super) files: &'a [PathBuf],
 }
@@ -72,8 +77,12 @@ pub(super) fn build(
     out: &mut Findings,
 ) -> (Alarms, Vec<PathBuf>) {
     let file = file.unwrap_or_default();
-    let Sources { dir, specs, cells, mut oel, zones, files } = sources;
+    let Sources { dir, specs, cells, mut oel, zones, devices, files } = sources;
     oel.celsius = file.rules.celsius;
+    for (id, spot) in &file.channels {
+        let channel = file.rules.channels.iter().find(|channel| channel.id == *id);
+        channel.iter().for_each(|channel| channel::check_port(channel, spot, devices, out));
+    }
     let mut notes = Findings::default();
     let mut builder = Builder::new(specs, &file.rules, zones);
     let gases = builder.take_cells(cells, &oel, out, &mut notes);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::domain::alarm::severity::{Class, Priority, Recipient, Shelving};
 use crate::domain::alarm::spec::{Annunciator, Escalation, HazardSource, Step};
 use crate::domain::instrument::InstrumentState;
+use crate::sms::settings::Gateway;
 
 /// Name of the ladder that alarms have unless their class names another.
 pub(super) const STANDARD: &str = "standard";
@@ -68,6 +69,8 @@ pub enum Via {
         /// Name of the value.
         value: String,
     },
+    /// Text messages.
+    Text(Gateway),
 }
 
 /// Everything of `alarms.toml` that alarms have in common.

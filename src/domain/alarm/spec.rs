@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::id::{DeviceId, PointUid, Tag};
 use super::super::instrument::InstrumentState;
+use super::super::phone::Phones;
 use super::super::reading::Quality;
 use super::super::record::Mode;
 use super::ask::{PointCondition, Test};
@@ -437,12 +438,26 @@ pub struct HazardSource {
     pub code: Arc<str>,
     /// Its name.
     pub name: String,
-    /// Main responsible person (主要负责人), as the messages name him: name, and number where the site wants it.
+    /// Main responsible person (主要负责人), as the messages name him.
     pub main: String,
     /// Technical one (技术负责人).
     pub technical: String,
     /// Operating one (操作负责人).
     pub operating: String,
+    /// Their telephones, where they stand beside their names.
+    pub phones: Phones,
+}
+
+impl HazardSource {
+    /// Returns the name of one of the three; `None` for anybody else.
+    pub fn person(&self, who: Recipient) -> Option<&str> {
+        match who {
+            Recipient::Main => Some(&self.main),
+            Recipient::Technical => Some(&self.technical),
+            Recipient::Operating => Some(&self.operating),
+            Recipient::ControlRoom | Recipient::ShiftLeader | Recipient::DutyLeader => None,
+        }
+    }
 }
 
 /// A horn or a lamp.

@@ -5,23 +5,24 @@
 //! - Each step of a ladder is an order, a note in the alarm's own records, and a receipt. An acknowledgement, or the shelf, ends the
 //!   ladder; a rise to a higher level begins it anew. A step for a responsible person of no hazard source is passed over.
 //! - A channel (or an output) that answers with a failure, or not within [`RECEIPT_WITHIN`], fails: where the book has an
-//!   alarm for it, that is raised, and cleared by the next order that arrives.
+//!   alarm for it, that is raised, and cleared by the next order that arrives. A channel that is watched ([`Alarms::handle_channel`])
+//!   raises it before it is needed, and clears that itself.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::order::{Order, OrderKind, Receipt, Urgency};
+use super::super::order::{Addressee, Order, OrderKind, Receipt, Urgency};
 use super::super::time::{Mono, Now};
 use super::machine::{Alarms, Timer};
 use super::record::{Occ, Told, told_value};
 use super::severity::{Class, Priority, Recipient};
-use super::spec::{AlarmBook, AlarmSpec, Annunciator, Follows, Step};
+use super::spec::{AlarmBook, AlarmSpec, Annunciator, Follows, HazardSource, Step};
 use super::state::{Cause, State};
 use super::transition::By;
 use super::view::Output;
 
-/// How long a channel may take to say what became of an order: a text-message gateway retries for this long.
+/// How long a channel may take to say what became of an order: the sender of text messages retries within it (`sms/queue.rs`).
 pub const RECEIPT_WITHIN: Duration = Duration::from_secs(30);
 /// How often an annunciator that failed is told again.
 pub const RETRY_EVERY: Duration = Duration::from_secs(10);
@@ -35,6 +36,10 @@ pub(super) struct Telling {
     /// In order of their deadlines.
     awaited: VecDeque<Awaited>,
     next_key: u64,
+    /// Channels whose last order did not arrive.
+    failed: BTreeSet<Arc<str>>,
+    /// Channels that say themselves that they could not tell anybody.
+    down: BTreeSet<Arc<str>>,
 }
 
 /// One annunciator.
@@ -114,6 +119,41 @@ impl Alarms {
             self.take_receipt(found, receipt.clone(), now);
         }
         self.drain(now);
+    }
+
+    /// Takes whether a channel that is watched could tell somebody.
+    pub fn handle_channel(&mut self, channel: &str, up: bool, now: Now) {
+        let channel: Arc<str> = channel.into();
+        match up {
+            true => drop(self.telling.down.remove(&channel)),
+            false => drop(self.telling.down.insert(Arc::clone(&channel))),
+        }
+        self.judge_channel(&channel);
+        self.drain(now);
+    }
+
+    /// Takes what became of a test of a channel.
+    pub fn handle_tested(&mut self, channel: &str, receipt: &Receipt, now: Now) {
+        self.note_receipt(&channel.into(), receipt);
+        self.drain(now);
+    }
+
+    fn note_receipt(&mut self, channel: &Arc<str>, receipt: &Receipt) {
+        match receipt {
+            Receipt::Failed(_) => drop(self.telling.failed.insert(Arc::clone(channel))),
+            Receipt::Done | Receipt::Sent | Receipt::Accepted(_) => drop(self.telling.failed.remove(channel)),
+        }
+        self.judge_channel(channel);
+    }
+
+    /// Has the alarm of a channel asked anew, where it is told otherwise than before.
+    fn judge_channel(&mut self, channel: &Arc<str>) {
+        let bad = self.telling.failed.contains(channel) || self.telling.down.contains(channel);
+        if let Some(index) = self.index.channels.get(channel).copied()
+            && self.told.insert(index, u8::from(bad)) != Some(u8::from(bad))
+        {
+            self.pending.push_back(index);
+        }
     }
 
     /// Silences every horn until its next alarm.
@@ -202,11 +242,7 @@ impl Alarms {
 
     fn take_receipt(&mut self, awaited: Awaited, receipt: Receipt, now: Now) {
         let failed = matches!(receipt, Receipt::Failed(_));
-        if let Some(index) = self.index.channels.get(&awaited.channel).copied()
-            && self.told.insert(index, u8::from(failed)) != Some(u8::from(failed))
-        {
-            self.pending.push_back(index);
-        }
+        self.note_receipt(&awaited.channel, &receipt);
         if let Some((alarm, occ, told)) = awaited.step {
             let index = self.index.by_id.get(&alarm).copied();
             let open = index.and_then(|index| self.instances.get(index)).and_then(|instance| instance.open.as_ref());
@@ -241,6 +277,7 @@ impl Alarms {
         {
             let (channel, to) = (Arc::clone(&step.channel), step.to);
             let message = self.person(spec, to).map(|who| self.message(index, spec, &who, now));
+            let addressee = Addressee { who: to, source: self.source_of(spec).map(|source| Arc::clone(&source.code)) };
             let alarm = Arc::clone(&spec.id);
             let is_life = matches!(spec.class, Class::Gas | Class::Fire);
             let urgency = if is_life { Urgency::AtOnce } else { Urgency::AfterCommit };
@@ -250,16 +287,20 @@ impl Alarms {
             let number = u8::try_from(ladder.next).unwrap_or(u8::MAX);
             let Some((zh, en)) = message else { continue };
             let told = Told { step: number, channel: Arc::clone(&channel), to, receipt: None };
-            let what = OrderKind::Message { channel: channel.to_string(), zh, en };
+            let what = OrderKind::Message { channel: channel.to_string(), zh, en, to: Some(addressee) };
             self.order(what, urgency, channel, Some((alarm, occ, told.clone())), now);
             self.step(index, Cause::Escalated, None, By { told: Some(told), ..By::itself() }, now);
         }
     }
 
+    fn source_of(&self, spec: &AlarmSpec) -> Option<&HazardSource> {
+        self.book.hazard_sources.get(spec.hazard_source?)
+    }
+
     /// Who is meant, in both languages; `None` for a responsible person of no hazard source.
     fn person(&self, spec: &AlarmSpec, to: Recipient) -> Option<(String, String)> {
         let (en, zh) = to.words();
-        let source = spec.hazard_source.and_then(|index| self.book.hazard_sources.get(index));
+        let source = self.source_of(spec);
         let name = match to {
             Recipient::ControlRoom | Recipient::ShiftLeader | Recipient::DutyLeader => {
                 return Some((zh.to_owned(), en.replace('_', " ")));

@@ -12,7 +12,7 @@ use super::super::document::{Document, DocumentKind};
 use super::super::record::Mode;
 use super::super::site::{self, CityCommand};
 use super::super::time::Now;
-use super::{Danger, text_of};
+use super::{ChannelAction, Danger, text_of};
 
 /// What somebody wants of one of the machines.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub enum Action {
     Site(site::Action),
     /// Of duty, hazards, accidents, reports.
     Daybook(daybook::Action),
+    /// Of a channel by which people are told.
+    Channel(ChannelAction),
 }
 
 /// What came of an action, in words for who asked.
@@ -89,6 +91,7 @@ impl Danger {
             Action::Alarm(action) => self.alarms.handle_action(action, actor, now).map(alarm_done),
             Action::Site(action) => self.site.handle_action(action.clone(), actor, now).map(site_done),
             Action::Daybook(action) => self.daybook.handle_action(action.clone(), actor, now).map(daybook_done),
+            Action::Channel(action) => self.act_on_channel(action, actor, now),
         };
         let after = self.digest(&object, now);
         let (result, detail) = match &done {
@@ -140,13 +143,14 @@ fn described(action: &Action) -> (String, String, String) {
         Action::Alarm(action) => serde_json::to_value(action),
         Action::Site(action) => serde_json::to_value(action),
         Action::Daybook(action) => serde_json::to_value(action),
+        Action::Channel(action) => serde_json::to_value(action),
     };
     let json = json.unwrap_or_default();
     let text = |names: &[&str]| {
         let found = names.iter().find_map(|name| json.get(*name));
         found.map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).unwrap_or_default()
     };
-    let object = text(&["alarm", "id", "zone", "lane", "input", "proposal", "subject", "point"]);
+    let object = text(&["alarm", "id", "zone", "lane", "input", "proposal", "subject", "point", "channel"]);
     (text(&["do", "on"]), object, text(&["comment", "reason", "text", "explanation", "why"]))
 }
 

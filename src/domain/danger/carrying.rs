@@ -135,12 +135,13 @@ impl Danger {
                 self.answer(machine, &order.key, &receipt, now);
             }
             Placed::Sent => {
-                if let OrderKind::Message { channel, zh, en } = &order.what {
+                if let OrderKind::Message { channel, zh, en, .. } = &order.what {
                     let message = Message { key: &order.key, channel, zh, en };
                     self.tell(Document::of(DocumentKind::Message, Mode::Real, now.mono, &message));
                 }
                 self.answer(machine, &order.key, &Receipt::Sent, now);
             }
+            Placed::Text => self.place_text(machine, order, now),
             Placed::Failed(why) => self.answer(machine, &order.key, &Receipt::Failed(why), now),
         }
     }
@@ -171,6 +172,7 @@ impl Danger {
             }
             // A message of the daybook is said once; its channel's failure is an alarm of the channel.
             Machine::Daybook => {}
+            Machine::Test => self.tested(key, receipt, now),
         }
     }
 }

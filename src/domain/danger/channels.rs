@@ -24,6 +24,8 @@ pub enum Way {
         /// Name of the value.
         value: String,
     },
+    /// A text message to telephones, by a gateway that the configuration names.
+    Text,
 }
 
 /// All channels by their ids. `page` and `platform` need no configuration.
@@ -41,6 +43,11 @@ impl Channels {
     pub fn new(configured: impl IntoIterator<Item = (String, Way)>) -> Self {
         let built_in = [("page".to_owned(), Way::Page), ("platform".to_owned(), Way::Platform)];
         Self(built_in.into_iter().chain(configured).collect())
+    }
+
+    /// Returns all, by their ids.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Way)> {
+        self.0.iter().map(|(id, way)| (id.as_str(), way))
     }
 
     /// Returns the way of a channel.
@@ -87,6 +94,8 @@ pub(super) enum Placed {
     Shown(Notice, Receipt),
     /// For the platform.
     Sent,
+    /// For telephones.
+    Text,
     /// Nobody can carry it out.
     Failed(String),
 }
@@ -99,13 +108,14 @@ pub(super) fn place(order: &Order, channels: &Channels, t: Timestamp, at: Mono) 
         OrderKind::Lane { .. } => {
             Placed::Failed("本网关不驱动此车道，须由人执行 / this gateway does not move this lane: people must".into())
         }
-        OrderKind::Message { channel, zh, en } => match channels.way(channel) {
+        OrderKind::Message { channel, zh, en, .. } => match channels.way(channel) {
             None => Placed::Failed(format!("没有渠道 {channel} / there is no channel {channel}")),
             Some(Way::Page) => {
                 let notice = Notice { t, at, channel: channel.clone(), zh: zh.clone(), en: en.clone() };
                 Placed::Shown(notice, Receipt::Sent)
             }
             Some(Way::Platform) => Placed::Sent,
+            Some(Way::Text) => Placed::Text,
             Some(Way::Output { output, value }) => {
                 let what = OrderKind::Output { output: output.clone(), value: value.clone() };
                 Placed::Write(Order { what, ..order.clone() })
@@ -133,12 +143,12 @@ mod tests {
 
     fn placed(what: OrderKind) -> Placed {
         let broadcast = Way::Output { output: "horn".into(), value: "gas".into() };
-        let channels = Channels::new([("broadcast".to_owned(), broadcast)]);
+        let channels = Channels::new([("broadcast".to_owned(), broadcast), ("sms".to_owned(), Way::Text)]);
         place(&order(what), &channels, Timestamp(5), Mono::from_secs(1))
     }
 
     fn message(channel: &str) -> OrderKind {
-        OrderKind::Message { channel: channel.into(), zh: "气体".into(), en: "gas".into() }
+        OrderKind::Message { channel: channel.into(), zh: "气体".into(), en: "gas".into(), to: None }
     }
 
     #[test]
@@ -147,7 +157,8 @@ mod tests {
         assert_eq!(placed(message("platform")), Placed::Sent);
         let write = OrderKind::Output { output: "horn".into(), value: "gas".into() };
         assert_eq!(placed(message("broadcast")), Placed::Write(order(write)));
-        assert!(matches!(placed(message("sms")), Placed::Failed(why) if why.contains("no channel sms")));
+        assert_eq!(placed(message("sms")), Placed::Text);
+        assert!(matches!(placed(message("fax")), Placed::Failed(why) if why.contains("no channel fax")));
         assert!(matches!(placed(OrderKind::Lane { lane: "l".into(), rule: LaneRule::Open }), Placed::Failed(_)));
     }
 

@@ -4,7 +4,7 @@
 //! ```text
 //!  readings, links ──▶ alarms ──gas of a zone──▶ site ──faults──▶ alarms       every action, done or refused ──▶ audit
 //!                 └──▶ site   (contacts, keys, wind)
-//!  orders ──▶ an output: the application   a message: page, platform or output   a lane's rule: the gates, where they move it
+//!  orders ──▶ an output: the application   a message: page, platform, output or telephones (`texting.rs`)   a lane's rule: the gates, where they move it
 //!  receipts ──▶ the machine that ordered
 //!  transitions, coverage, starts, writes ──▶ daybook ──flags──▶ alarms
 //! ```
@@ -25,11 +25,13 @@ mod kill_tests;
 mod restoring;
 #[cfg(test)]
 mod tests;
+mod texting;
 mod told;
 pub mod view;
 
 pub use acting::{Action, Done};
 pub use restoring::{Recorded, Word};
+pub use texting::{ChannelAction, ChannelState, ChannelView, MAX_PHONES, Text};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -39,6 +41,7 @@ use serde::{Deserialize, Serialize};
 
 use self::channels::{Channels, Notice};
 use self::faults::{Faults, REGISTER, STORE};
+use self::texting::Texting;
 use self::view::DangerView;
 use super::alarm::spec::AlarmBook;
 use super::alarm::{self, Alarms};
@@ -104,6 +107,8 @@ enum Machine {
     Alarms,
     Site,
     Daybook,
+    /// Nobody: a test of a channel.
+    Test,
 }
 
 /// What must survive a restart.
@@ -167,6 +172,8 @@ pub struct Danger {
     documents: VecDeque<Telling>,
     at_once: VecDeque<Order>,
     orders: VecDeque<Order>,
+    texts: VecDeque<Text>,
+    texting: Texting,
     /// Key, lane and rule.
     lane_orders: VecDeque<(String, String, LaneRule)>,
     notices: VecDeque<Notice>,
@@ -195,6 +202,8 @@ impl Danger {
             documents: VecDeque::new(),
             at_once: VecDeque::new(),
             orders: VecDeque::new(),
+            texts: VecDeque::new(),
+            texting: Texting::default(),
             lane_orders: VecDeque::new(),
             notices: VecDeque::new(),
             changes: 0,
@@ -359,6 +368,7 @@ impl Danger {
             daybook: self.daybook.view(now).into(),
             today: self.today(now),
             notices: self.notices.iter().rev().cloned().collect(),
+            channels: self.channel_views(),
             audit: self.chain.head(),
         }
     }

@@ -3,11 +3,14 @@
 use super::super::actor::{Actor, Refused, Role, Via};
 use super::super::alarm::action::Action as Alarm;
 use super::super::alarm::record::AlarmRecord;
-use super::super::alarm::severity::{Class, Priority, Shelving};
-use super::super::alarm::spec::{AlarmSpec, Condition, Level, PointRef, Subject};
+use super::super::alarm::severity::{Class, Priority, Recipient, Shelving};
+use super::super::alarm::spec::{AlarmSpec, Condition, Escalation, Level, PointRef, Step, Subject};
 use super::super::audit::{AuditEntry, AuditResult, verify};
+use super::super::daybook::Minute;
+use super::super::daybook::rules::{DutyRules, RosterDay, RosterEntry, Shift};
 use super::super::document::DocumentKind;
-use super::super::order::{OrderKind, Urgency};
+use super::super::order::{Addressee, OrderKind, Urgency};
+use super::super::phone::{Phone, Phones};
 use super::super::reading::Value;
 use super::super::record::Mode;
 use super::super::registry::testing::registry_with;
@@ -227,4 +230,105 @@ fn a_fault_that_went_away_while_the_gateway_was_off_is_over() {
     let mut next = Rig::started(2, at(10));
     assert_eq!(next.danger.restore(&saved, &[], at(10)), Vec::<String>::new());
     assert!(next.standing(at(10)).iter().all(|(id, .., state)| id != "gateway.store" || state != "unacked"));
+}
+
+fn texting_rules() -> Rules {
+    let mut phones = Phones::default();
+    phones.add("control_room", Phone::parse("13800138000").unwrap());
+    phones.add("张三", Phone::parse("13800138001").unwrap());
+    let shifts = vec![Shift { name: "全天".into(), begins: Minute::new(0, 0).unwrap() }];
+    let entry =
+        RosterEntry {
+            day: RosterDay::Every, shift: "全天".into(), operator: "张三".into(), leader: "李四".into()
+        };
+    let duty = DutyRules { shifts, roster: vec![entry], ..DutyRules::default() };
+    let ladder = |to| Step { after: Duration::ZERO, channel: "sms".into(), to };
+    let rules = rules();
+    let mut book = (*rules.alarms).clone();
+    book.escalations = vec![Escalation {
+        name: "n".into(),
+        steps: vec![ladder(Recipient::ShiftLeader), ladder(Recipient::DutyLeader)],
+    }];
+    book.alarms.iter_mut().for_each(|alarm| alarm.escalation = Some(0));
+    book.alarms.push(AlarmSpec {
+        id: "sms.channel".into(),
+        subject: Subject::Gateway,
+        condition: Condition::Channel { channel: "sms".into() },
+        class: Class::System,
+        escalation: None,
+        latching: false,
+        levels: vec![Level { limit: None, ..book.alarms[0].levels[0].clone() }],
+        ..book.alarms[0].clone()
+    });
+    Rules {
+        alarms: Arc::new(book),
+        daybook: Arc::new(daybook::Rules { duty, phones, ..daybook::Rules::default() }),
+        channels: Channels::new([("sms".to_owned(), Way::Text)]),
+        ..rules
+    }
+}
+
+#[test]
+fn a_text_goes_to_whoever_is_on_duty_and_who_has_no_telephone_is_a_failure() {
+    let mut rig = Rig::under(texting_rules(), 1, at(0));
+    rig.danger.handle_timeout(at(1));
+    rig.read(0, 95.0, at(2));
+    rig.drain(at(2));
+    let text = rig.danger.poll_text().unwrap();
+    assert_eq!((text.phones.clone(), text.channel.as_str()), (vec![Phone::parse("13800138001").unwrap()], "sms"));
+    assert!(text.text.contains("请值班长处置"), "{text:?}");
+    assert_eq!(rig.danger.poll_text(), None, "the leader has no telephone");
+    assert!(rig.danger.view(at(2)).alarms.iter().any(|alarm| &*alarm.last.alarm == "sms.channel"));
+    rig.danger.handle_receipt(&text.key, &Receipt::Accepted("17".into()), at(5));
+    rig.drain(at(5));
+    let records: Vec<AlarmRecord> = rig.of(DocumentKind::Alarm);
+    let receipts: Vec<_> = records.iter().filter_map(|record| record.told.as_ref()?.receipt.clone()).collect();
+    assert!(receipts.contains(&Receipt::Accepted("17".into())), "{receipts:?}");
+    assert!(receipts.iter().any(|receipt| matches!(receipt, Receipt::Failed(why) if why.contains("带班领导"))));
+    assert!(!format!("{:?} {text:?}", rig.told).contains("13800138001"), "no record has a number");
+}
+
+#[test]
+fn a_watched_channel_is_an_alarm_before_it_is_needed_and_a_test_is_in_the_audit() {
+    let mut rig = Rig::under(texting_rules(), 1, at(0));
+    rig.danger.handle_timeout(at(1));
+    let state = |up| ChannelState { up, zh: "信号".into(), en: "signal".into() };
+    let stands = |rig: &Rig, now| {
+        let view = rig.danger.view(at(now));
+        view.alarms.iter().any(|alarm| &*alarm.last.alarm == "sms.channel" && alarm.active)
+    };
+    rig.danger.handle_channel("sms", state(true), at(2));
+    assert!(!stands(&rig, 2));
+    rig.danger.handle_channel("sms", state(false), at(3));
+    assert!(stands(&rig, 3));
+    rig.danger.handle_channel("sms", state(true), at(4));
+    assert!(!stands(&rig, 4));
+    let views = rig.danger.view(at(4)).channels;
+    let sms = views.iter().find(|channel| channel.id == "sms").unwrap();
+    assert_eq!((sms.way, sms.state.clone().map(|(state, _)| state.up)), ("text", Some(true)));
+
+    let test =
+        |who| Action::Channel(ChannelAction::Test { channel: "sms".into(), to: Addressee { who, source: None } });
+    let engineer = person("li", &[Role::Admin]);
+    assert!(
+        rig.danger.handle_action(&test(Recipient::ControlRoom), &person("wang", &[Role::Operator]), at(5)).is_err()
+    );
+    assert!(rig.danger.handle_action(&test(Recipient::Main), &engineer, at(5)).is_err(), "nobody is responsible");
+    let key = rig.danger.handle_action(&test(Recipient::ControlRoom), &engineer, at(5)).unwrap().id.unwrap();
+    let text = rig.danger.poll_text().unwrap();
+    assert_eq!((&text.key, text.urgency), (&key, Urgency::AtOnce));
+    rig.danger.handle_receipt(&key, &Receipt::Failed("no network".into()), at(9));
+    assert!(stands(&rig, 9), "a test that fails is a failure of the channel");
+    let again = rig.danger.handle_action(&test(Recipient::ControlRoom), &engineer, at(10)).unwrap().id.unwrap();
+    rig.danger.handle_receipt(&again, &Receipt::Accepted("3".into()), at(11));
+    assert!(!stands(&rig, 11));
+    let shown = rig.danger.view(at(11)).notices[0].en.clone();
+    assert_eq!(shown, format!("test of the channel {again}: accepted, reference 3"));
+    rig.drain(at(11));
+    let audit: Vec<AuditEntry> = rig.of(DocumentKind::Audit);
+    let words: Vec<_> = audit.iter().map(|entry| (entry.action.as_str(), entry.result)).collect();
+    let refused = ("channel_test", AuditResult::Refused);
+    let (asked, failed) = (("channel_test", AuditResult::Done), ("channel_tested", AuditResult::Failed));
+    assert_eq!(words, [refused, refused, asked, failed, asked, ("channel_tested", AuditResult::Done)]);
+    assert!(audit.iter().all(|entry| entry.object == "sms"));
 }

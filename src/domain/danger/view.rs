@@ -11,7 +11,7 @@ use super::super::registry::Registry;
 use super::super::site::SiteView;
 use super::super::time::Now;
 use super::channels::Notice;
-use super::{Danger, Rules};
+use super::{ChannelView, Danger, Rules};
 
 /// See the module.
 #[derive(Clone, Debug, Serialize)]
@@ -30,6 +30,8 @@ pub struct DangerView {
     pub today: Option<Box<DailyReport>>,
     /// What people were told on the page, newest first.
     pub notices: Vec<Notice>,
+    /// The channels, and how those stand that are watched.
+    pub channels: Vec<ChannelView>,
     /// End of the audit chain.
     pub audit: Head,
 }

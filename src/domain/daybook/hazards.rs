@@ -348,7 +348,7 @@ fn escalate(hazard: &mut Hazard, cx: &mut Context<'_>) {
     let level = usize::try_from(hazard.overdue).unwrap_or(usize::MAX).saturating_sub(1);
     if let Some(channel) = cx.rules.hazard.channels.get(level).cloned() {
         let key = format!("{}-overdue-{}", hazard.id, hazard.n);
-        cx.order(Order { key, what: OrderKind::Message { channel, zh, en }, urgency: Urgency::AfterCommit });
+        cx.order(Order { key, what: OrderKind::Message { channel, zh, en, to: None }, urgency: Urgency::AfterCommit });
     }
 }
 

@@ -245,6 +245,12 @@ impl Daybook {
         self.audit = Some(head);
     }
 
+    /// Returns who is on duty: operator and leader of the current shift, where they are known.
+    pub fn on_duty(&self) -> (Option<&str>, Option<&str>) {
+        let shift = self.memory.duty.watch.as_ref().map(|watch| &watch.line);
+        (shift.and_then(|line| line.operator.as_deref()), shift.and_then(|line| line.leader.as_deref()))
+    }
+
     /// Does what a person, or the platform, wants.
     ///
     /// # Errors

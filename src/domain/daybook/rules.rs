@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::calendar::{Date, Minute};
+use crate::domain::phone::Phones;
 
 /// All of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Rules {
     pub hazard: HazardRules,
     /// Accident reports.
     pub accident: AccidentRules,
+    /// Telephones of those on duty and of the control room.
+    pub phones: Phones,
 }
 
 /// The daily report.

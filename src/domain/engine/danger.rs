@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::actor::{Actor, Refused};
 use super::super::audit::Deed;
 use super::super::danger::gates::{GateFact, LaneOrder};
-use super::super::danger::{Action, Danger, Done, Recorded, Saved, Telling, Texts};
+use super::super::danger::{Action, ChannelState, Danger, Done, Recorded, Saved, Telling, Text, Texts};
 use super::super::daybook::{CoverageFact, DailyReport, Date, Delivery, Fact, StoreAccount};
 use super::super::document::Document;
 use super::super::field_event::LinkState;
@@ -82,6 +82,12 @@ impl Engine {
         self.danger.handle_receipt(key, receipt, now);
     }
 
+    /// Takes what a watched channel says of itself.
+    pub fn handle_channel(&mut self, channel: &str, state: ChannelState, now: Now) {
+        self.look_at_clock(now);
+        self.danger.handle_channel(channel, state, now);
+    }
+
     /// Takes whether the store writes.
     pub fn handle_store(&mut self, healthy: bool, now: Now) {
         self.look_at_clock(now);
@@ -125,6 +131,11 @@ impl Engine {
     /// Returns the next order to be carried out; those of life first. To be drained before [`Engine::poll_output`].
     pub fn poll_order(&mut self) -> Option<Order> {
         self.danger.poll_order()
+    }
+
+    /// Returns the next text for telephones; to be drained with [`Engine::poll_order`].
+    pub fn poll_text(&mut self) -> Option<Text> {
+        self.danger.poll_text()
     }
 
     /// Returns two numbers: one changes with what must survive a restart, one with what must be saved at once, because

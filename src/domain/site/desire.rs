@@ -143,7 +143,8 @@ impl Site {
         let urgency = if urgent { Urgency::AtOnce } else { Urgency::AfterCommit };
         let book = self.book.clone();
         for channel in book.channels.iter().filter(|channel| channel.in_drill || !tone.drill) {
-            let what = OrderKind::Message { channel: channel.id.clone(), zh: text.zh.clone(), en: text.en.clone() };
+            let what =
+                OrderKind::Message { channel: channel.id.clone(), zh: text.zh.clone(), en: text.en.clone(), to: None };
             self.desk.text(&channel.id, Wanted { what, mode, urgency, repeats: true }, now.mono);
         }
     }

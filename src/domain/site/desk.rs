@@ -23,6 +23,8 @@ use crate::domain::time::Mono;
 
 /// An order without a receipt for this long has failed: a write and its read-back take at most 2 s by default.
 const RECEIPT: Duration = Duration::from_secs(10);
+/// The same of a text: the sender of text messages tries within `alarm::telling::RECEIPT_WITHIN`, and says then what became of it.
+const RECEIPT_OF_TEXT: Duration = Duration::from_secs(30);
 /// First and longest pause before an order is given again.
 const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 /// How often the standing orders of an emergency are given again: a module that restarted has forgotten them.
@@ -201,7 +203,7 @@ impl Desk {
             self.told.push(Told::Receipt { key: key.to_owned(), wanted, receipt: receipt.clone(), after });
         }
         match receipt {
-            Receipt::Done | Receipt::Sent => self.settle(&subject, now),
+            Receipt::Done | Receipt::Sent | Receipt::Accepted(_) => self.settle(&subject, now),
             Receipt::Failed(why) => self.fail(&subject, why, now),
         }
         true
@@ -267,7 +269,8 @@ impl Desk {
         let failed = self.standing.get(&subject).is_some_and(|standing| standing.failed);
         let order = Order { key: key.clone(), what: wanted.what.clone(), urgency: wanted.urgency };
         self.told.push(Told::Give { order, mode: wanted.mode, attempt });
-        let phase = Phase::Waiting(now + RECEIPT);
+        let within = if matches!(subject, Subject::Text(..)) { RECEIPT_OF_TEXT } else { RECEIPT };
+        let phase = Phase::Waiting(now + within);
         self.standing.insert(subject, Standing { wanted, key, given: now, attempt, phase, failed });
     }
 

@@ -407,7 +407,7 @@ impl Site {
             Told::Receipt { key, wanted, receipt, after } => {
                 self.count_drill(wanted.mode, now, |orders| match receipt {
                     Receipt::Done => orders.done += 1,
-                    Receipt::Sent => orders.sent += 1,
+                    Receipt::Sent | Receipt::Accepted(_) => orders.sent += 1,
                     Receipt::Failed(_) => orders.failed += 1,
                 });
                 let record = SiteRecord::Receipt { key, order: wanted.what, receipt, after_ms: ms(after) };

@@ -86,7 +86,7 @@ impl Site {
                 follow_receipt(saved, order, !matches!(receipt, Receipt::Failed(_)));
                 self.follow_drill(past, |orders| match receipt {
                     Receipt::Done => orders.done += 1,
-                    Receipt::Sent => orders.sent += 1,
+                    Receipt::Sent | Receipt::Accepted(_) => orders.sent += 1,
                     Receipt::Failed(_) => orders.failed += 1,
                 });
             }

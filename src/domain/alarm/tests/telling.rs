@@ -9,6 +9,7 @@ use super::super::state::{Cause, State};
 use super::super::telling::{RECEIPT_WITHIN, RECEIPTS_MAX, RETRY_EVERY};
 use super::bench::*;
 use crate::domain::order::{OrderKind, Receipt, Urgency};
+use crate::domain::phone::Phones;
 use crate::domain::record::Mode;
 
 const ID: &str = "d0.p0.high";
@@ -29,7 +30,9 @@ fn ladder() -> Escalation {
 
 fn source() -> HazardSource {
     let [main, technical, operating] = ["张总", "钱工", "孙班"].map(str::to_owned);
-    HazardSource { code: "MH-01".into(), name: "储罐区".into(), main, technical, operating }
+    HazardSource {
+        code: "MH-01".into(), name: "储罐区".into(), main, technical, operating, phones: Phones::default()
+    }
 }
 
 fn horn_and_lamp() -> Vec<Annunciator> {

@@ -1,0 +1,92 @@
+//! Text messages by the real binary: nobody acknowledges, and the shift leader's telephone has the text; the engineer's test; the
+//! modem unplugged is an alarm before anybody needs it.
+
+use std::fs;
+use std::path::Path;
+
+use parkgate::sim::modem::{Modem, Received};
+use serde_json::Value;
+
+use super::support::process::{Gateway, Mosquitto};
+use super::support::wait::{SOON, eventually, free_port, until};
+use super::{City, Field, folder, run, said};
+
+const LEADER: &str = "+8613800138001";
+const ROOM: &str = "13800138000";
+
+/// The gas alarm climbs from the page to the shift leader's telephone after a second.
+fn with_texts(dir: &Path, modem: u16) {
+    let alarms = format!(
+        "[[channel]]\nid = \"sms\"\nhost = \"127.0.0.1\"\ntcp_port = {modem}\npin_file = \"sms.pin\"\n\
+         [[escalation]]\nname = \"standard\"\nsteps = [\n  {{ after = \"0s\", channel = \"page\", to = \"control_room\" }},\n  \
+         {{ after = \"1s\", channel = \"sms\", to = \"shift_leader\" }},\n]\n"
+    );
+    let duty = format!(
+        "[[shift]]\nname = \"全天\"\nbegins = \"00:00\"\n[[roster]]\nday = \"every\"\nshift = \"全天\"\noperator = \"张三\"\n\
+         leader = \"李四\"\n[[phone]]\nof = \"张三\"\nnumber = \"{LEADER}\"\n[[phone]]\nof = \"control_room\"\nnumber = \"{ROOM}\"\n"
+    );
+    fs::write(dir.join("alarms.toml"), alarms).unwrap();
+    fs::write(dir.join("duty.toml"), duty).unwrap();
+    fs::write(dir.join("sms.pin"), "4711\n").unwrap();
+}
+
+fn to(modem: &Modem, phone: &str) -> Vec<Received> {
+    modem.received().into_iter().filter(|received| received.phone == phone).collect()
+}
+
+#[test]
+fn nobody_acknowledges_and_the_shift_leader_has_the_text_and_a_lost_modem_is_an_alarm() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let (field, city) = (Field::start(), City::listens(broker.port()));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let modem = runtime.block_on(Modem::start()).unwrap();
+    modem.behave(|mood| mood.pin = Some("4711".into()));
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let web = free_port();
+    folder(dir.path(), field.server.addr().port(), broker.port(), web);
+    with_texts(dir.path(), modem.addr().port());
+    let gateway = Gateway::start_ready(dir.path(), web);
+    eventually(SOON, "the channel is up", || {
+        let listed = said(dir.path(), &["channel"], &["--csv"]);
+        listed.contains("sms,text,正常 up") && listed.contains("home network, signal -73 dBm")
+    });
+
+    // The network is busy at the first try.
+    modem.behave(|mood| mood.refusals = vec![42]);
+    field.show(60, 100);
+    let texts = until(SOON, "the text is on the telephone", || Some(to(&modem, LEADER)).filter(|all| !all.is_empty()));
+    let whole: String = texts.iter().map(|received| received.text.as_str()).collect();
+    assert!(whole.contains("红色报警") && whole.contains("AT701") && whole.contains("请值班长处置"), "{whole}");
+    let receipt = until(SOON, "the record has the receipt", || {
+        let all = city.of("AT701.gas").into_iter();
+        all.filter(|record| record["told"]["channel"] == "sms").find(|record| record["cause"] == "receipt")
+    });
+    assert_eq!(receipt["told"]["to"], "shift_leader", "{receipt}");
+    let reference = &receipt["told"]["receipt"]["accepted"];
+    assert!(reference.as_str().is_some_and(|reference| reference.starts_with('1')), "{receipt}");
+
+    // The engineer's test, to another telephone; it is in the audit, and what became of it.
+    let tested = said(dir.path(), &["channel"], &["test", "sms", "--to", "control_room"]);
+    assert!(tested.contains("accepted, reference"), "{tested}");
+    assert_eq!(to(&modem, ROOM).len(), 1);
+    let untested = run(dir.path(), &["channel"], &["test", "sms", "--to", "main"]);
+    assert!(!untested.status.success(), "nobody is responsible of no hazard source");
+    let audited = |action: &str| {
+        let entries = city.documents("passage", "audit");
+        entries.into_iter().find(|entry| entry["action"] == action && entry["object"] == "sms")
+    };
+    until(SOON, "the test is in the audit", || audited("channel_test"));
+    until(SOON, "what became of it is in the audit", || audited("channel_tested"));
+
+    // Unplugged: an alarm although nobody needs it now; plugged in, it is over.
+    modem.plug(false);
+    city.hears("sms.channel", "unacked", "active");
+    modem.plug(true);
+    city.hears("sms.channel", "returned_unacked", "clear");
+    assert_eq!(gateway.sigterm(), Some(0));
+    let told: Vec<Value> = city.records.lock().unwrap().iter().map(|(_, _, record)| record.clone()).collect();
+    let told = serde_json::to_string(&told).unwrap();
+    assert!(!told.contains("38001380"), "no number of a telephone is in a record");
+    let given = modem.commands().iter().filter(|command| command.starts_with("AT+CPIN=")).count();
+    assert_eq!(given, 1, "the PIN is given once");
+}
