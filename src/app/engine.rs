@@ -16,7 +16,6 @@ use super::outlets::Outlets;
 use super::pending::{ANSWER_WITHIN, Entered, OnDisk, Pending, Promise};
 use crate::buffer::{Appender, Store};
 use crate::clock::Clock;
-use crate::config::Service;
 use crate::domain::actor::{Actor, Refused};
 use crate::domain::audit::Deed;
 use crate::domain::codec;

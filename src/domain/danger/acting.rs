@@ -66,7 +66,7 @@ impl Action {
                 | S::StartDrill { .. }
                 | S::Service(T::Move { .. } | T::RequestBypass { .. } | T::ApproveBypass { .. }),
             ) => true,
-            Self::Daybook(_) => false,
+            Self::Daybook(_) | Self::Channel(_) => false,
         }
     }
 }
