@@ -136,7 +136,7 @@ fn companies(version: u64, base: Option<u64>, names: &[(&str, &str)]) -> Value {
     let rows: Vec<Value> = names.iter().map(|(id, name)| json!({"company": {"id": id, "name": name}})).collect();
     let mut list = json!({"table": "companies", "version": version, "as_of": "2026-11-23T08:00:00.000Z", "rows": rows});
     if let Some(base) = base {
-        list["base"] = json!(base);
+        list.as_object_mut().unwrap().insert("base".to_owned(), json!(base));
     }
     json!({"list": list})
 }

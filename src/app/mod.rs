@@ -48,6 +48,7 @@ mod links;
 mod lists;
 mod memory;
 mod orders;
+mod outlets;
 mod outputs;
 mod pending;
 mod persons;
@@ -270,7 +271,7 @@ impl Gateway {
         let (status_tx, config_status) = (watch::Sender::<Arc<UplinkStatus>>::default(), watch::Sender::default());
         let pulses = ["engine", "housekeeping"].map(|name| Pulse::new(name, clock.mono()));
         let (stops, mut supervisor) = (Stops::default(), Supervisor::new(clock.clone()));
-        let (outlets, inlets) = engine::outlets(opened.appender.next(), service_tx);
+        let (outlets, inlets) = outlets::outlets(opened.appender.next(), service_tx);
         let (keeper, mut gates) =
             gates::start::begin((&config, &opened.start), gates, remembered, &engine, &clock).unzip();
         let task = EngineTask::new((engine, keeper), opened.appender, outlets, clock.clone(), pulses[0].clone());

@@ -311,7 +311,8 @@ mod tests {
         let mut now = 0;
         let receipts = loop {
             let Some(sending) = queue.next(at(now)) else {
-                now = queue.deadline().map(|due| due.since(Mono::default()).as_millis() as u64).unwrap();
+                now =
+                    queue.deadline().map(|due| u64::try_from(due.since(Mono::default()).as_millis()).unwrap()).unwrap();
                 let over = queue.expire(at(now));
                 if over.is_empty() { continue } else { break over }
             };

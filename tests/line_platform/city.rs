@@ -1,5 +1,7 @@
 //! The city's hand: commands signed with its key, and the answers to them as they come on the event stream.
 
+#![expect(clippy::indexing_slicing, reason = "a test may")]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,13 +13,13 @@ use crate::support::platform::publish_once;
 use crate::support::wait::{SOON, eventually, wall_ms};
 
 /// Key and issuer of its commands.
-pub const ISSUER: &str = "city";
+pub(super) const ISSUER: &str = "city";
 /// The secret, as it stands in the file of the key.
-pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub(super) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const BASE: &str = "parkgate/v1/p/g";
 
 /// See the module.
-pub struct City {
+pub(super) struct City {
     port: u16,
     answers: Arc<Mutex<BTreeMap<String, Value>>>,
     n: u32,
@@ -25,7 +27,7 @@ pub struct City {
 
 impl City {
     /// Listens at the broker on `port`.
-    pub fn listens(port: u16) -> Self {
+    pub(super) fn listens(port: u16) -> Self {
         let answers = Arc::new(Mutex::new(BTreeMap::new()));
         let told = Arc::clone(&answers);
         let mut options = MqttOptions::new("city-events", "127.0.0.1", port);
@@ -55,7 +57,7 @@ impl City {
     }
 
     /// Waits until the gateway answers it: from then on no command is lost.
-    pub fn is_heard(&mut self) {
+    pub(super) fn is_heard(&mut self) {
         eventually(SOON, "the gateway takes commands", || {
             let id = self.send("state", "{}", SECRET);
             (0..20).any(|_| {
@@ -66,7 +68,7 @@ impl City {
     }
 
     /// Sends a command signed with a secret; returns its id.
-    pub fn send(&mut self, name: &str, args: &str, secret: &str) -> String {
+    pub(super) fn send(&mut self, name: &str, args: &str, secret: &str) -> String {
         self.n += 1;
         let id = format!("c-{}", self.n);
         let now = wall_ms();
@@ -86,7 +88,7 @@ impl City {
     }
 
     /// Sends a list and returns the answer: its state, code and detail.
-    pub fn says(&mut self, name: &str, args: &Value) -> (String, String, String) {
+    pub(super) fn says(&mut self, name: &str, args: &Value) -> (String, String, String) {
         let id = self.send(name, &args.to_string(), SECRET);
         eventually(SOON, &format!("an answer to {args}"), || self.answers.lock().unwrap().contains_key(&id));
         let answer = self.answers.lock().unwrap()[&id].clone();
@@ -95,7 +97,7 @@ impl City {
     }
 
     /// Whether a command was answered.
-    pub fn is_answered(&self, id: &str) -> bool {
+    pub(super) fn is_answered(&self, id: &str) -> bool {
         self.answers.lock().unwrap().contains_key(id)
     }
 }

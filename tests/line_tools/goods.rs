@@ -20,8 +20,8 @@ const DRIVER: &str = "TEST00003";
 const ESCORT: &str = "TEST00004";
 const WORKS: &str = "91440300755691882F";
 /// Offset of the park's clock: eight hours.
-const EAST: i64 = 8 * 3600_000;
-const HOUR: i64 = 3600_000;
+const EAST: i64 = 8 * 3_600_000;
+const HOUR: i64 = 3_600_000;
 
 /// A time as the files of the register have it, so many hours from now.
 fn local(hours: i64) -> String {
@@ -89,6 +89,7 @@ fn shows(module: &SimModule, change: impl FnOnce(&mut Plant)) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one walk, told from its beginning to its end")]
 fn a_tank_truck_with_everything_valid_enters_once_and_not_again_with_the_same_waybill() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let beside = dir.path().join("beside");

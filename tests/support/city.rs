@@ -1,5 +1,7 @@
 //! The city's end of the feed, as a plain subscriber of the broker hears it: each record once, by its stream and number.
 
+#![expect(clippy::indexing_slicing, reason = "a test may")]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Ask, GateInput, Keeper, KeptGates, LaneAct, N_QUEUED_CHANGES, N_QUEUED_COMMANDS, Next, Ways};
-use crate::app::engine::{EngineTask, Inputs, Request, Senders, outlets};
+use crate::app::engine::{EngineTask, Inputs, Request, Senders};
 use crate::app::memory::Kept;
+use crate::app::outlets::outlets;
 use crate::app::pending::OnDisk;
 use crate::app::shares::Shares;
 use crate::buffer::{self, settings as store};

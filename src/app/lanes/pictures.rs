@@ -341,7 +341,9 @@ mod tests {
                     answer.send(whose).unwrap();
                 }
                 GateInput::Picture(passage, record) => return (passage, record),
-                _ => panic!("no picture"),
+                GateInput::Event(_) | GateInput::Receipt(_) | GateInput::Terminal(_) | GateInput::News(_) => {
+                    panic!("no picture")
+                }
             }
         }
     }

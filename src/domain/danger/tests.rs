@@ -257,7 +257,7 @@ fn texting_rules() -> Rules {
         class: Class::System,
         escalation: None,
         latching: false,
-        levels: vec![Level { limit: None, ..book.alarms[0].levels[0].clone() }],
+        levels: vec![Level { limit: None, ..book.alarms[0].levels[0] }],
         ..book.alarms[0].clone()
     });
     Rules {

@@ -251,12 +251,10 @@ mod tests {
     fn drain(gates: &mut Gates, ms: u64) -> Vec<Event> {
         let mut events = Vec::new();
         while let Some(output) = gates.poll_output() {
-            match output {
-                Output::Audit { lane, audit } => {
-                    gates.handle_audit(&lane, &audit.key, lane::AuditReceipt::Stored, at(ms));
-                }
-                Output::Share(event) => events.push(Event::clone(&event)),
-                _ => {}
+            if let Output::Audit { lane, audit } = &output {
+                gates.handle_audit(lane, &audit.key, lane::AuditReceipt::Stored, at(ms));
+            } else if let Output::Share(event) = &output {
+                events.push(Event::clone(event));
             }
         }
         events
