@@ -135,13 +135,14 @@ impl Gates {
     }
 
     /// What was under way when this was saved, and crossed since by the events of the account: its permit, its waybill, its visit
-    /// follow now. What came to nothing is forgotten.
+    /// follow now. What came to nothing is forgotten; what is in doubt is a person's to settle.
     fn close_crossed(&mut self, under_way: Vec<PassageId>, now: Now) {
         for id in under_way {
-            match self.inside.passage(&id).map(|passage| passage.phase) {
-                Some(Phase::Completed) => self.crossed(&id, now),
-                Some(Phase::Ended) => drop(self.about.remove(&id)),
-                Some(Phase::Detected | Phase::Decided | Phase::Passing) | None => {}
+            let Some(passage) = self.inside.passage(&id) else { continue };
+            match passage.phase {
+                Phase::Completed => self.crossed(&id, now),
+                Phase::Ended if passage.outcome != Some(inside::Outcome::InDoubt) => drop(self.about.remove(&id)),
+                Phase::Ended | Phase::Detected | Phase::Decided | Phase::Passing => {}
             }
         }
         self.pump(now);

@@ -309,16 +309,19 @@ mod tests {
             Now { mono: now.mono + Duration::from_secs(age), wall: now.wall.after(Duration::from_secs(age)), ..now }
         };
         gates.handle_timeout(at(0));
-        assert_eq!(gates.stale(&at(0)), [false; 3]);
-        let due = gates.poll_timeout(at(0)).unwrap();
-        assert!(due <= at(4 * 3600 + 1).mono, "{due:?}");
+        assert_eq!((gates.stale(&at(0)), gates.stale_due(&at(0))), ([false; 3], Some(at(4 * 3600 + 1).mono)));
         let old = at(4 * 3600 + 1);
-        assert_eq!((gates.stale(&old), gates.poll_timeout(old)), ([true, false, false], Some(old.mono)));
+        assert_eq!((gates.stale(&old), gates.stale_due(&old)), ([true, false, false], Some(old.mono)));
+        assert!(gates.poll_timeout(old).is_some_and(|due| due <= old.mono), "a lane is to show it");
         gates.handle_timeout(old);
-        assert_ne!(gates.poll_timeout(old), Some(old.mono), "it is shown");
+        assert_eq!(
+            gates.stale_due(&old),
+            Some(at(24 * 3600 + 1).mono),
+            "it is shown; the next limit is that of visitors"
+        );
         let fresh = gates.register().prepare(set(permit("P2")), &old).unwrap();
         assert!(gates.handle_register(&fresh));
-        assert_eq!((gates.stale(&old), gates.poll_timeout(old)), ([false; 3], Some(old.mono)));
+        assert_eq!((gates.stale(&old), gates.stale_due(&old)), ([false; 3], Some(old.mono)), "and at once no longer");
         // A clock that is not trusted is a trouble of its own.
         let unsynced = Now { trust: ClockTrust::Unsynced, ..at(40 * 3600) };
         assert_eq!(gates.stale(&unsynced), [false; 3]);
