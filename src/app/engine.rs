@@ -14,7 +14,6 @@ use super::memory::Kept;
 use super::orders::{self, Job};
 use super::outlets::Outlets;
 use super::pending::{ANSWER_WITHIN, Entered, OnDisk, Pending, Promise};
-use super::texts::{Texts, Ways};
 use crate::buffer::{Appender, Store};
 use crate::clock::Clock;
 use crate::domain::actor::{Actor, Refused};
