@@ -130,13 +130,15 @@ impl Gates {
     }
 
     /// What a crossing uses up was not used when this was saved, where what was decided of it is still remembered. What came to
-    /// nothing is forgotten.
+    /// nothing is forgotten; what is in doubt is a person's to settle.
     fn close_crossed(&mut self, now: Now) {
         for id in self.about.keys().cloned().collect::<Vec<_>>() {
-            match self.inside.passage(&id).map(|passage| passage.phase) {
-                Some(Phase::Completed) => self.crossed(&id, now),
-                Some(Phase::Ended) => drop(self.about.remove(&id)),
-                Some(Phase::Detected | Phase::Decided | Phase::Passing) | None => {}
+            match self.inside.passage(&id).map(|passage| (passage.phase, passage.outcome)) {
+                Some((Phase::Completed, _)) => self.crossed(&id, now),
+                Some((Phase::Ended, outcome)) if outcome != Some(inside::Outcome::InDoubt) => {
+                    self.about.remove(&id);
+                }
+                _ => {}
             }
         }
         self.pump(now);
