@@ -212,7 +212,7 @@ fn forged_replayed_unsure_and_impossible_pushes_are_refused_explained_and_counte
 fn every_mistake_is_told(yard: &Yard) {
     let of = |name: &str| fs::read_to_string(root().join("tests/fixtures/register").join(name)).unwrap();
     let (file, golden) = (of("permits-mistakes.csv"), of("permits-mistakes.txt"));
-    let row = |line: &str| line.strip_prefix("permits-mistakes.csv:")?.split(':').next()?.parse::<u32>().ok();
+    let row = |line: &str| line.split_once("permits-mistakes.csv:")?.1.split(':').next()?.parse::<u32>().ok();
     // Its last row is one of the platform's, of which this register knows nothing.
     let last = u32::try_from(file.lines().count()).unwrap();
     let bad: BTreeSet<u32> = golden.lines().filter_map(row).filter(|row| *row < last).collect();
@@ -221,9 +221,8 @@ fn every_mistake_is_told(yard: &Yard) {
     let refused = yard.imports("permits-mistakes.csv", &file, &[]);
     assert!(!refused.status.success());
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
-    for row in bad {
-        assert!(told.contains(&format!("permits-mistakes.csv:{row}: ")), "row {row} is not told: {told}");
-    }
+    let rows: BTreeSet<u32> = told.lines().filter_map(row).collect();
+    assert!(bad.is_subset(&rows), "not told: {:?} of {told}", bad.difference(&rows));
     assert_eq!(yard.stands()["register_rev"], before, "nothing was imported");
     let partial = yard.imports("permits-mistakes.csv", &file, &["--partial"]);
     let sum = String::from_utf8_lossy(&partial.stdout).into_owned();

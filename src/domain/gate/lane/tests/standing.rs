@@ -204,7 +204,9 @@ fn what_stands_behind_the_arm_when_the_gateway_starts_does_not_cross_a_second_ti
     world.run(1000);
     [Input::Approach, Input::UnderArm, Input::Beam, Input::Exit].into_iter().for_each(|input| world.off(input));
     world.run(8000);
-    assert_eq!(world.outcomes(), [Outcome::Crossed]);
+    // What the loop before the arm still saw has turned back.
+    let crossings = world.outcomes().into_iter().filter(|outcome| *outcome != Outcome::TurnedBack).count();
+    assert_eq!(crossings, 1, "{:?}", world.outcomes());
 }
 
 #[test]
