@@ -34,9 +34,7 @@ struct Place<'a> {
 /// Brings a lane into a state.
 type Into = fn(&mut Place<'_>);
 
-/// The closing arm is left out: a module that is busy with its stop refuses the hold that follows at once, and the lane orders it
-/// again only after six seconds (`lane/arm.rs`); that is to be mended.
-const STATES: [(&str, Into); 9] = [
+const STATES: [(&str, Into); 10] = [
     ("idle", |_| ()),
     ("approach", approach),
     ("identified", identified),
@@ -45,6 +43,7 @@ const STATES: [(&str, Into); 9] = [
     ("passing", passing),
     ("passing, under the arm", under),
     ("clearing", clearing),
+    ("closing", closing),
     ("its arm does not move", fault),
 ];
 
@@ -95,6 +94,12 @@ fn clearing(place: &mut Place<'_>) {
     place.yard.phase(place.lane, "clearing");
 }
 
+fn closing(place: &mut Place<'_>) {
+    clearing(place);
+    change(place.module, |plant| (plant.vehicle, plant.exit, plant.manner) = (false, false, Manner::Jammed));
+    place.yard.phase(place.lane, "closing");
+}
+
 fn fault(place: &mut Place<'_>) {
     opening(place);
     eventually(SOON, "it is seen not to move", || {
@@ -128,7 +133,7 @@ fn held(places: &[Place<'_>], state: &str) -> Vec<Duration> {
 }
 
 #[test]
-fn fire_opens_in_the_states_of_a_lane_with_the_store_full_and_the_broker_gone_and_it_stays() {
+fn fire_opens_in_each_state_of_a_lane_with_the_store_full_and_the_broker_gone_and_it_stays() {
     let plan = Plan { scale: true, timing: "travel = \"2s\"", ..Plan::default() };
     let Some(mut yard) = Yard::set_with(plan) else { return };
     // What it weighed before would be believed for a moment.

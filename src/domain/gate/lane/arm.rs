@@ -47,6 +47,10 @@ pub(super) struct Arm {
     holding: bool,
     /// And it was seen to be up.
     pub(super) holding_seen: bool,
+    /// The order to hold it open: its key.
+    hold: Option<String>,
+    /// That order was not carried out, or nobody knows: that the arm is seen up then says nothing of what keeps it there.
+    hold_lost: bool,
     again: Option<Mono>,
     orders: u32,
     /// It is to go up again, because something came under it while it closed.
@@ -190,6 +194,8 @@ impl Lane {
         // A person's hold was entered when he asked for it, under a key of its own: this one is of the command.
         self.order(Act::HoldOpen, "lane.hold_open", &why, Some(Motion::Hold), now);
         self.arm.orders += 1;
+        self.arm.hold = self.arm.pending.as_ref().map(|(key, ..)| key.clone());
+        self.arm.hold_lost = false;
         let pace = if self.arm.orders < QUICK { AGAIN } else { SELDOM };
         self.arm.again = Some(now.mono + pace.max(self.spec.timing.travel));
     }
@@ -197,10 +203,10 @@ impl Lane {
     /// Orders again what was not seen to be open.
     fn keep_hold(&mut self, now: Now) {
         let arm = self.inputs.arm(&self.spec, now.mono);
-        if arm == ArmAt::Up {
+        if arm == ArmAt::Up && !self.arm.hold_lost {
             return;
         }
-        let proven_by_receipt = self.spec.position == Position::None && self.arm.holding_seen;
+        let proven_by_receipt = self.spec.position == Position::None && self.arm.holding_seen && !self.arm.hold_lost;
         let due = self.arm.again.is_some_and(|again| now.mono >= again);
         if due && !proven_by_receipt && self.arm.gap_over(now.mono) {
             let authority = self.held_by().unwrap_or(Authority::Nothing);
@@ -213,6 +219,7 @@ impl Lane {
             return;
         }
         (self.arm.holding, self.arm.holding_seen, self.arm.again, self.arm.pending) = (false, false, None, None);
+        (self.arm.hold, self.arm.hold_lost) = (None, false);
         self.order(Act::EndHold, "lane.end_hold", "", None, now);
         self.arm.last = Some(now.mono);
         if let Some(waiting) = &mut self.waiting {
@@ -342,7 +349,20 @@ impl Lane {
                 Carried::Refused(why) | Carried::Failed(why) => self.not_carried(motion, why, now),
             }
         }
+        self.hold_carried(receipt, now);
         self.advance(now);
+    }
+
+    /// A module that was busy with the stop of a closing arm refuses the hold that follows: it is ordered again as soon as may be,
+    /// wherever the arm stands. One that does not answer is asked so a few times.
+    fn hold_carried(&mut self, receipt: &LaneReceipt, now: Now) {
+        if !self.arm.holding || self.arm.hold.as_ref() != Some(&receipt.key) {
+            return;
+        }
+        self.arm.hold_lost = receipt.carried != Carried::Sent;
+        if self.arm.hold_lost && self.arm.orders < QUICK {
+            self.arm.again = Some(now.mono + GAP);
+        }
     }
 
     fn not_carried(&mut self, motion: Motion, why: &str, now: Now) {

@@ -452,6 +452,26 @@ fn without_a_loop_behind_the_arm_the_loop_under_it_says_that_one_has_crossed() {
     assert_eq!((world.outcomes(), world.acts()), (vec![Outcome::Crossed], vec!["open", "close"]));
 }
 
+/// The stop of a closing arm and the hold that follows it reach the module together: it takes one at a time.
+#[test]
+fn a_hold_that_the_module_was_too_busy_for_is_ordered_again_within_two_seconds_wherever_the_arm_stands() {
+    for jammed in [false, true] {
+        let mut world = World::new(&exit());
+        into(Phase::Closing, &mut world);
+        world.bar.broken = jammed;
+        // Longer ago than commands are apart: the hold waits for nothing.
+        world.run(if jammed { 1500 } else { 800 });
+        assert_eq!(world.lane.phase(), Phase::Closing);
+        world.busy_with_stop = 50;
+        world.on(Input::Fire);
+        world.run(1900);
+        assert!(world.bar.held, "jammed: {jammed}: {:?}", world.acts());
+        world.run(60_000);
+        let orders = world.acts().iter().filter(|act| **act == "hold").count();
+        assert!(orders <= 2 || jammed, "jammed: {jammed}: {:?}", world.acts());
+    }
+}
+
 #[test]
 fn a_refused_command_is_told_and_a_guard_opens_by_a_new_one() {
     let mut world = world();

@@ -116,6 +116,9 @@ pub(super) struct World {
     spec: Arc<LaneSpec>,
     boot: u32,
     pub(super) ms: u64,
+    /// A stop takes its module so many milliseconds, in which it refuses other commands.
+    pub(super) busy_with_stop: u64,
+    busy_until: u64,
     pub(super) trust: ClockTrust,
     pub(super) wall: i64,
     pub(super) says: BTreeMap<Input, Option<bool>>,
@@ -157,6 +160,8 @@ impl World {
             silent: BTreeSet::new(),
             heard: BTreeMap::new(),
             bar: Bar::default(),
+            busy_with_stop: 0,
+            busy_until: 0,
             store: Store::Works,
             decider: Decider::Says(Verdict::Allow),
             asks: Vec::new(),
@@ -335,12 +340,18 @@ impl World {
     }
 
     fn carry_out(&mut self, command: &LaneCommand) {
-        self.bar.obey(&command.act);
+        let refused = self.busy_until > self.ms;
+        if !refused {
+            self.bar.obey(&command.act);
+        }
+        if command.act == Act::Stop {
+            self.busy_until = self.ms + self.busy_with_stop;
+        }
         let receipt = LaneReceipt {
             key: command.key.clone(),
             lane: command.lane.clone(),
             at: self.now().mono,
-            carried: Carried::Sent,
+            carried: if refused { Carried::Refused("busy".into()) } else { Carried::Sent },
         };
         self.lane.handle_receipt(&receipt, self.now());
     }
