@@ -55,6 +55,8 @@ pub(super) struct Arm {
     orders: u32,
     /// It is to go up again, because something came under it while it closed.
     reverse: bool,
+    /// So often its module refused to let it up since it was stopped.
+    refused: u32,
     trials: u32,
     rest_until: Option<Mono>,
     /// It was seen down, and has not been seen up since.
@@ -242,7 +244,7 @@ impl Lane {
     /// Something is or may be under the closing arm.
     pub(super) fn reverse(&mut self, now: Now) {
         self.stop(now);
-        self.arm.reverse = true;
+        (self.arm.reverse, self.arm.refused) = (true, 0);
         self.tried(now);
         self.go(Phase::Clearing, now);
     }
@@ -366,6 +368,11 @@ impl Lane {
     }
 
     fn not_carried(&mut self, motion: Motion, why: &str, now: Now) {
+        if motion == Motion::Open && self.phase == Phase::Clearing && self.arm.refused < QUICK {
+            // The module was busy with the stop: what is under the arm is opened for as soon as it takes a command again.
+            (self.arm.reverse, self.arm.last) = (true, Some(now.mono));
+            self.arm.refused += 1;
+        }
         if motion != Motion::Open || self.phase != Phase::Opening {
             return self.not_moved(motion, why, now);
         }

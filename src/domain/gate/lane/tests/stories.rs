@@ -472,6 +472,24 @@ fn a_hold_that_the_module_was_too_busy_for_is_ordered_again_within_two_seconds_w
     }
 }
 
+/// The same where something comes under the closing arm: the stop keeps the module busy, and the arm goes up all the same.
+#[test]
+fn what_comes_under_a_closing_arm_is_opened_for_though_the_module_is_busy_with_the_stop() {
+    let mut world = world();
+    into(Phase::Closing, &mut world);
+    world.bar.broken = true;
+    // Longer ago than commands are apart: the opening waits for nothing, and is refused.
+    world.run(1500);
+    world.bar.broken = false;
+    assert_eq!(world.lane.phase(), Phase::Closing);
+    world.busy_with_stop = 50;
+    world.on(Input::UnderArm);
+    world.run(4000);
+    assert_eq!((world.bar.at, world.bar.moves), (super::bar::UP, 1), "{:?}", world.acts());
+    let opened = world.acts().iter().filter(|act| **act == "open").count();
+    assert_eq!(opened, 3, "for the vehicle, refused, and once again: {:?}", world.acts());
+}
+
 #[test]
 fn a_refused_command_is_told_and_a_guard_opens_by_a_new_one() {
     let mut world = world();
