@@ -485,7 +485,7 @@ fn what_comes_under_a_closing_arm_is_opened_for_though_the_module_is_busy_with_t
     world.busy_with_stop = 50;
     world.on(Input::UnderArm);
     world.run(4000);
-    assert_eq!((world.bar.at, world.bar.moves), (super::bar::UP, 1), "{:?}", world.acts());
+    assert_eq!((world.bar.at, world.bar.moves), (UP, 1), "{:?}", world.acts());
     let opened = world.acts().iter().filter(|act| **act == "open").count();
     assert_eq!(opened, 3, "for the vehicle, refused, and once again: {:?}", world.acts());
 }

@@ -8,7 +8,8 @@ mod bar;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bar::{Bar, UP};
+use bar::Bar;
+pub(super) use bar::UP;
 
 use crate::domain::actor::{Actor, Role, Via};
 use crate::domain::gate::hardware::{
