@@ -136,7 +136,7 @@ fn devices_misbehave_at_command_and_the_account_closes_all_the_same() {
     demo.until("AT7002", |_, quality| quality == "comm");
     demo.until("TI2101", |_, quality| quality == "comm");
     let port = page.rsplit(':').next().unwrap().parse().unwrap();
-    until(SOON, "the page says why the DCS is not read", || {
+    until(DEMO_ENDS, "the page says why the DCS is not read", || {
         let (_, html) = support::process::http_get(port, "/")?;
         html.contains("the server&#39;s certificate is valid from").then_some(())
     });
