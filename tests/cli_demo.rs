@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 mod support;
 
 use support::process::Guard;
-use support::wait::{SOON, until};
+use support::wait::until;
 
 /// Set-up, eight seconds of park, the drain, and a busy machine.
 const DEMO_ENDS: Duration = Duration::from_secs(120);
