@@ -186,8 +186,7 @@ pub(super) fn may_ask(ask: &Ask, caller: &Actor) -> Result<(), Refused> {
         }
         // Names and telephones in clear: for who looks for people.
         Ask::Roll { .. } => {
-            let may = [Role::Guard, Role::Operator, Role::Supervisor].iter().any(|role| caller.has(*role));
-            return if may { Ok(()) } else { Err(Refused::role(Role::Guard)) };
+            return one_of(&[Role::Guard, Role::Operator, Role::Supervisor], Role::Guard);
         }
         Ask::WireLog { .. } | Ask::Write { .. } | Ask::LoopTest { .. } | Ask::Import { .. } => caller.has(Role::Admin),
     };
