@@ -42,10 +42,12 @@ fn write_folder(dir: &Path, gatehouse: &Gatehouse, web_port: u16) {
     fs::set_permissions(dir.join("camera.password"), fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-fn tables() -> [(&'static str, String); 4] {
+fn tables() -> [(&'static str, String); 5] {
     let (from, until, year) = (local(-1), local(20), local(24 * 300));
     let valid = format!("{year},{year},{year},{year}");
     [
+        // Dangerous goods stay out until it is known who is to be kept out.
+        ("lists.csv", format!("id,kind,plate,colour,source,from,reason\nL-1,黑名单,鲁A00001,黄,park,{from},欠费\n")),
         ("companies.csv", format!("uscc,name\n{WORKS},示范化工\n")),
         (
             "persons.csv",
@@ -89,7 +91,7 @@ fn shows(module: &SimModule, change: impl FnOnce(&mut Plant)) {
 }
 
 #[test]
-#[ignore = "dangerous goods stay out until a block list was imported: its tables lack one"]
+#[ignore = "it enters; that its second coming is refused for the waybill was not seen within a minute, and why is open"]
 #[expect(clippy::too_many_lines, reason = "one walk, told from its beginning to its end")]
 fn a_tank_truck_with_everything_valid_enters_once_and_not_again_with_the_same_waybill() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
