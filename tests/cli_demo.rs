@@ -117,10 +117,42 @@ impl Demo {
     }
 }
 
+/// The gates of the demo on the page of the real gateway, as they come in its story: lanes and their state, who is inside and how
+/// many, a refusal with all its reasons in both languages, and the parking of dangerous goods. Nobody stands there by his name.
+fn gates_are_alive(port: u16) {
+    let shown = |path: &str, words: &[&str]| {
+        let mut last = String::new();
+        let began = support::wait::now();
+        loop {
+            if let Some((200, html)) = support::process::http_get(port, path) {
+                for name in ["张伟", "李娜", "王强", "刘洋", "DEMO0000"] {
+                    assert!(!html.contains(name), "{name} on {path}: {html}");
+                }
+                last = html;
+            }
+            if words.iter().all(|words| last.contains(words)) {
+                return;
+            }
+            let missing: Vec<_> = words.iter().filter(|words| !last.contains(**words)).collect();
+            assert!(began.elapsed() < DEMO_ENDS, "never together on {path}: {missing:?} of {words:?} in {last}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    // The head count, and who they are: a member of the staff came in on foot, another one by car.
+    shown("/inside", &["园内名单", "east / walk", ">p-", "鲁C*", "east / east-in"]);
+    let lanes = ["东门 1 号进", "东门 2 号出", "东门人行", "危化专用 1 号进", "危化专用 2 号出"];
+    shown("/gates", &[&lanes[..], &["园内人员和车辆", "上次清点", "空闲", "落下", "放行"]].concat());
+    let reasons = ["PERMIT_EXPIRED", "WRONG_GATE", "预约的不是本卡口", "the permit names another gate"];
+    shown("/gates", &[&reasons[..], &["东门 1 号进", "鲁A3K7L2", "拒绝"]].concat());
+    shown("/gates", &["危化停车场", "鲁C1H338", "P1", "已停", "园内危化车辆", "YD-0001-1"]);
+}
+
 #[test]
 fn devices_misbehave_at_command_and_the_account_closes_all_the_same() {
     let mut demo = Demo::start();
     let page = demo.said("page").trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let port = page.rsplit(':').next().unwrap().parse().unwrap();
+    let gates = std::thread::spawn(move || gates_are_alive(port));
     demo.until("AT7001", |value, quality| quality == "good" && value < 25.0);
     demo.until("TI2101", |_, quality| quality == "good");
     // A slave that answers in its neighbour's name is not believed, on a socket and on a line.
@@ -135,7 +167,6 @@ fn devices_misbehave_at_command_and_the_account_closes_all_the_same() {
     demo.until("PT2001", |_, quality| quality == "comm");
     demo.until("AT7002", |_, quality| quality == "comm");
     demo.until("TI2101", |_, quality| quality == "comm");
-    let port = page.rsplit(':').next().unwrap().parse().unwrap();
     until(DEMO_ENDS, "the page says why the DCS is not read", || {
         let (_, html) = support::process::http_get(port, "/")?;
         html.contains("the server&#39;s certificate is valid from").then_some(())
@@ -149,6 +180,7 @@ fn devices_misbehave_at_command_and_the_account_closes_all_the_same() {
     assert!(demo.order("dcs-unit-1", "leak").unwrap_err().contains("expired"), "what the DCS knows is said");
     // What instruments did in the story meanwhile is in the account, and none of it as a measurement.
     demo.said("warms up after the loss of power");
+    gates.join().unwrap();
     demo.guard.signal(Signal::SIGINT);
     let ended = demo.guard.wait(DEMO_ENDS);
     let printed = demo.text();

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::support::process::Gateway;
 use super::support::root;
-use super::support::wait::{SOON, eventually, wall_ms};
+use super::support::wait::{SOON, eventually, now, wall_ms};
 use super::yard::{KNOWN, Plan, SIGNED_WITH, Yard, drives_through, ended, is, other, shows};
 
 /// What is counted at the doors that devices call.
@@ -110,18 +110,33 @@ fn counted(gateway: &Gateway, what: &str, n: f64) {
     });
 }
 
-/// Codes of the reasons of each decision that did not let somebody in.
-fn refused_for(yard: &Yard) -> Vec<BTreeSet<String>> {
+/// The reasons of each decision that did not let somebody in.
+fn refused_for(yard: &Yard) -> Vec<Vec<Value>> {
     let decisions = yard.city.objects("passage", "decision").into_iter();
-    let refused = decisions.filter(|decision| decision["verdict"] != "allow").map(|decision| {
-        let reasons = decision["reasons"].as_array().cloned().unwrap_or_default();
-        reasons.iter().filter_map(|reason| reason["code"].as_str()).map(ToOwned::to_owned).collect()
-    });
-    refused.collect()
+    let refused = decisions.filter(|decision| decision["verdict"] != "allow");
+    refused.map(|decision| decision["reasons"].as_array().cloned().unwrap_or_default()).collect()
+}
+
+/// A reason says itself in both languages.
+fn is_explained(reason: &Value) -> bool {
+    let says = |language: &str| reason[language].as_str().unwrap_or_default().to_owned();
+    !says("zh").is_ascii() && says("en").chars().filter(char::is_ascii_alphabetic).count() > 3
+}
+
+/// The page shows why, with its code and in both languages, and what came from the field as text.
+fn guard_sees(gateway: &Gateway, code: &str, reason: &Value) {
+    let mut last = String::new();
+    let text = |language: &str| reason[language].as_str().unwrap().replace('<', "&lt;").replace('>', "&gt;");
+    let words = [code.to_owned(), text("zh"), text("en")];
+    let began = now();
+    while !words.iter().all(|words| last.contains(words.as_str())) {
+        assert!(began.elapsed() < SOON, "{words:?} never on the page: {last}");
+        last = gateway.get("/gates").map(|(_, html)| html).unwrap_or_default();
+        assert!(!last.to_lowercase().contains("<script>alert"), "{last}");
+    }
 }
 
 #[test]
-#[ignore = "the honest vehicle at its end waits for the lane's second camera, which nobody lets be heard"]
 fn forged_replayed_unsure_and_impossible_pushes_are_refused_explained_and_counted_and_the_next_vehicle_is_let_in() {
     let Some(yard) = Yard::set_with(Plan { signs: true, ..Plan::default() }) else { return };
     let gateway = yard.gateway();
@@ -153,6 +168,10 @@ fn forged_replayed_unsure_and_impossible_pushes_are_refused_explained_and_counte
     assert_eq!(signed(&yard, SIGNED_WITH, wall_ms() - 3_600_000, "n3", &plate("cam-key", 5, KNOWN, &[])), 403);
     counted(&gateway, "out_of_window", 1.0);
 
+    // Whoever signs properly is heard: the lane has both of its cameras from here on.
+    let beat = json!({ "heartbeat": { "serialno": "cam-key" } }).to_string();
+    assert_eq!(signed(&yard, SIGNED_WITH, wall_ms(), "n4", &beat), 200);
+
     // A picture of 10 MB: refused as it comes; the camera is told so.
     let mut large = known(6);
     large.truncate(large.len() - 1);
@@ -167,6 +186,8 @@ fn forged_replayed_unsure_and_impossible_pushes_are_refused_explained_and_counte
         ("_无_", vec![], "PLATE_UNREADABLE"),
         ("皖RO0I23", vec![], "PLATE_FAKE"),
         ("ABC", vec![], "PLATE_FAKE"),
+        // What is longer than any plate is cut.
+        ("<script>alert(1)</script>", vec![], "PLATE_FAKE"),
         (another.as_str(), vec![("is_fake_plate", json!(1))], "PLATE_FAKE"),
     ];
     for (n, (shown, more, code)) in unsure.into_iter().enumerate() {
@@ -174,19 +195,28 @@ fn forged_replayed_unsure_and_impossible_pushes_are_refused_explained_and_counte
         let (status, answer) = own.honest(&plate("g-cam-in", 10 + n as u64, shown, &more));
         assert_eq!((status, answer.as_str()), (200, NO_MOVE), "{shown} {more:?}");
         eventually(SOON, &format!("{shown} is not let in"), || refused_for(&yard).len() == n + 1);
-        let codes = refused_for(&yard)[n].clone();
-        assert!(codes.contains(code), "{shown} {more:?}: {codes:?}");
+        let told = refused_for(&yard)[n].clone();
+        let reason = told.iter().find(|reason| reason["code"] == code);
+        let reason = reason.unwrap_or_else(|| panic!("{shown} {more:?}: {told:?}"));
+        assert!(is_explained(reason), "{reason}");
+        guard_sees(&gateway, code, reason);
+        if shown.starts_with('<') {
+            let html = gateway.get("/gates").unwrap().1;
+            assert!(html.contains("&lt;SCRIPT&gt;ALERT(1)"), "{html}");
+        }
         shows(&yard.east_in, |plant| plant.approach = false);
         yard.phase("east-in", "idle");
     }
+
+    counted(&gateway, "plates", 6.0);
 
     // Numbers and texts beyond any measure.
     let beyond =
         plate("g-cam-in", u64::MAX, &"皖".repeat(100_000), &[("confidence", json!(-1e300)), ("type", json!([]))]);
     assert!(!own.honest(&beyond).1.contains("\"ok\""));
-    let text = gateway.metric(CALLS, &["door=\"cameras\"", "what=\"no_push\""]).unwrap();
+    counted(&gateway, "no_push", 3.0);
     own.honest("{\"AlarmInfoPlate\":");
-    counted(&gateway, "no_push", text + 1.0);
+    counted(&gateway, "no_push", 4.0);
 
     let plant = yard.east_in.as_ref().unwrap().look();
     assert_eq!(plant.pulses, [0; 3], "nothing moved");
@@ -224,6 +254,8 @@ fn every_mistake_is_told(yard: &Yard) {
     let refused = yard.imports("permits-mistakes.csv", &file, &[]);
     assert!(!refused.status.success());
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let lines = |language: &str| told.lines().filter(|line| line.contains(language)).count();
+    assert!(lines("错误") >= bad.len() && lines("error: ") >= bad.len(), "each in both languages: {told}");
     let rows: BTreeSet<u32> = told.lines().filter_map(row).collect();
     assert!(bad.is_subset(&rows), "not told: {:?} of {told}", bad.difference(&rows));
     assert_eq!(yard.stands()["register_rev"], before, "nothing was imported");
