@@ -169,6 +169,8 @@ fn a_guard_sees_the_reasons_of_now_and_not_those_of_before_the_plate_was_read() 
     park.weighs("h-in", 41_000);
     park.shows("h-in", "driver", Direction::In);
     park.shows("h-in", "escort", Direction::In);
+    assert_eq!(asked(&park), [""; 0], "the lane waits for its camera before it asks anybody");
+    park.run(2_000);
     assert_eq!(asked(&park), ["PLATE_UNREADABLE"]);
     let seen = park.read("h-in", Some(papers::yellow("皖A12345")));
     park.event(&LaneId::new("h-in"), Seen::Plate(seen));
@@ -179,6 +181,7 @@ fn a_guard_sees_the_reasons_of_now_and_not_those_of_before_the_plate_was_read() 
     park.block("皖A12345");
     park.set("h-in", Input::Approach, Some(true));
     park.shows("h-in", "driver", Direction::In);
+    park.run(2_000);
     assert_eq!(asked(&park), ["PLATE_UNREADABLE"]);
     let seen = park.read("h-in", Some(papers::yellow("皖A12345")));
     park.event(&LaneId::new("h-in"), Seen::Plate(seen));

@@ -206,6 +206,10 @@ fn hand(act: LaneAct, now: Timestamp) -> Hand {
         LaneAct::Close => Hand::Close,
         LaneAct::ResetFire => Hand::ResetFire,
         LaneAct::Arm => Hand::Arm { list_off: true },
+        LaneAct::Test { for_ms } => Hand::Test { until: Some(now.after(Duration::from_millis(for_ms))) },
+        LaneAct::EndTest => Hand::Test { until: None },
+        LaneAct::Turn { to } => Hand::Turn(to),
+        LaneAct::Trust { input } => Hand::TrustInput(input),
     }
 }
 

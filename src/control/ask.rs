@@ -6,13 +6,14 @@ use crate::domain::actor::Role;
 use crate::domain::alarm::view::ActiveAlarm;
 use crate::domain::danger::Action;
 use crate::domain::gate::gates::act::GateAct;
+use crate::domain::gate::hardware::Input;
 use crate::domain::gate::hazmat::named::Named;
 use crate::domain::gate::hazmat::waybill::Waybill;
 use crate::domain::gate::hazmat::waybill::WaybillState;
 use crate::domain::gate::register::look::Look;
 use crate::domain::gate::register::permit::Approver;
 use crate::domain::gate::register::row::Table;
-use crate::domain::gate::word::WaybillNo;
+use crate::domain::gate::word::{Direction, WaybillNo};
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -206,6 +207,23 @@ pub enum LaneAct {
     ResetFire,
     /// Arm it again after its camera had opened by its own list, which is off.
     Arm,
+    /// Let it move for a test for so long, while it is being commissioned.
+    Test {
+        /// Milliseconds; at most 8 hours.
+        for_ms: u64,
+    },
+    /// End a test.
+    EndTest,
+    /// Turn a reversible lane, which must be empty.
+    Turn {
+        /// Which way it leads then.
+        to: Direction,
+    },
+    /// Believe an input again that had missed a vehicle, after it was checked.
+    Trust {
+        /// Which.
+        input: Input,
+    },
 }
 
 impl Ask {
@@ -413,6 +431,7 @@ mod tests {
             Ask::Lanes,
             Ask::Lane { lane: "in-1".into(), act: LaneAct::Hold { for_ms: 60_000 }, why: "消防演练".into() },
             Ask::Lane { lane: "in-1".into(), act: LaneAct::Release, why: "结束".into() },
+            Ask::Lane { lane: "in-1".into(), act: LaneAct::Trust { input: Input::Beam }, why: "已检查".into() },
             Ask::Roll { muster: None, html: true },
             Ask::Checks { waybill: WaybillNo::new("W1") },
             Ask::Register { look: Look::Permits { stage: None } },

@@ -10,6 +10,9 @@ use super::operator::long_span;
 use super::table::{Form, Table, say};
 use crate::control::ask::{DidLine, LaneAct};
 use crate::control::{Ask, Line};
+use crate::domain::gate::hardware::Input;
+use crate::domain::gate::lane::spec::GUARDS;
+use crate::domain::gate::word::Direction;
 
 /// `lanes`.
 #[derive(Debug, clap::Args)]
@@ -60,6 +63,42 @@ enum What {
     ResetFire(Of),
     /// 重新布防：相机白名单已关 / arm again: the camera's own list is off
     Arm(Of),
+    /// 联调中的车道试动一段时间，至多 8 h / let a lane under commissioning move for a time, at most 8 h
+    Test {
+        #[command(flatten)]
+        of: Of,
+        /// 多久：30min、2h / for how long: 30min, 2h
+        #[arg(long = "for", value_name = "TIME", value_parser = long_span)]
+        time: Duration,
+    },
+    /// 结束试动 / end a test
+    EndTest(Of),
+    /// 可变车道换向，须空闲 / turn a reversible lane, which must be empty
+    Turn {
+        #[command(flatten)]
+        of: Of,
+        /// in 进、out 出 / in or out
+        #[arg(long, value_parser = direction)]
+        to: Direction,
+    },
+    /// 漏检的地感或防砸检查后恢复采信 / believe a loop or beam again that had missed a vehicle
+    Trust {
+        #[command(flatten)]
+        of: Of,
+        /// under_arm 防砸地感、beam 红外 / which
+        #[arg(long, value_parser = input)]
+        input: Input,
+    },
+}
+
+fn direction(word: &str) -> Result<Direction, String> {
+    Direction::from_name(word).ok_or_else(|| "请写 in 或 out / write in or out".to_owned())
+}
+
+fn input(word: &str) -> Result<Input, String> {
+    Input::from_name(word)
+        .filter(|input| GUARDS.contains(input))
+        .ok_or_else(|| "请写 under_arm 或 beam / write under_arm or beam".to_owned())
 }
 
 #[derive(Debug, clap::Args)]
@@ -90,6 +129,13 @@ pub fn lane(args: LaneArgs) -> Result<(), String> {
         What::Close(of) => (of, LaneAct::Close),
         What::ResetFire(of) => (of, LaneAct::ResetFire),
         What::Arm(of) => (of, LaneAct::Arm),
+        What::Test { of, time } => {
+            let for_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            (of, LaneAct::Test { for_ms })
+        }
+        What::EndTest(of) => (of, LaneAct::EndTest),
+        What::Turn { of, to } => (of, LaneAct::Turn { to }),
+        What::Trust { of, input } => (of, LaneAct::Trust { input }),
     };
     args.reach.ask(&Ask::Lane { lane: of.lane, act, why: of.why }, |line| {
         if let Line::Did(DidLine { zh, en, .. }) = line {

@@ -128,6 +128,7 @@ pub(crate) fn vehicles(id: &str, gate: &str, class: GateClass, flow: Flow, class
         closes: Closes::Gateway,
         fail: if flow == Flow::Out { Fail::Safe } else { Fail::Secure },
         on_fire: if flow == Flow::Out { LaneRule::Open } else { LaneRule::NoEntry },
+        camera: true,
         scale: false,
         button_confirms: false,
         conduct: BTreeMap::new(),

@@ -15,14 +15,14 @@ use crate::app::shares::Shares;
 use crate::buffer::{self, settings as store};
 use crate::clock::Clock;
 use crate::domain::actor::{Actor, Refused, Role, Via};
-use crate::domain::audit::{AuditEntry, Head, verify};
+use crate::domain::audit::{AuditEntry, AuditResult, Head, verify};
 use crate::domain::codec;
 use crate::domain::danger::{Action, Rules as Danger};
 use crate::domain::document::DocumentKind;
 use crate::domain::engine::{Engine, Plan};
 use crate::domain::gate::decide::{Judged, Policies};
 use crate::domain::gate::facts::Facts;
-use crate::domain::gate::gates::view::GatesView;
+use crate::domain::gate::gates::view::{GatesView, LaneNow};
 use crate::domain::gate::gates::{Gates, PictureOf, Settings};
 use crate::domain::gate::hardware::{
     Act, CameraEvent, Carried, Input, LaneCommand, LaneEvent, LaneReceipt, PlateSeen, Seen,
@@ -43,7 +43,7 @@ use crate::domain::order::LaneRule;
 use crate::domain::record::{Body, Boot, Stream};
 use crate::domain::registry::Registry;
 use crate::domain::site::book::{Carries, Direction, Lane as SiteLane, OnFire};
-use crate::domain::site::{Action as Site, ServiceState, SiteBook, State};
+use crate::domain::site::{Action as Site, ServiceAction, ServiceState, ServiceSubject, SiteBook, State};
 use crate::supervise::Pulse;
 
 const PLATE: &str = "鲁A12345";
@@ -73,6 +73,7 @@ fn spec(id: &str, kind: LaneKind, flow: Flow) -> Arc<LaneSpec> {
         closes: if vehicles { Closes::Gateway } else { Closes::Controller },
         fail: Fail::Safe,
         on_fire: LaneRule::Open,
+        camera: vehicles,
         scale: false,
         button_confirms: false,
         conduct: BTreeMap::new(),
@@ -520,6 +521,46 @@ async fn a_guard_opens_by_hand_with_his_name_in_the_audit_and_a_stranger_does_no
         assert_eq!((of("wang"), of("li")), (1, 1), "{audits:?}");
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_lane_under_commissioning_moves_for_a_test_that_a_supervisor_has_chosen_and_for_nothing_else() {
+    told(async |mut park| {
+        let (action, actor) = (commissions("in"), person("zhang", Role::Supervisor));
+        park.ask(|answer| Request::Act(Box::new(action), actor, answer)).await.unwrap();
+        park.until("it is being commissioned", |view| lane_in(view).lane.service == Service::Commissioning).await;
+        park.arrives("in").await;
+        park.until("a person is asked", |view| !view.tickets.is_empty()).await;
+        let test = Hand::Test { until: Some(park.clock.now().wall.after(Duration::from_secs(600))) };
+        let refused = park.hand("in", test.clone(), person("wang", Role::Guard)).await.unwrap_err();
+        assert!(refused.en.contains("supervisor"), "{refused}");
+        assert_eq!(park.hand("in", test, person("zhang", Role::Supervisor)).await, Ok(OnDisk(true)));
+        // What stands there was referred, and a test is no answer to that: a guard opens.
+        let open = Hand::Open { emergency: false };
+        assert_eq!(park.hand("in", open.clone(), person("li", Role::Guard)).await, Ok(OnDisk(true)));
+        let command = park.moved().await;
+        assert!(matches!(command.act, Act::Open { .. }), "{command:?}");
+        park.hand("in", Hand::Test { until: None }, person("zhang", Role::Supervisor)).await.unwrap();
+        park.until("the test is over", |view| !lane_in(view).lane.testing).await;
+        assert!(park.hand("in", open, person("li", Role::Guard)).await.is_err());
+        let stored = park.stored().await;
+        let audits = stored.iter().filter(|(kind, _)| *kind == DocumentKind::Audit);
+        let audits: Vec<AuditEntry> = audits.map(|(_, json)| serde_json::from_str(json).unwrap()).collect();
+        let tests: Vec<_> = audits.iter().filter(|entry| entry.action == "lane.test").collect();
+        let by: Vec<_> = tests.iter().map(|entry| (entry.actor.name.as_str(), entry.result)).collect();
+        let (done, refused) = (AuditResult::Done, AuditResult::Refused);
+        assert_eq!(by, [("wang", refused), ("zhang", done), ("zhang", done)], "{audits:?}");
+    })
+    .await;
+}
+
+fn commissions(lane: &str) -> Action {
+    let (subject, reason) = (ServiceSubject::Lane(lane.into()), "新道闸 / a new barrier".into());
+    Action::Site(Site::Service(ServiceAction::Move { subject, to: ServiceState::Commissioning, reason }))
+}
+
+fn lane_in(view: &GatesView) -> &LaneNow {
+    view.lanes.iter().find(|lane| lane.lane.id.as_str() == "in").unwrap()
 }
 
 #[tokio::test]

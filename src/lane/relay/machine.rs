@@ -5,6 +5,7 @@
 //!             │ one is on: off, look again        └─not answered──▶ receipt Unanswered ──▶ off at once, seen off
 //!             └ still on: Failed
 //!  Close: as Open, and right before "on" see that nothing is under the arm. An Open, a hold or a stop ends a Close under way.
+//!  Stop: as Open. An Open or a hold that comes meanwhile waits behind it, to its own end at most; one of them.
 //! ```
 //!
 //! # What holds
@@ -53,6 +54,8 @@ pub struct Machine {
     /// What the request that is out is for.
     out_for: Option<For>,
     job: Option<Job>,
+    /// What waits behind a stop: the arm that was stopped is to go up, or to stay up.
+    behind: Option<LaneCommand>,
     /// Coils to be taken back, with when it is due and how often it was tried.
     back: Vec<Back>,
     /// After a connection: contacts have to be looked at.
@@ -99,6 +102,12 @@ struct Job {
     clears: u32,
 }
 
+impl Job {
+    fn new(command: LaneCommand) -> Self {
+        Self { command, step: Step::Others, clears: 0 }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     /// Look at the other contacts.
@@ -119,6 +128,7 @@ impl Machine {
             up: None,
             out_for: None,
             job: None,
+            behind: None,
             back: Vec::new(),
             look: false,
             stopping: false,
@@ -162,14 +172,17 @@ impl Machine {
             let carried = if uncertain { Carried::Unanswered(why) } else { Carried::Failed(why) };
             self.receipt(job.command, carried, now);
         }
+        if let Some(behind) = self.behind.take() {
+            self.receipt(behind, Carried::Failed(why.to_owned()), now);
+        }
         self.dead(now, why);
     }
 
     /// The gateway stops: what is under way is given up, contacts that are on are taken back at once, and nothing else is asked.
     pub fn handle_stop(&mut self, now: Mono) {
         self.stopping = true;
-        if let Some(job) = self.job.take() {
-            self.receipt(job.command, Carried::Failed("网关停止 / the gateway stops".to_owned()), now);
+        for command in self.job.take().map(|job| job.command).into_iter().chain(self.behind.take()) {
+            self.receipt(command, Carried::Failed("网关停止 / the gateway stops".to_owned()), now);
         }
         self.back.iter_mut().for_each(|back| back.due = now);
     }
@@ -202,8 +215,16 @@ impl Machine {
         self.output.push_back(Output::Receipt(LaneReceipt { key, lane, at, carried }));
     }
 
+    /// What waited behind a stop is next.
+    fn after_stop(&mut self) {
+        if self.job.is_none() {
+            self.job = self.behind.take().map(Job::new);
+        }
+    }
+
     /// Takes a command. Each gives one receipt.
     pub fn handle_command(&mut self, command: LaneCommand, now: Mono) {
+        self.after_stop();
         if let Err(carried) = self.admitted(&command, now) {
             return self.receipt(command, carried, now);
         }
@@ -211,6 +232,10 @@ impl Machine {
             self.keys.pop_front();
         }
         self.keys.push_back(command.key.clone());
+        if self.job.as_ref().is_some_and(|job| job.command.act == Act::Stop) {
+            self.behind = Some(command);
+            return;
+        }
         if let Some(job) = self.job.take() {
             // Only a close gives way. What it may have switched on is taken back before the other goes on.
             if self.out_for == Some(For::On) {
@@ -227,7 +252,7 @@ impl Machine {
         for back in self.back.iter_mut().filter(|back| Some(back.coil) == closing) {
             back.due = back.due.min(now);
         }
-        self.job = Some(Job { command, step: Step::Others, clears: 0 });
+        self.job = Some(Job::new(command));
     }
 
     fn admitted(&self, command: &LaneCommand, now: Mono) -> Result<(), Carried> {
@@ -247,8 +272,12 @@ impl Machine {
         if !self.connected {
             return Err(Carried::Failed("模块未连接 / the module is not connected".to_owned()));
         }
-        let gives_way = |job: &Job| job.command.act == Act::Close && command.act != Act::Close;
-        if self.job.as_ref().is_some_and(|job| !gives_way(job)) {
+        let free = self.job.as_ref().is_none_or(|job| match job.command.act {
+            Act::Close => command.act != Act::Close,
+            Act::Stop => self.behind.is_none() && matches!(command.act, Act::Open { .. } | Act::HoldOpen),
+            Act::Open { .. } | Act::HoldOpen | Act::EndHold | Act::Dismiss { .. } | Act::Show(_) => false,
+        });
+        if !free {
             return refused("上一命令未完成 / another command is under way");
         }
         Ok(())
@@ -322,6 +351,7 @@ impl Machine {
     }
 
     fn job_request(&mut self, now: Mono) -> Option<Request> {
+        self.after_stop();
         let job = self.job.clone()?;
         // Nothing goes on while something is still to be taken back.
         if !self.back.is_empty() {

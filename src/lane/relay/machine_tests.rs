@@ -323,6 +323,49 @@ fn a_hold_is_kept_and_nothing_closes_against_it() {
     ));
 }
 
+/// The fire contact speaks while the arm closes: the lane orders a stop and the hold in one breath.
+#[test]
+fn a_hold_and_an_opening_wait_behind_the_stop_of_a_closing_arm_and_nothing_else_does() {
+    for (act, coil) in [(Act::HoldOpen, HOLD), (UP, OPEN)] {
+        let mut scene = Scene::new(module());
+        scene.order(command("close", Act::Close, 3000));
+        scene.to(100);
+        scene.order(command("stop", Act::Stop, 2100));
+        scene.order(command("up", act.clone(), 2100));
+        scene.order(command("more", act, 2100));
+        scene.order(command("again", Act::Close, 2100));
+        scene.to(1000);
+        let ons: Vec<_> = scene
+            .writes
+            .iter()
+            .filter_map(|(at, one)| match one {
+                Request::WriteSingleCoil { address, on: true } => Some((*at, *address)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(ons, [(0, CLOSE), (100, STOP), (600, coil)], "when the pulse of the stop is over");
+        let refused = |key: &str| scene.receipts().contains(&(key, &Carried::Sent));
+        assert_eq!(["close", "stop", "up", "more", "again"].map(refused), [true, true, true, false, false]);
+        assert_eq!(scene.receipts().len(), 5);
+    }
+}
+
+#[test]
+fn what_waits_behind_a_stop_is_told_of_when_its_time_runs_out_or_the_connection_does() {
+    let mut scene = Scene::new(module());
+    scene.order(command("stop", Act::Stop, 2000));
+    scene.order(command("up", UP, 300));
+    scene.to(1000);
+    assert_eq!(scene.receipts(), [("stop", &Carried::Sent), ("up", &Carried::Expired)]);
+    assert!(!scene.writes.iter().any(|(_, one)| *one == Request::WriteSingleCoil { address: OPEN, on: true }));
+
+    scene.order(command("stop2", Act::Stop, 3000));
+    scene.order(command("up2", UP, 3000));
+    scene.machine.handle_lost("cable", ms(1000));
+    scene.to(2000);
+    assert!(matches!(scene.receipts()[2..], [("stop2", Carried::Failed(_)), ("up2", Carried::Failed(_))]));
+}
+
 #[test]
 fn inputs_are_said_at_each_change_and_again_while_they_are_heard_and_dead_when_not() {
     let mut scene = Scene::new(module());

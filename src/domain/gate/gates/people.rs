@@ -46,7 +46,6 @@ impl Gates {
             | Hand::HoldOpen { .. }
             | Hand::EndHold
             | Hand::Turn(_)
-            | Hand::Serve(_)
             | Hand::Test { .. }
             | Hand::Arm { .. }
             | Hand::ResetFire

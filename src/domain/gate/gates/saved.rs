@@ -215,6 +215,7 @@ mod tests {
             closes: Closes::Gateway,
             fail: Fail::Safe,
             on_fire: LaneRule::Open,
+            camera: true,
             scale: false,
             button_confirms: false,
             conduct: BTreeMap::new(),

@@ -52,11 +52,10 @@ pub(super) struct Arm {
     /// That order was not carried out, or nobody knows: that the arm is seen up then says nothing of what keeps it there.
     hold_lost: bool,
     again: Option<Mono>,
+    /// So often it was ordered to be held open, or up again after a stop.
     orders: u32,
     /// It is to go up again, because something came under it while it closed.
     reverse: bool,
-    /// So often its module refused to let it up since it was stopped.
-    refused: u32,
     trials: u32,
     rest_until: Option<Mono>,
     /// It was seen down, and has not been seen up since.
@@ -146,6 +145,7 @@ impl Lane {
             (None, true) => self.let_go(now),
             (None, false) if self.arm.reverse && self.arm.gap_over(now.mono) => {
                 self.arm.reverse = false;
+                self.arm.orders += 1;
                 self.order(
                     Act::Open { answers: None },
                     "lane.reopen",
@@ -244,7 +244,7 @@ impl Lane {
     /// Something is or may be under the closing arm.
     pub(super) fn reverse(&mut self, now: Now) {
         self.stop(now);
-        (self.arm.reverse, self.arm.refused) = (true, 0);
+        (self.arm.reverse, self.arm.orders) = (true, 0);
         self.tried(now);
         self.go(Phase::Clearing, now);
     }
@@ -355,8 +355,8 @@ impl Lane {
         self.advance(now);
     }
 
-    /// A module that was busy with the stop of a closing arm refuses the hold that follows: it is ordered again as soon as may be,
-    /// wherever the arm stands. One that does not answer is asked so a few times.
+    /// A hold that its module did not take, or did not answer, is ordered again as soon as may be, wherever the arm stands; a few
+    /// times at that pace.
     fn hold_carried(&mut self, receipt: &LaneReceipt, now: Now) {
         if !self.arm.holding || self.arm.hold.as_ref() != Some(&receipt.key) {
             return;
@@ -368,10 +368,9 @@ impl Lane {
     }
 
     fn not_carried(&mut self, motion: Motion, why: &str, now: Now) {
-        if motion == Motion::Open && self.phase == Phase::Clearing && self.arm.refused < QUICK {
-            // The module was busy with the stop: what is under the arm is opened for as soon as it takes a command again.
+        if motion == Motion::Open && self.phase == Phase::Clearing && self.arm.orders < QUICK {
+            // What is under the arm is opened for as soon as its module takes a command again.
             (self.arm.reverse, self.arm.last) = (true, Some(now.mono));
-            self.arm.refused += 1;
         }
         if motion != Motion::Open || self.phase != Phase::Opening {
             return self.not_moved(motion, why, now);

@@ -51,6 +51,7 @@ impl Lane {
         passage.credentials.push(credential);
         passage.verdict = None;
         passage.looked = now.mono;
+        passage.shown.get_or_insert(now.mono);
         self.identify(now);
     }
 

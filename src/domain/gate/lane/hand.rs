@@ -41,8 +41,6 @@ pub enum Hand {
     EndHold,
     /// Turns a reversible lane; only while it is empty.
     Turn(Direction),
-    /// Takes it out of service, or back, or commissions it.
-    Serve(Service),
     /// Under commissioning: lets it move for a test, until then; `None` ends it.
     Test {
         /// Until when.
@@ -71,7 +69,6 @@ impl Hand {
             Self::HoldOpen { .. } => "lane.hold",
             Self::EndHold => "lane.hold_end",
             Self::Turn(_) => "lane.turn",
-            Self::Serve(_) => "lane.service",
             Self::Test { .. } => "lane.test",
             Self::Arm { .. } => "lane.arm",
             Self::ResetFire => "lane.reset_fire",
@@ -88,9 +85,7 @@ impl Hand {
             | Self::HoldOpen { .. }
             | Self::EndHold
             | Self::Turn(_) => Role::Guard,
-            Self::Serve(_) | Self::Test { .. } | Self::Arm { .. } | Self::ResetFire | Self::TrustInput(_) => {
-                Role::Supervisor
-            }
+            Self::Test { .. } | Self::Arm { .. } | Self::ResetFire | Self::TrustInput(_) => Role::Supervisor,
         }
     }
 }
@@ -144,7 +139,6 @@ impl Lane {
                 return Ok(());
             }
             Hand::Turn(direction) => self.turn(*direction, now)?,
-            Hand::Serve(service) => self.serve(*service, now),
             Hand::Test { until } => self.test(*until, now)?,
             Hand::Arm { list_off } => self.arm_again(*list_off)?,
             Hand::ResetFire => self.reset_fire(now)?,
@@ -277,20 +271,6 @@ impl Lane {
         self.rights.direction = direction;
         self.revision += 1;
         Ok(())
-    }
-
-    pub(super) fn serve(&mut self, service: Service, now: Now) {
-        self.rights.service = service;
-        self.rights.test = None;
-        if service != Service::InService {
-            self.rights.hold = None;
-            let free = self.current.as_ref().is_some_and(|passage| self.leaves_freely(passage.direction));
-            if self.release.is_some() && !free {
-                self.drop_release(now);
-                self.refer(super::CallWhy::Referred, now);
-            }
-        }
-        self.revision += 1;
     }
 
     fn test(&mut self, until: Option<Timestamp>, now: Now) -> Result<(), Refused> {

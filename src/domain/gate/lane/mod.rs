@@ -1,7 +1,7 @@
 //! A lane (车道) as a state machine: what comes, what is decided of it, how the arm or lock moves, and what became of it.
 //!
 //! ```text
-//!                 approach loop             read                     ruling
+//!                 approach loop           read, shown     known: ask ▶ ruling
 //!   ┌──── IDLE ─────────────────▶ APPROACH ─────▶ IDENTIFIED ──────────────────▶ DECIDED ─┐ refer, hold: a person opens
 //!   │      ▲ ▲                       │  a read without a loop: IDLE ▶ IDENTIFIED   │  ▲   │ deny: it turns back
 //!   │      │ └───────────────────────┴─────────── turned back, not entered ────────┘  │   │
@@ -25,6 +25,9 @@
 //!   and both were seen to work with the last vehicle; dead, silent and suspect count as occupied. What becomes of "clear"
 //!   while it closes stops it and opens it again. Commands that move it are [`spec::GAP`] apart. Ordered is not moved: the
 //!   limits, or the controller's word, say so within `travel`, or it is an alarm.
+//! - **Asked once, when it is known.** Where something was shown and the plate was not read, the question waits for the lane's
+//!   own camera, [`spec::Timing::read`] at most, and for its scale ([`spec::Timing::weigh`]). A camera that is known to be down
+//!   is not waited for; a person on foot waits for neither.
 //! - **One decision, one actuation.** A ruling moves something once, and not when what it is about was last seen standing
 //!   there longer than `open_life` ago. The entry of the audit is stored first; where neither store nor journal takes it,
 //!   nobody comes in by it and whoever leaves still leaves. Records that a camera kept, repeated reads, and rulings about

@@ -29,6 +29,8 @@ pub(super) struct Passage {
     /// The camera was not sure of it.
     pub(super) unsure: bool,
     pub(super) credentials: Vec<Credential>,
+    /// When somebody in a vehicle showed something first.
+    pub(super) shown: Option<Mono>,
     pub(super) event: Option<CameraEvent>,
     pub(super) device_time: Option<Timestamp>,
     /// A live read that nobody has answered yet.
@@ -57,6 +59,7 @@ impl Passage {
             plate: None,
             unsure: false,
             credentials: Vec::new(),
+            shown: None,
             event: None,
             device_time: None,
             answer: None,
@@ -213,7 +216,7 @@ impl Lane {
             Phase::Identified if asked.is_some_and(|asked| now.mono.since(asked) >= DECISION_PATIENCE) => {
                 self.call(CallWhy::NoDecision, now);
             }
-            Phase::Identified if asked.is_none() => self.ask_when_weighed(now),
+            Phase::Identified if asked.is_none() => self.ask_when_known(now),
             Phase::Decided if verdict == Some(Verdict::Deny) && patience && !by_time => {
                 self.call(CallWhy::StillThere, now);
             }
@@ -276,7 +279,9 @@ impl Lane {
             };
             dues.extend([passage.first + life, passage.first + timing.patience]);
             dues.extend(passage.asked.map(|asked| asked + DECISION_PATIENCE));
-            dues.extend((passage.asked.is_none()).then_some(passage.first + timing.weigh));
+            if passage.asked.is_none() {
+                dues.extend([Some(passage.first + timing.weigh), self.read_by(passage)].into_iter().flatten());
+            }
         }
         dues.extend([self.since + timing.not_entered, self.since + timing.max_open, self.since + timing.door_held]);
         let off = self.inputs.off_since(Input::Approach, self.last);

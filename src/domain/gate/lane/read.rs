@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::told::{Ask, CallWhy, Outcome, Output, Step};
 use super::{Lane, Phase};
-use crate::domain::gate::hardware::{CameraEvent, PlateSeen, ReadFlag, Weight};
+use crate::domain::gate::hardware::{CameraEvent, LaneDevice, PlateSeen, ReadFlag, Weight};
 use crate::domain::gate::plate::Plate;
 use crate::domain::gate::presented::Presented;
 use crate::domain::gate::word::Direction;
@@ -202,17 +202,34 @@ impl Lane {
         if self.leaves_freely(passage.direction) {
             return self.release_leaving(now);
         }
-        self.ask_when_weighed(now);
+        self.ask_when_known(now);
     }
 
-    /// Asks, as soon as the weight is known where there is a scale.
-    pub(super) fn ask_when_weighed(&mut self, now: Now) {
+    /// Asks, as soon as weight and plate are known where the lane has a scale and a camera, or when they were waited for long
+    /// enough.
+    pub(super) fn ask_when_known(&mut self, now: Now) {
         let Some(passage) = &self.current else { return };
         let weighs = self.spec.scale && self.gross_kg().is_none();
         if weighs && now.mono.since(passage.first) < self.spec.timing.weigh {
             return;
         }
+        if self.read_by(passage).is_some_and(|by| now.mono < by) {
+            return;
+        }
         self.ask(now);
+    }
+
+    /// Returns until when a passage of which something else was shown first waits for the lane's own camera; `None`: it was
+    /// read, or no camera is there that could read it.
+    pub(super) fn read_by(&self, passage: &super::Passage) -> Option<Mono> {
+        let shown = passage.shown.filter(|_| passage.plate.is_none())?;
+        self.camera_reads().then(|| shown + self.spec.timing.read)
+    }
+
+    /// Returns whether the lane has a camera that is not known to be down.
+    fn camera_reads(&self) -> bool {
+        let mut cameras = self.devices.values().filter(|(kind, _)| *kind == LaneDevice::Camera).peekable();
+        self.spec.camera && (cameras.peek().is_none() || cameras.any(|(_, up)| *up))
     }
 
     pub(super) fn ask(&mut self, now: Now) {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::spec::{LaneSpec, Service};
-use super::told::{Authority, LaneFault, Output};
+use super::told::{Authority, CallWhy, LaneFault, Output};
 use super::{Lane, Phase};
 use crate::domain::actor::Actor;
 use crate::domain::gate::word::{Direction, LaneKind};
@@ -93,6 +93,20 @@ impl Lane {
             self.serve(service, now);
         }
         self.advance(now);
+    }
+
+    fn serve(&mut self, service: Service, now: Now) {
+        self.rights.service = service;
+        self.rights.test = None;
+        if service != Service::InService {
+            self.rights.hold = None;
+            let free = self.current.as_ref().is_some_and(|passage| self.leaves_freely(passage.direction));
+            if self.release.is_some() && !free {
+                self.drop_release(now);
+                self.refer(CallWhy::Referred, now);
+            }
+        }
+        self.revision += 1;
     }
 
     pub(super) fn order_ends(&mut self, receipt: Receipt) {

@@ -66,6 +66,8 @@ pub struct LaneSpec {
     pub fail: Fail,
     /// What it does when its own fire contact speaks: `Open`, `RescueOnly` or, where it only leads in, `NoEntry`.
     pub on_fire: LaneRule,
+    /// It has a camera of its own: a decision waits for the plate.
+    pub camera: bool,
     /// It has a weighbridge: a decision waits for the weight.
     pub scale: bool,
     /// The guard's button confirms what was referred to a guard; otherwise it only calls.
@@ -302,6 +304,8 @@ pub struct Timing {
     pub same_vehicle: Duration,
     /// Something waits before the arm and nothing was read or decided: a person is called.
     pub patience: Duration,
+    /// How long a decision waits for the plate, from the first that was shown without one.
+    pub read: Duration,
     /// How long a decision waits for the weight.
     pub weigh: Duration,
     /// A door that stands open for so long is told.
@@ -322,6 +326,8 @@ impl Default for Timing {
             duplicate: Duration::from_secs(10),
             same_vehicle: Duration::from_secs(1),
             patience: Duration::from_secs(15),
+            // Of the two seconds from reading to acting (GB 50396-2007 5.1.2) the rest is for deciding and opening.
+            read: Duration::from_millis(1500),
             weigh: Duration::from_secs(8),
             door_held: Duration::from_secs(30),
             fire_settle: Duration::from_millis(500),

@@ -70,7 +70,7 @@ fn persons_leave_at_once_whatever_fails() {
             for service in [Service::InService, Service::Stopped, Service::Commissioning] {
                 let mut world = world();
                 world.decider = Decider::Says(Verdict::Deny);
-                world.hand(&Hand::Serve(service), &supervisor()).unwrap();
+                world.lane.handle_service(service, world.now());
                 world.lane.handle_rule("k", rule, false, world.now());
                 (world.store, world.trust) = (Store::Fails, ClockTrust::Unsynced);
                 world.set(Input::DoorOpen, None);

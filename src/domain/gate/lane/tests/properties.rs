@@ -40,17 +40,14 @@ fn plate(rng: &mut Rng) -> &'static str {
 
 fn hand(world: &World, rng: &mut Rng) -> Hand {
     let until = Timestamp(world.now().wall.0 + rng.i64(-1000..100_000));
-    match rng.u8(..12) {
+    match rng.u8(..11) {
         0..=2 => Hand::Open { emergency: rng.u8(..8) == 0 },
         3 => Hand::Refuse,
         4 | 5 => Hand::Close,
         6 => Hand::HoldOpen { until },
         7 => Hand::EndHold,
         8 => Hand::Turn(pick(rng, Direction::ALL)),
-        9 => {
-            Hand::Serve(pick(rng, &[Service::InService, Service::InService, Service::Stopped, Service::Commissioning]))
-        }
-        10 => Hand::Arm { list_off: rng.bool() },
+        9 => Hand::Arm { list_off: rng.bool() },
         _ => match rng.u8(..3) {
             0 => Hand::Test { until: Some(until) },
             1 => Hand::ResetFire,
@@ -148,6 +145,11 @@ fn step(world: &mut World, rng: &mut Rng, seed: u64) {
         }
         35 => world.bar.broken = rng.u8(..4) == 0,
         36 => world.bar.moves = pick(rng, &[-1, 0, 1]),
+        37 if rng.bool() => {
+            let service = [Service::InService, Service::InService, Service::Stopped, Service::Commissioning];
+            world.lane.handle_service(pick(rng, &service), world.now());
+            world.drain();
+        }
         37 => world.lane.handle_trouble(pick(rng, &[Trouble::Lists, Trouble::Peers]), rng.bool(), world.now()),
         38 => person(world, rng, seed),
         _ => world.run(rng.u64(1000..20_000)),

@@ -3,8 +3,8 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test looks at what it is about")]
 
 use super::support::*;
-use crate::domain::gate::hardware::{Act, Carried, Input, LaneCommand, LaneReceipt, Moved, Seen};
-use crate::domain::gate::lane::spec::{Closes, LaneSpec, Position};
+use crate::domain::gate::hardware::{Act, Carried, Input, LaneCommand, LaneDevice, LaneReceipt, Moved, Seen};
+use crate::domain::gate::lane::spec::{Closes, LaneSpec, Position, Service};
 use crate::domain::gate::lane::told::{CallWhy, LaneFault, Outcome, Output};
 use crate::domain::gate::lane::{ArmAt, Hand, Phase};
 use crate::domain::gate::verdict::Verdict;
@@ -140,8 +140,8 @@ fn the_fire_contact_opens_within_two_seconds_whatever_the_lane_is_doing_and_stay
             assert!(world.lane.phase() == *phase || *phase == Phase::Clearing, "{phase}: {}", world.lane.phase());
             (world.store, world.trust) = (Store::Fails, ClockTrust::Unsynced);
             world.wall = 0;
-            let hand = Hand::Serve(crate::domain::gate::lane::spec::Service::Stopped);
-            world.hand(&hand, &supervisor()).unwrap();
+            world.lane.handle_service(Service::Stopped, world.now());
+            world.drain();
             let before = world.ms;
             world.set(Input::Fire, if cut { None } else { Some(true) });
             world.run(2000);
@@ -452,9 +452,8 @@ fn without_a_loop_behind_the_arm_the_loop_under_it_says_that_one_has_crossed() {
     assert_eq!((world.outcomes(), world.acts()), (vec![Outcome::Crossed], vec!["open", "close"]));
 }
 
-/// The stop of a closing arm and the hold that follows it reach the module together: it takes one at a time.
 #[test]
-fn a_hold_that_the_module_was_too_busy_for_is_ordered_again_within_two_seconds_wherever_the_arm_stands() {
+fn a_hold_that_the_module_did_not_take_is_ordered_again_within_two_seconds_wherever_the_arm_stands() {
     for jammed in [false, true] {
         let mut world = World::new(&exit());
         into(Phase::Closing, &mut world);
@@ -462,7 +461,7 @@ fn a_hold_that_the_module_was_too_busy_for_is_ordered_again_within_two_seconds_w
         // Longer ago than commands are apart: the hold waits for nothing.
         world.run(if jammed { 1500 } else { 800 });
         assert_eq!(world.lane.phase(), Phase::Closing);
-        world.busy_with_stop = 50;
+        world.deaf_after_stop = 50;
         world.on(Input::Fire);
         world.run(1900);
         assert!(world.bar.held, "jammed: {jammed}: {:?}", world.acts());
@@ -472,22 +471,80 @@ fn a_hold_that_the_module_was_too_busy_for_is_ordered_again_within_two_seconds_w
     }
 }
 
-/// The same where something comes under the closing arm: the stop keeps the module busy, and the arm goes up all the same.
 #[test]
-fn what_comes_under_a_closing_arm_is_opened_for_though_the_module_is_busy_with_the_stop() {
+fn what_comes_under_a_closing_arm_is_opened_for_though_the_module_did_not_take_it_at_first() {
     let mut world = world();
     into(Phase::Closing, &mut world);
     world.bar.broken = true;
-    // Longer ago than commands are apart: the opening waits for nothing, and is refused.
+    // Longer ago than commands are apart: the opening waits for nothing, and is not taken.
     world.run(1500);
     world.bar.broken = false;
     assert_eq!(world.lane.phase(), Phase::Closing);
-    world.busy_with_stop = 50;
+    world.deaf_after_stop = 50;
     world.on(Input::UnderArm);
     world.run(4000);
     assert_eq!((world.bar.at, world.bar.moves), (UP, 1), "{:?}", world.acts());
     let opened = world.acts().iter().filter(|act| **act == "open").count();
-    assert_eq!(opened, 3, "for the vehicle, refused, and once again: {:?}", world.acts());
+    assert_eq!(opened, 3, "for the vehicle, not taken, and once again: {:?}", world.acts());
+}
+
+/// Who shows his card before the plate is read is asked about once, with both.
+#[test]
+fn a_card_that_is_shown_first_waits_for_the_plate() {
+    let mut world = world();
+    world.decider = Decider::Silent;
+    world.on(Input::Approach);
+    world.run(300);
+    world.shows("driver");
+    world.run(800);
+    world.shows("escort");
+    assert_eq!((world.lane.phase(), world.asks.len()), (Phase::Identified, 0));
+    world.read("皖A12345");
+    world.run(5000);
+    let [ask] = world.asks.as_slice() else { panic!("asked once: {:?}", world.asks) };
+    assert!(ask.presented.plate.is_some() && ask.presented.credentials.len() == 2, "{ask:?}");
+}
+
+#[test]
+fn a_camera_that_reads_nothing_is_waited_for_no_longer_than_its_time() {
+    let mut world = world();
+    world.decider = Decider::Silent;
+    world.on(Input::Approach);
+    // A vehicle that stood there for long has waited for nothing yet.
+    world.run(5000);
+    world.shows("driver");
+    world.run(1400);
+    assert_eq!(world.asks.len(), 0);
+    world.run(100);
+    assert_eq!(world.asks.len(), 1);
+    // Whoever shows his card later waits for no camera any more.
+    world.shows("escort");
+    assert_eq!(world.asks.len(), 2);
+    // And what the camera reads at last is asked about, as it is.
+    world.read("皖A12345");
+    assert!(world.asks.len() == 3 && world.asks[2].presented.plate.is_some());
+}
+
+#[test]
+fn a_camera_that_is_down_or_not_there_is_not_waited_for() {
+    let camera = |up| Seen::Device { device: "cam".into(), kind: LaneDevice::Camera, up, why: String::new() };
+    let mut down = world();
+    let mut without = World::new(&LaneSpec { camera: false, ..barrier() });
+    down.event(camera(false));
+    for world in [&mut down, &mut without] {
+        world.decider = Decider::Silent;
+        world.on(Input::Approach);
+        world.shows("driver");
+        assert_eq!(world.asks.len(), 1);
+    }
+    let mut fails = world();
+    fails.decider = Decider::Silent;
+    fails.event(camera(true));
+    fails.on(Input::Approach);
+    fails.shows("driver");
+    assert_eq!(fails.asks.len(), 0);
+    fails.event(camera(false));
+    assert_eq!(fails.asks.len(), 1, "it went down while it was waited for");
 }
 
 #[test]

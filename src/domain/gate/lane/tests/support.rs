@@ -21,7 +21,7 @@ use crate::domain::gate::lane::told::{
 };
 use crate::domain::gate::lane::{Hand, Lane};
 use crate::domain::gate::plate::{Plate, PlateColour};
-use crate::domain::gate::presented::PlateRead;
+use crate::domain::gate::presented::{Credential, PlateRead};
 use crate::domain::gate::verdict::{Reason, Verdict};
 use crate::domain::gate::word::{DecisionId, GateClass, GateId, LaneId, LaneKind, PassageId, VehicleClass, ZoneId};
 use crate::domain::order::{LaneRule, Urgency};
@@ -59,6 +59,7 @@ pub(in crate::domain::gate::lane) fn barrier() -> LaneSpec {
         closes: Closes::Gateway,
         fail: Fail::Secure,
         on_fire: LaneRule::NoEntry,
+        camera: true,
         scale: false,
         button_confirms: false,
         conduct: BTreeMap::new(),
@@ -117,9 +118,9 @@ pub(super) struct World {
     spec: Arc<LaneSpec>,
     boot: u32,
     pub(super) ms: u64,
-    /// A stop takes its module so many milliseconds, in which it refuses other commands.
-    pub(super) busy_with_stop: u64,
-    busy_until: u64,
+    /// After a stop its module takes nothing for so many milliseconds.
+    pub(super) deaf_after_stop: u64,
+    deaf_until: u64,
     pub(super) trust: ClockTrust,
     pub(super) wall: i64,
     pub(super) says: BTreeMap<Input, Option<bool>>,
@@ -161,8 +162,8 @@ impl World {
             silent: BTreeSet::new(),
             heard: BTreeMap::new(),
             bar: Bar::default(),
-            busy_with_stop: 0,
-            busy_until: 0,
+            deaf_after_stop: 0,
+            deaf_until: 0,
             store: Store::Works,
             decider: Decider::Says(Verdict::Allow),
             asks: Vec::new(),
@@ -270,6 +271,12 @@ impl World {
         seen
     }
 
+    /// Somebody in the vehicle shows a card.
+    pub(super) fn shows(&mut self, card: &str) {
+        let (reader, direction) = ("r".to_owned(), self.spec.flow.usual());
+        self.event(Seen::Shown { reader, direction, credential: Credential::Card { digest: card.into() } });
+    }
+
     /// A vehicle comes to the arm and is read.
     pub(super) fn arrives(&mut self, text: &str) {
         self.on(Input::Approach);
@@ -341,18 +348,18 @@ impl World {
     }
 
     fn carry_out(&mut self, command: &LaneCommand) {
-        let refused = self.busy_until > self.ms;
-        if !refused {
+        let deaf = self.deaf_until > self.ms;
+        if !deaf {
             self.bar.obey(&command.act);
         }
         if command.act == Act::Stop {
-            self.busy_until = self.ms + self.busy_with_stop;
+            self.deaf_until = self.ms + self.deaf_after_stop;
         }
         let receipt = LaneReceipt {
             key: command.key.clone(),
             lane: command.lane.clone(),
             at: self.now().mono,
-            carried: if refused { Carried::Refused("busy".into()) } else { Carried::Sent },
+            carried: if deaf { Carried::Failed("the module is not connected".into()) } else { Carried::Sent },
         };
         self.lane.handle_receipt(&receipt, self.now());
     }
