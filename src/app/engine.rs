@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::gates::{self, GateInput, Keeper, Word};
+use super::keeping::{Keeping, Revisions};
 use super::memory::Kept;
 use super::orders::{self, Job};
 use super::outlets::Outlets;
@@ -45,14 +46,6 @@ const N_QUEUED_FIELD_EVENTS: usize = 1024;
 const N_QUEUED_REQUESTS: usize = 64;
 /// Field events taken in one turn, so that ticks and requests are served between them under any load.
 const N_EVENTS_PER_TURN: usize = 256;
-
-/// How often what must survive a restart is handed on while it changes: what is not saved yet comes back from the records.
-const KEEP_EVERY: Duration = Duration::from_secs(1);
-/// How often it is handed on while something goes on at a gate: what a lane does is over in seconds, and no record brings back
-/// where it stood.
-const KEEP_GATES_EVERY: Duration = Duration::from_millis(200);
-/// How often it is handed on while nothing is told: the day's account grows with every poll.
-const KEEP_ANYWAY: Duration = Duration::from_secs(30);
 
 /// How often what the gates made may lead to more of it in one turn: a command that is refused leads to an alarm, a call, a text
 /// on a board. More would be a fault of ours, and the rest waits for the next turn.
@@ -169,8 +162,8 @@ pub(super) struct EngineTask {
     appender: Appender,
     live: Option<mpsc::Sender<Live>>,
     outlets: Outlets,
-    /// Revisions of what was handed to the keeper last, and when.
-    kept: ((u64, u64, u64), Mono),
+    /// When what must survive a restart is handed to the keeper.
+    keeping: Keeping,
     /// Revision at which commissioning was last looked at.
     looked: Option<u64>,
     /// Answers that wait for their entries of the audit.
@@ -189,9 +182,21 @@ impl EngineTask {
         clock: Clock,
         pulse: Pulse,
     ) -> Self {
-        let kept = ((0, 0, 0), Mono::default());
+        let keeping = Keeping::default();
         let promises = Pending::default();
-        Self { engine, gates, appender, live: None, outlets, kept, looked: None, promises, entered: None, clock, pulse }
+        Self {
+            engine,
+            gates,
+            appender,
+            live: None,
+            outlets,
+            keeping,
+            looked: None,
+            promises,
+            entered: None,
+            clock,
+            pulse,
+        }
     }
 
     /// Runs until the events close, then does what was asked of it, records what is due and ends; the store can be closed
@@ -243,9 +248,9 @@ impl EngineTask {
     }
 
     fn due(&self) -> Mono {
-        let due =
-            self.promises.deadline().map_or(self.engine.poll_timeout(), |due| due.min(self.engine.poll_timeout()));
-        self.gates.as_ref().and_then(|gates| gates.due(self.clock.now())).map_or(due, |gates| gates.min(due))
+        let gates = self.gates.as_ref().and_then(|gates| gates.due(self.clock.now()));
+        let others = [self.promises.deadline(), self.keeping.deadline(), gates];
+        others.into_iter().flatten().fold(self.engine.poll_timeout(), Mono::min)
     }
 
     /// Takes what the hardware of the lanes has said, a bounded part of it, and does what comes of it before anything else.
@@ -523,15 +528,11 @@ impl EngineTask {
         }
     }
 
-    /// Hands on what must survive a restart: at once what no record brings back, else now and then.
+    /// Hands on what must survive a restart, when it is time.
     fn keep(&mut self, now: Mono) {
-        let ((changes, alone, gates), at) = self.kept;
-        let (danger, must) = self.engine.danger_revisions();
-        let revisions = (danger, must, self.gates.as_ref().map_or(0, Keeper::revision));
-        let age = now.since(at);
-        let due = (danger != changes && age >= KEEP_EVERY) || (revisions.2 != gates && age >= KEEP_GATES_EVERY);
-        if must != alone || due || age >= KEEP_ANYWAY {
-            self.kept = (revisions, now);
+        let (danger, alone) = self.engine.danger_revisions();
+        let revisions = Revisions { danger, alone, gates: self.gates.as_ref().map_or(0, Keeper::revision) };
+        if self.keeping.is_due(now, revisions) {
             self.hand_on_kept();
         }
     }

@@ -43,6 +43,7 @@ mod feed;
 mod foundation;
 mod gates;
 mod housekeeping;
+mod keeping;
 mod lanes;
 mod links;
 mod lists;
