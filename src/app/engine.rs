@@ -4,7 +4,6 @@
 //! for. Orders of life leave before anything of their turn is recorded; the others know the numbers of their reason.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -581,6 +580,8 @@ impl EngineTask {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::buffer::{self, settings as store};
     use crate::domain::danger::Rules;
