@@ -442,12 +442,16 @@ fn frame(look: &Look, viewer: &Viewer<'_>, path: &str) -> Frame {
         nav.retain(|(text, _)| *text != Text::Gates);
     }
     let other = Choice { lang: viewer.lang().other(), asked: true };
+    // The lists that the gates' page leads to are parts of it.
+    let of = |href: &str| {
+        path == href || (href == "/gates" && ["/inside", "/muster"].iter().any(|one| path.starts_with(one)))
+    };
     let id = &look.identity;
     Frame {
         lang: viewer.lang(),
         site: if id.name.is_empty() { id.gateway.clone() } else { id.name.clone() },
         ids: format!("{} / {}", id.park, id.gateway),
-        nav: nav.into_iter().map(|(text, href)| (viewer.t(text).to_owned(), viewer.link(href), path == href)).collect(),
+        nav: nav.into_iter().map(|(text, href)| (viewer.t(text).to_owned(), viewer.link(href), of(href))).collect(),
         time: Cell::live(viewer.zone.date_time(look.now.wall)),
         zone: viewer.zone.name().to_owned(),
         trust: trust(look.clock.trust, viewer.lang()),

@@ -33,7 +33,9 @@ pub(super) fn zones(view: &GatesView, look: &Look, v: &Viewer<'_>) -> Table {
         (false, _) => v.t(Text::NotCounted).to_owned(),
     };
     let counted = if inside.known { Cell::live(title).dim() } else { Cell::toned(Tone::None, title) };
-    let mut rows: Vec<Vec<Cell>> = inside.zones.iter().map(|zone| zone_row(zone, view, look, v)).collect();
+    let mut zones: Vec<&ZoneView> = inside.zones.iter().collect();
+    zones.sort_by_key(|zone| path(zone, view));
+    let mut rows: Vec<Vec<Cell>> = zones.into_iter().map(|zone| zone_row(zone, view, look, v)).collect();
     let list = Cell::fixed(v.t(Text::InsideList)).to(v.link("/inside"));
     rows.push(vec![counted, Cell::live(""), list, Cell::live(""), Cell::live("")]);
     let places = rows.len();
@@ -42,7 +44,7 @@ pub(super) fn zones(view: &GatesView, look: &Look, v: &Viewer<'_>) -> Table {
 
 fn zone_row(zone: &ZoneView, view: &GatesView, look: &Look, v: &Viewer<'_>) -> Vec<Cell> {
     let known = view.inside.known;
-    let indent = "　".repeat(depth(zone.parent.as_ref(), view));
+    let indent = "　".repeat(path(zone, view).len().saturating_sub(1));
     let number = |count: &Count| {
         let most = count.most.map(|most| format!(" / {most}")).unwrap_or_default();
         let missing = match count.missing {
@@ -71,10 +73,15 @@ fn zone_row(zone: &ZoneView, view: &GatesView, look: &Look, v: &Viewer<'_>) -> V
     ]
 }
 
-fn depth(parent: Option<&ZoneId>, view: &GatesView) -> usize {
-    let around = |zone: &ZoneId| view.inside.zones.iter().find(|one| one.zone == *zone);
-    let up = |zone: &&ZoneView| zone.parent.as_ref().and_then(around);
-    std::iter::successors(parent.and_then(around), up).take(DEEPEST).count()
+/// From the outermost zone to this one: in this order each zone stands below the one that it lies in.
+fn path<'a>(zone: &'a ZoneView, view: &'a GatesView) -> Vec<&'a ZoneId> {
+    let around = |zone: &&'a ZoneView| {
+        let parent = zone.parent.as_ref()?;
+        view.inside.zones.iter().find(|one| one.zone == *parent)
+    };
+    let mut path: Vec<&ZoneId> = std::iter::successors(Some(zone), around).take(DEEPEST).map(|one| &one.zone).collect();
+    path.reverse();
+    path
 }
 
 /// What nobody knows the end of, what cannot both be so, and what waits for a person's judgement.
@@ -146,7 +153,7 @@ fn conflict(conflict: &Conflict, v: &Viewer<'_>) -> (&'static str, String) {
 /// Who stays longer than he may.
 pub(super) fn overstays(view: &GatesView, look: &Look, v: &Viewer<'_>) -> Table {
     let columns = [
-        (Text::Who, Align::Left),
+        (Text::Who, Align::Lines),
         (Text::Zone, Align::Left),
         (Text::BeganAt, Align::Right),
         (Text::Since, Align::Right),

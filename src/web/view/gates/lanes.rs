@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::{dash, listed, seconds, when, word};
+use super::{dash, listed, seconds, short, when, word};
 use crate::domain::gate::desk::{Addressee, TicketKind};
 use crate::domain::gate::gates::view::{Decided, GatesView, LaneNow, TicketView};
 use crate::domain::gate::lane::LaneView;
@@ -251,7 +251,7 @@ fn made_at(decided: &Decided, look: &Look, v: &Viewer<'_>) -> String {
 /// Whom it was about: vehicle, class, persons by their references, waybill.
 fn about(decided: &Decided, v: &Viewer<'_>) -> String {
     let class = decided.class.map(|class| word(class.zh(), class.as_str(), v));
-    let persons = decided.persons.iter().map(ToString::to_string);
+    let persons = decided.persons.iter().map(short);
     let waybill = decided.waybill.as_ref().map(ToString::to_string);
     let parts = decided.vehicle.clone().into_iter().chain(class).chain(persons).chain(waybill);
     std::iter::once(way(decided.direction, v)).chain(parts).collect::<Vec<_>>().join(" ")

@@ -28,7 +28,7 @@ use super::{Align, Block, Cell, Look, Page, Panel, Table, Tone, Viewer, page};
 use crate::domain::gate::gates::view::GatesView;
 use crate::domain::gate::inside::Subject;
 use crate::domain::gate::plate::Plate;
-use crate::domain::gate::word::ZoneId;
+use crate::domain::gate::word::{PersonRef, ZoneId};
 use crate::domain::time::Timestamp;
 use crate::web::format;
 use crate::web::lang::{Lang, Text};
@@ -166,8 +166,15 @@ fn zone_name(zone: &ZoneId, look: &Look, v: &Viewer<'_>) -> String {
 fn masked(subject: &Subject) -> String {
     match subject {
         Subject::Vehicle(plate) => masked_plate(plate),
-        Subject::Person(person) => person.to_string(),
+        Subject::Person(person) => short(person),
     }
+}
+
+/// A reference as far as people need it to tell one from another; commands take the whole one, and `parkgate inside` shows it.
+fn short(person: &PersonRef) -> String {
+    const SHOWN: usize = 10;
+    let whole = person.to_string();
+    if whole.chars().count() <= SHOWN { whole } else { whole.chars().take(SHOWN).chain(['…']).collect() }
 }
 
 /// A plate with its province and its last three signs.

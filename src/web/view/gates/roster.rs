@@ -37,7 +37,7 @@ pub fn inside(look: &Look, v: &Viewer<'_>, n: usize) -> Option<Page> {
         (Text::CameThrough, Align::Left),
         (Text::CameWith, Align::Left),
         (Text::ForWhom, Align::Left),
-        (Text::AlarmState, Align::Left),
+        (Text::AlarmState, Align::Lines),
     ];
     let title = v.t(Text::InsideList).to_owned();
     let blocks = vec![
@@ -106,7 +106,7 @@ fn row(guest: &Guest, view: &GatesView, look: &Look, v: &Viewer<'_>) -> Vec<Cell
         guest.through.as_ref().map_or_else(|| Cell::live(v.t(Text::CountedIn)).dim(), |way| Cell::live(gate(way))),
         or_dash(guest.with.as_deref()),
         or_dash(guest.company.as_ref().map(ToString::to_string)),
-        if state.is_empty() { dash() } else { Cell::toned(Tone::Warn, state.join(" · ")) },
+        if state.is_empty() { dash() } else { Cell::toned(Tone::Warn, state.join("\n")) },
     ]
 }
 
