@@ -23,6 +23,7 @@ use parkgate::lane::vzenith::answer::{Fire, NO_MOVE, offline_taken, opening};
 use parkgate::sim::gatehouse::camera::Pulse;
 use parkgate::sim::gatehouse::module::Plant;
 use parkgate::sim::gatehouse::serial::SimReader;
+use serde_json::Value;
 use support::wait::{SOON, eventually, until};
 use yard::{CARD, KNOWN, NOBODY, STRANGER, Yard, change, drives_through, ended, is, shows};
 
@@ -87,8 +88,19 @@ fn a_known_vehicle_goes_in_by_its_plate_and_nothing_that_comes_later_moves_an_ar
     assert_eq!(yard.east_out.as_ref().unwrap().look().pulses, [0, 1, 0], "no arm was opened for it");
     assert!(!yard.board.shown().is_empty(), "the board was written to");
 
-    // A module that is unplugged is an alarm.
+    // The pictures that came with its plate are on its record, and the city has them by their names.
     let city = yard.city.clone();
+    let named = || {
+        let passages = city.objects("passage", "passage").into_iter().filter(|passage| passage["lane"] == "east-in");
+        let kept = |picture: &Value| picture["sha256"].as_str().map(str::to_owned);
+        passages
+            .filter_map(|passage| passage["pictures"].as_array()?.iter().map(kept).collect())
+            .find(|all: &Vec<_>| all.len() == 2)
+    };
+    let pictures = until(SOON, "its two pictures are on record", named);
+    eventually(SOON, "the city has them too", || pictures.iter().all(|sha256| yard.files.has(sha256)));
+
+    // A module that is unplugged is an alarm.
     let down = || {
         let alarms = city.objects("alarm", "alarm").into_iter();
         alarms.filter(|alarm| alarm["alarm"] == "lane.east-in.device" && alarm["to"] == "unacked").count()

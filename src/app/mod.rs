@@ -14,6 +14,7 @@
 //! | `lane <lane> <device>`, `cameras`, `terminals` | restartable | stopped with the sources, or a reload changes them |
 //! | `lanes`, `codes`, `camera memory`, `pictures` | core | the last session of the lanes has ended |
 //! | `outputs` | core | stopped with the sources, after the writes that were under way |
+//! | `attachments` | restartable | stopped with the uplink |
 //! | `uplink` | restartable | stopped, after the engine, so that the last records still leave |
 //! | `commands` | core | stopped with the sources, after its last answer |
 //! | `refresh` | core | stopped with the sources |
@@ -32,6 +33,7 @@
 
 mod actions;
 mod approvals;
+mod attachments;
 mod commands;
 mod control;
 mod danger;
@@ -442,6 +444,7 @@ impl Gateway {
     async fn start_uplink(&mut self) {
         self.uplink.stop.cancel();
         self.uplink.stop = self.stops.uplink.child_token();
+        self.start_attachments();
         // Nothing comes any more: the old one can end as soon as it has delivered what it had.
         drop(self.requests.send(Request::Live(None)).await);
         let Some(settings) = self.config.uplink.clone() else { return };

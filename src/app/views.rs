@@ -199,8 +199,8 @@ impl Park for Views {
     }
 
     async fn picture(&self, passage: &str, number: u8) -> Option<Vec<u8>> {
-        let dir = self.album.as_ref()?.borrow().as_ref()?.dir.clone();
-        pictures::read(dir, passage.to_owned(), number).await
+        let settings = self.album.as_ref()?.borrow().clone()?;
+        pictures::read(settings, passage.to_owned(), number).await
     }
 
     fn version(&self) -> &'static str {

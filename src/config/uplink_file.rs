@@ -1,15 +1,17 @@
 //! `uplink.toml`: the way to the city platform. No file, no uplink. Secrets stand in files of their own, never here.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::Spanned;
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::problem::{Findings, Spot, Words, Wrong, say};
 use super::section::{Got, Page, Section};
-use super::value::{Choice, Code, Host, Located, Size, Span, Whole, show_duration};
+use super::value::{Choice, Code, Host, Kind, Located, Size, Span, Whole, clip, show_duration};
 use super::{Gateway, uplink};
+use crate::domain::gate::picture::PictureKind;
 
 /// Shortest secret of a command key (RFC 2104 wants the hash's length; 16 bytes is the least that resists guessing).
 const MIN_SECRET: usize = 16;
@@ -41,8 +43,9 @@ pub(super) fn read(
     let command_keys = command_keys(&mut mqtt, dir, &mut files, out);
     let settings = mqtt_settings(&mut mqtt, gateway, out, Parts { tls, login, command_keys });
     mqtt.finish(&[("password", password_hint("mqtt")), ("user", login_hint("mqtt"))], out);
+    let attachments = attachments(root.section("attachments", out), dir, &mut files, out);
     root.finish(&[], out);
-    Some(Uplink { settings: settings?, files })
+    Some(Uplink { settings: uplink::Settings { attachments, ..settings? }, files })
 }
 
 /// The uplink and the files its settings were read from.
@@ -90,12 +93,76 @@ fn mqtt_settings(
         tls: parts.tls,
         login: parts.login,
         command_keys: parts.command_keys,
+        attachments: None,
     };
     check_backoff(mqtt, settings.backoff_initial, settings.backoff_max, out);
     if settings.login.is_some() && settings.tls.is_none() {
-        check_clear(mqtt, &settings.host, out);
+        check_clear(mqtt, &settings.host, "login", out);
     }
     host.map(|_| settings)
+}
+
+/// Reads `[attachments]`: where pictures of passages go, which, and how fast.
+fn attachments(
+    mut section: Section<'_>,
+    dir: &Path,
+    files: &mut Vec<PathBuf>,
+    out: &mut Findings,
+) -> Option<uplink::Attachments> {
+    let present = section.is_present();
+    let tls = tls(section.section("tls", out), dir, files, out);
+    let host = section.need("host", &Host, "\"files.example.cn\"", out);
+    let port = section.or("port", &Whole(1, 65_535), if tls.is_some() { 443 } else { 80 }, out);
+    let path = section.or("path", &UrlPath, String::new(), out);
+    let token = section.read("token_file", &Located(dir), out).and_then(|file| token(&file, files, out));
+    let pictures = section.or("pictures", &Choice(&["plate", "whole", "both"]), "plate", out);
+    let rate = section.or("rate", &Size(4 << 10, 16 << 20), 64 << 10, out);
+    if token.is_some() && tls.is_none() {
+        check_clear(&section, host.as_ref().map_or("", |host| host.value.as_str()), "token_file", out);
+    }
+    section.finish(&[("token", token_hint())], out);
+    let pictures = match pictures {
+        "plate" => BTreeSet::from([PictureKind::Plate]),
+        "whole" => BTreeSet::from([PictureKind::Whole]),
+        _ => PictureKind::ALL.iter().copied().collect(),
+    };
+    let (port, rate) = (u16::try_from(port).ok()?, u32::try_from(rate).ok()?);
+    let host = host.filter(|_| present)?.value;
+    Some(uplink::Attachments { host, port, path, tls, token, rate, pictures })
+}
+
+/// The beginning of a path: `/v1/files`.
+struct UrlPath;
+
+impl Kind for UrlPath {
+    type Out = String;
+
+    fn read(&self, value: &DeValue<'_>) -> Result<String, Wrong> {
+        let text = value.as_str().unwrap_or_default();
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-_.~%".contains(&b);
+        let fits = text.starts_with('/') && !text.ends_with('/') && text.bytes().all(plain);
+        fits.then(|| text.to_owned()).ok_or_else(|| {
+            let text = clip(text);
+            Wrong::new(
+                say!("`{text}` 不是路径", "`{text}` is no path"),
+                say!("请写 \"/v1/files\"，末尾不带 /", "write e.g. \"/v1/files\", without a / at its end"),
+            )
+        })
+    }
+}
+
+/// A token stands in a header: printable, without spaces.
+fn token(file: &Got<PathBuf>, files: &mut Vec<PathBuf>, out: &mut Findings) -> Option<String> {
+    let bytes = secret(file, files, out)?;
+    let token = String::from_utf8(bytes).ok().filter(|token| token.bytes().all(|b| b.is_ascii_graphic()));
+    if token.is_none() {
+        let what = say!("令牌含空格或非 ASCII 字符", "the token holds spaces or characters beyond ASCII");
+        out.error(
+            file.spot.clone(),
+            Wrong::new(what, say!("请原样保存令牌，一行", "save the token as it is, on one line")),
+        );
+    }
+    token
 }
 
 /// The first wait is not longer than the longest.
@@ -112,13 +179,13 @@ pub(super) fn check_backoff(mqtt: &Section<'_>, initial: Duration, max: Duration
 }
 
 /// A password without TLS is for this machine alone.
-pub(super) fn check_clear(mqtt: &Section<'_>, host: &str, out: &mut Findings) {
+pub(super) fn check_clear(mqtt: &Section<'_>, host: &str, key: &str, out: &mut Findings) {
     let near = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     if !near {
         let section = mqtt.name();
         let what = say!("没有 TLS，口令将明文传输", "without TLS the password travels in the clear");
         let instead = say!("请加 `[{section}.tls]` 和 ca_file", "add `[{section}.tls]` with ca_file");
-        out.warn(mqtt.spot_of("login"), Wrong::new(what, instead));
+        out.warn(mqtt.spot_of(key), Wrong::new(what, instead));
     }
 }
 
@@ -281,6 +348,13 @@ fn secret_hint() -> Words {
     say!(
         "密钥不写在这里：请存入文件（chmod 640），并写 secret_file = \"city-1.key\"",
         "secrets do not stand here: put it into a file (chmod 640) and write secret_file = \"city-1.key\""
+    )
+}
+
+fn token_hint() -> Words {
+    say!(
+        "令牌不写在这里：请存入文件（chmod 640），并写 token_file = \"files.token\"",
+        "tokens do not stand here: put it into a file (chmod 640) and write token_file = \"files.token\""
     )
 }
 

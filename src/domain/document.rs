@@ -39,11 +39,13 @@ pub enum DocumentKind {
     Ticket,
     /// Something that happened with dangerous goods: a waybill, a bay, a dispatch, a weighing, a violation.
     Hazmat,
+    /// Pictures that the platform was to get and does not.
+    Attachment,
 }
 
 impl DocumentKind {
     /// All kinds, in the order of their stored codes.
-    pub const ALL: [DocumentKind; 16] = [
+    pub const ALL: [DocumentKind; 17] = [
         Self::Alarm,
         Self::ActiveAlarms,
         Self::Site,
@@ -60,6 +62,7 @@ impl DocumentKind {
         Self::Muster,
         Self::Ticket,
         Self::Hazmat,
+        Self::Attachment,
     ];
 
     /// Returns the word under which the object stands in a record on the wire.
@@ -81,6 +84,7 @@ impl DocumentKind {
             Self::Muster => "muster",
             Self::Ticket => "ticket",
             Self::Hazmat => "hazmat",
+            Self::Attachment => "attachment",
         }
     }
 
@@ -96,7 +100,7 @@ impl DocumentKind {
             | Self::Ticket
             | Self::Hazmat => Stream::Passage,
             Self::Report | Self::Duty | Self::Accident => Stream::Report,
-            Self::Site | Self::Hazard | Self::Service | Self::Message => Stream::Event,
+            Self::Site | Self::Hazard | Self::Service | Self::Message | Self::Attachment => Stream::Event,
         }
     }
 }

@@ -18,7 +18,11 @@ pub async fn transport(tls: &Tls) -> Result<Transport, String> {
     Ok(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(config))))
 }
 
-async fn client_config(tls: &Tls) -> Result<rustls::ClientConfig, String> {
+/// Returns by what a server proves itself, and we to it.
+///
+/// # Errors
+/// Which file is wrong, and what with it, for people.
+pub async fn client_config(tls: &Tls) -> Result<rustls::ClientConfig, String> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in certificates(&tls.ca_file).await? {
         roots.add(certificate).map_err(|e| format!("`{}`: {e}", tls.ca_file.display()))?;

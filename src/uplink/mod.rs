@@ -4,7 +4,7 @@
 //! session; [`payload`] turns a stored record into its wire form (body and [`json`] below it, [`topic`] beside it);
 //! [`delivery`] keeps account of one stream ([`held`]: what only memory has); [`flight`] links a publish with its PUBACK and paces; [`outbox`] joins
 //! those into "the next message"; [`ack`] and [`command`] judge what comes down. All of these are pure: no socket, no
-//! clock, no runtime. [`session`] owns one TCP connection after another, [`task`] is the one owner of all state.
+//! clock, no runtime. [`attach`] sends the pictures that records name, apart. [`session`] owns one TCP connection after another, [`task`] is the one owner of all state.
 //!
 //! ```text
 //!  live ──try_send──▶ ┌────────────── task ──────────────┐  try_publish  ┌─ session urgent ─┐
@@ -17,6 +17,7 @@
 //! `EventLoop` each, thrown away with all that rumqttc remembers (`crates.md` §6 has the reason).
 
 pub mod ack;
+pub mod attach;
 mod body;
 pub mod command;
 pub mod delivery;

@@ -1,6 +1,9 @@
 //! What the uplink must know; validated by `config`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
+
+use crate::domain::gate::picture::PictureKind;
 
 pub use crate::mqtt::settings::{Login, Tls};
 
@@ -41,6 +44,8 @@ pub struct Settings {
     pub max_in_flight: u16,
     /// Commands from the platform: keys by id. Empty refuses every command.
     pub command_keys: Vec<CommandKey>,
+    /// Where pictures go; `None`: they stay here.
+    pub attachments: Option<Attachments>,
 }
 
 /// What makes a record delivered.
@@ -69,6 +74,32 @@ impl std::fmt::Debug for CommandKey {
     }
 }
 
+/// Where attachments go; validated by `config`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Attachments {
+    /// Host.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Path before park and gateway; empty, or begins with `/` and does not end with one.
+    pub path: String,
+    /// TLS, where used.
+    pub tls: Option<Tls>,
+    /// What proves who sends. Never logged, never shown.
+    pub token: Option<String>,
+    /// Bytes per second, 4 KiB..=16 MiB.
+    pub rate: u32,
+    /// Which pictures are sent.
+    pub pictures: BTreeSet<PictureKind>,
+}
+
+impl std::fmt::Debug for Attachments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { host, port, path, rate, pictures, .. } = self;
+        write!(f, "attachments to {host}:{port}{path}, {rate} B/s, {pictures:?}")
+    }
+}
+
 #[cfg(test)]
 pub(super) mod testing {
     use super::*;
@@ -93,6 +124,7 @@ pub(super) mod testing {
             max_batch_age: Duration::from_millis(10),
             max_in_flight: 50,
             command_keys: Vec::new(),
+            attachments: None,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parkgate::lane::modbus::request::Framing;
@@ -14,6 +15,7 @@ use parkgate::sim::gatehouse::module::{Plant, SimModule};
 use parkgate::sim::gatehouse::serial::{SimBoard, SimReader};
 use serde_json::Value;
 use tokio::runtime::Runtime;
+use warp::Filter;
 
 use super::support::city::City;
 use super::support::clock::Clock;
@@ -85,6 +87,32 @@ impl Default for Plan {
     }
 }
 
+/// Where the gateway puts its pictures: an HTTP server that keeps each by its name.
+pub(crate) struct Files {
+    port: u16,
+    held: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+}
+
+impl Files {
+    fn start(runtime: &Runtime) -> Self {
+        let held = Arc::new(Mutex::new(BTreeMap::new()));
+        let listener = runtime.block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0))).unwrap();
+        let (port, keep) = (listener.local_addr().unwrap().port(), Arc::clone(&held));
+        let put = warp::put().and(warp::path!("p" / String / String)).and(warp::body::bytes());
+        let put = put.map(move |_gateway: String, sha256: String, jpeg: bytes::Bytes| {
+            keep.lock().unwrap().insert(sha256, jpeg.to_vec());
+            warp::http::StatusCode::CREATED
+        });
+        runtime.spawn(warp::serve(put).incoming(listener).run());
+        Self { port, held }
+    }
+
+    /// Whether it has this one, and it is what its name says.
+    pub(crate) fn has(&self, sha256: &str) -> bool {
+        self.held.lock().unwrap().get(sha256).is_some_and(|jpeg| parkgate::lane::coding::sha256(jpeg) == sha256)
+    }
+}
+
 /// See the module.
 pub(crate) struct Yard {
     pub(crate) runtime: Runtime,
@@ -99,6 +127,8 @@ pub(crate) struct Yard {
     pub(crate) cameras: u16,
     web: u16,
     pub(crate) city: City,
+    /// The pictures that the city has.
+    pub(crate) files: Files,
     pub(crate) broker: Mosquitto,
     pub(crate) clock: Clock,
     plan: Plan,
@@ -127,6 +157,7 @@ impl Yard {
         let board = runtime.block_on(SimBoard::start(false)).unwrap();
         let (cameras, web) = (free_port(), free_port());
         let city = City::listens(broker.port(), plan.gateway, STREAMS);
+        let files = Files::start(&runtime);
         let yard = Self {
             runtime,
             east_in: Some(east_in),
@@ -139,6 +170,7 @@ impl Yard {
             cameras,
             web,
             city,
+            files,
             broker,
             clock,
             plan,
@@ -167,7 +199,12 @@ impl Yard {
         write("points.csv", "uid,tag,name,device,table,address,encoding\nu1,T1,one,plc,holding,0,u16\n".to_owned());
         write(
             "uplink.toml",
-            format!("[mqtt]\nhost = \"127.0.0.1\"\nport = {}\nack = \"broker\"\n", self.broker.port()),
+            format!(
+                "[mqtt]\nhost = \"127.0.0.1\"\nport = {}\nack = \"broker\"\n\
+                 [attachments]\nhost = \"127.0.0.1\"\nport = {}\npictures = \"both\"\nrate = \"1MiB\"\n",
+                self.broker.port(),
+                self.files.port
+            ),
         );
         write("site.toml", format!("[park]\n{park}\n{}", SITE.replace("ON_FIRE", on_fire)));
         write("gates.toml", self.gates());

@@ -279,6 +279,7 @@ pub(crate) fn settings(port: u16, ack: AckMode) -> Settings {
         max_batch_age: Duration::from_millis(10),
         max_in_flight: 50,
         command_keys: Vec::new(),
+        attachments: None,
     }
 }
 

@@ -43,7 +43,7 @@ use crate::domain::gate::inside::Have;
 use crate::domain::gate::inside::event::Event;
 use crate::domain::gate::lane::{Hand, Lane};
 use crate::domain::gate::muster::Roll;
-use crate::domain::gate::picture::Picture;
+use crate::domain::gate::picture::{MissingPictures, Picture};
 use crate::domain::gate::register::Register;
 use crate::domain::gate::register::change::Prepared;
 use crate::domain::gate::word::{GatewayId, LaneId, PassageId, ZoneId};
@@ -82,6 +82,8 @@ pub(super) enum GateInput {
     },
     /// What became of a picture of a passage.
     Picture(PassageId, Picture),
+    /// Pictures that the platform was to get and does not.
+    MissingPictures(MissingPictures),
     /// Another system of the park said something.
     News(News),
 }
@@ -323,6 +325,7 @@ impl Keeper {
             GateInput::PictureOf { lane, event, answer } => drop(answer.send(self.gates.picture_of(&lane, &event))),
             GateInput::News(news) => self.gates.handle_news(news, now),
             GateInput::Picture(passage, picture) => self.gates.handle_picture(&passage, picture, now),
+            GateInput::MissingPictures(missing) => self.gates.handle_missing_pictures(&missing, now),
         }
     }
 

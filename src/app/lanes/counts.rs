@@ -78,7 +78,8 @@ fn of_terminals(counts: terminals::Counts) -> Vec<(&'static str, u64)> {
 }
 
 fn of_pictures(counts: pictures::Counts) -> Vec<(&'static str, u64)> {
-    let pictures::Counts { kept, busy, disk_full, failed, nobodys, more, displaced, forgotten } = counts;
+    let pictures::Counts { kept, busy, disk_full, failed, nobodys, more, displaced, forgotten, sent, missing, unsent } =
+        counts;
     vec![
         ("kept", kept),
         ("busy", busy),
@@ -88,5 +89,8 @@ fn of_pictures(counts: pictures::Counts) -> Vec<(&'static str, u64)> {
         ("more", more),
         ("displaced", displaced),
         ("forgotten", forgotten),
+        ("sent", sent),
+        ("missing", missing),
+        ("unsent", unsent),
     ]
 }

@@ -23,7 +23,7 @@ mod memory;
 pub(super) mod pictures;
 mod plan;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,6 +44,7 @@ use crate::clock::Clock;
 use crate::config::gates::{Gates, PushDevice, TerminalDevice};
 use crate::domain::field_event::FieldEvent;
 use crate::domain::gate::hardware::{LaneCommand, LaneEvent, LaneReceipt, News, TerminalEvent};
+use crate::domain::gate::picture::PictureKind;
 use crate::lane::camera::session::{self as cameras, Outlets};
 use crate::lane::coding::Key;
 use crate::lane::jtt808;
@@ -79,6 +80,9 @@ pub(super) struct Lanes {
     codes: watch::Sender<Vec<Key>>,
     /// Where pictures are kept.
     album: watch::Sender<Option<Album>>,
+    /// Which of them the platform is to get.
+    sent: BTreeSet<PictureKind>,
+    shelf: pictures::Shelf,
     shared: Option<Shared>,
     stop: CancellationToken,
 }
@@ -188,10 +192,11 @@ impl Lanes {
         let album = watch::Sender::new(None);
         let (of_pictures, settings) = (counts.pictures.clone(), album.subscribe());
         let parts = pictures::Parts { engine, settings, counts: of_pictures, clock: clock.clone() };
-        let (ways, keeping) = pictures::open(parts);
+        let (ways, shelf, keeping) = pictures::open(parts);
         supervisor.core("pictures", stop.clone(), keeping);
         let shared = Shared { events, receipts, terminals, news, seens, pictures: ways, codes, keys, counts, clock };
-        Self { running: BTreeMap::new(), doors, codes: of_codes, album, shared: Some(shared), stop }
+        let (running, sent, shared) = (BTreeMap::new(), BTreeSet::new(), Some(shared));
+        Self { running, doors, codes: of_codes, album, sent, shelf, shared, stop }
     }
 
     /// Ends sessions that are not wanted any more or not as they are, and starts those that are.
@@ -199,7 +204,8 @@ impl Lanes {
         let Some(shared) = &self.shared else { return };
         let plan = plan::of(gates);
         self.codes.send_replace(plan::codes(gates));
-        self.album.send_replace(gates.pictures.clone());
+        let send = self.sent.clone();
+        self.album.send_replace(gates.pictures.clone().map(|album| Album { send, ..album }));
         let mut before = BTreeMap::new();
         self.running.retain(|name, running| {
             let same = plan.sessions.get(name) == Some(&running.session);
@@ -223,6 +229,13 @@ impl Lanes {
             (lane, (has, doors))
         });
         self.doors.send_replace(Arc::new(Doors(lanes.collect())));
+    }
+
+    /// From now on pictures of these kinds are marked to be sent; returns where their sender finds them.
+    pub(super) fn send(&mut self, kinds: BTreeSet<PictureKind>) -> pictures::Shelf {
+        self.album.send_modify(|album| album.iter_mut().for_each(|album| album.send.clone_from(&kinds)));
+        self.sent = kinds;
+        self.shelf.clone()
     }
 
     /// Returns what is counted, also by sessions that a reload brings.

@@ -3,14 +3,15 @@
 //! ```text
 //!  camera listener ──mpsc, tried──▶ binder ──whose? (engine)──▶ ──mpsc, tried──▶ keeper ──file──▶ engine: on record, with its hash
 //!        └──what is lost, and why──▶ binder ──whose?──▶ engine: on record as lost
+//!                                                 keeper ◀──which is next, it is there──▶ sender (uplink/attach) ──▶ platform
 //! ```
 //!
 //! Nothing here is in the way of a decision: the listener never waits, the engine only answers whose a picture is, and the disk
 //! is the keeper's own. Where one of them is slow pictures are dropped, counted, and their passages say so. A picture whose read
-//! the gates have not heard yet waits for it, [`BOUND_WITHIN`] at most.
+//! the gates have not heard yet waits for it, [`BOUND_WITHIN`] at most. What the platform was to get and does not is told, in a
+//! record of its own.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,13 +19,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::super::gates::GateInput;
 use crate::clock::Clock;
 use crate::domain::gate::gates::PictureOf;
-use crate::domain::gate::picture::{Fate, Lost, Picture as Record};
+use crate::domain::gate::picture::{Fate, Lost, Missing, MissingPictures, Picture as Record};
 use crate::domain::gate::word::PassageId;
 use crate::domain::time::Mono;
 use crate::lane::camera::Picture;
 use crate::lane::coding::sha256;
-use crate::state::pictures::{Album, NotKept};
+use crate::state::pictures::{Album, Gone, Next, NotKept};
 use crate::state::settings::Pictures as Settings;
+use crate::uplink::attach::{self, Attachment, Ended};
 
 /// Pictures on their way from the cameras: eight vehicles at the same moment, 24 MB at the worst. Beyond it they are lost.
 const N_QUEUED: usize = 16;
@@ -34,6 +36,8 @@ const N_LOST: usize = 256;
 const N_WRITING: usize = 8;
 /// Pictures that wait for the gates to hear their read, which was on its way before them. Beyond it the oldest is nobody's.
 const N_UNBOUND: usize = 8;
+/// Questions of the sender: it asks one at a time.
+const N_ASKED: usize = 2;
 /// So long a picture waits for that.
 const BOUND_WITHIN: Duration = Duration::from_secs(5);
 /// How often it asks meanwhile.
@@ -60,6 +64,12 @@ pub(super) struct Counts {
     pub(super) displaced: u64,
     /// Forgotten because their time was over.
     pub(super) forgotten: u64,
+    /// Sent to the platform.
+    pub(super) sent: u64,
+    /// That it was to get and does not: it was told so.
+    pub(super) missing: u64,
+    /// That it does not have yet, now.
+    pub(super) unsent: u64,
 }
 
 /// Where the cameras' listener leaves pictures.
@@ -80,19 +90,45 @@ pub(super) struct Parts {
     pub(super) clock: Clock,
 }
 
+/// What the sender asks.
+enum Ask {
+    /// Which is next?
+    Next(oneshot::Sender<Option<Attachment>>),
+    /// This one has an end.
+    Ended(String, Ended),
+}
+
+/// The pictures as their sender sees them.
+#[derive(Clone, Debug)]
+pub(in crate::app) struct Shelf(mpsc::Sender<Ask>);
+
+impl attach::Shelf for Shelf {
+    async fn next(&self) -> Option<Attachment> {
+        let (answer, next) = oneshot::channel();
+        // Without a keeper the gateway is ending.
+        self.0.send(Ask::Next(answer)).await.ok()?;
+        next.await.ok().flatten()
+    }
+
+    async fn ended(&self, sha256: String, how: Ended) {
+        drop(self.0.send(Ask::Ended(sha256, how)).await);
+    }
+}
+
 /// Makes the ways, and the task that serves them until nobody holds them any more.
-pub(super) fn open(parts: Parts) -> (Ways, impl Future<Output = Result<(), String>> + Send) {
+pub(super) fn open(parts: Parts) -> (Ways, Shelf, impl Future<Output = Result<(), String>> + Send) {
     let (pictures, pictures_out) = mpsc::channel(N_QUEUED);
     let (lost, lost_out) = mpsc::channel(N_LOST);
     let (jobs, jobs_out) = mpsc::channel(N_WRITING);
+    let (asks, asks_out) = mpsc::channel(N_ASKED);
     let Parts { engine, settings, counts, clock } = parts;
     let binder = Binder { engine: engine.clone(), jobs, counts: counts.clone(), clock: clock.clone() };
     let keeper = Keeper { engine, settings, counts, clock, album: None, fails: false };
     let serve = async {
-        let (_, kept) = tokio::join!(binder.run(pictures_out, lost_out), keeper.run(jobs_out));
+        let (_, kept) = tokio::join!(binder.run(pictures_out, lost_out), keeper.run(jobs_out, asks_out));
         kept
     };
-    (Ways { pictures, lost }, serve)
+    (Ways { pictures, lost }, Shelf(asks), serve)
 }
 
 /// A picture whose passage is known.
@@ -182,14 +218,17 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn run(mut self, mut jobs: mpsc::Receiver<Job>) -> Result<(), String> {
+    async fn run(mut self, mut jobs: mpsc::Receiver<Job>, mut asks: mpsc::Receiver<Ask>) -> Result<(), String> {
         let mut look_at = self.clock.mono();
         loop {
             tokio::select! {
+                // Whoever sends waits for whoever brings.
+                biased;
                 job = jobs.recv() => match job {
                     Some(job) => self.keep(job).await?,
                     None => return Ok(()),
                 },
+                Some(ask) = asks.recv() => self.answer(ask).await?,
                 () = self.clock.sleep_until(look_at) => {
                     look_at = self.clock.mono() + LOOK_EVERY;
                     self.forget().await?;
@@ -200,15 +239,15 @@ impl Keeper {
 
     async fn keep(&mut self, job: Job) -> Result<(), String> {
         let Job { passage, picture, jpeg } = job;
-        let (at, kind) = (self.clock.now().wall, picture.pushed.kind);
+        let (now, kind) = (self.clock.now(), picture.pushed.kind);
         let (album, settings) = (self.album.take(), self.settings.borrow().clone());
         let of = passage.clone();
         let (album, kept) = blocking(move || {
             let (hash, bytes) = (sha256(&jpeg), u64::try_from(jpeg.len()).unwrap_or(u64::MAX));
             match opened(album, settings) {
                 Ok(mut album) => {
-                    let kept = album.keep(&of, kind, &jpeg, at);
-                    (Some(album), kept.map(|displaced| (displaced, Fate::Kept { sha256: hash, bytes })))
+                    let kept = album.keep(&of, kind, (&jpeg, &hash), now);
+                    (Some(album), kept.map(|gone| (gone, Fate::Kept { sha256: hash, bytes })))
                 }
                 Err(error) => (None, Err(error)),
             }
@@ -216,12 +255,13 @@ impl Keeper {
         .await?;
         self.album = album;
         let fate = match kept {
-            Ok((displaced, fate)) => {
+            Ok((Gone { pictures, unsent }, fate)) => {
                 self.fails = false;
                 self.counts.send_modify(|counts| {
                     counts.kept += 1;
-                    counts.displaced += displaced;
+                    counts.displaced += pictures;
                 });
+                self.missing(Missing::Displaced, unsent).await;
                 fate
             }
             Err(NotKept::There) => {
@@ -232,6 +272,60 @@ impl Keeper {
         };
         drop(self.engine.send(GateInput::Picture(passage, record_of(&picture, fate))).await);
         Ok(())
+    }
+
+    async fn answer(&mut self, ask: Ask) -> Result<(), String> {
+        let (settings, now) = (self.settings.borrow().clone(), self.clock.mono());
+        let album = self.album.take();
+        match ask {
+            Ask::Next(answer) => {
+                let (album, next) = blocking(move || match opened(album, settings) {
+                    Ok(mut album) => {
+                        let next = album.next_unsent(now);
+                        (Some(album), next)
+                    }
+                    // The next picture that comes says what is wrong with the folder.
+                    Err(_) => (None, Next::Nothing),
+                })
+                .await?;
+                self.album = album;
+                let next = match next {
+                    Next::Picture { sha256, jpeg } => Some(Attachment { sha256, bytes: jpeg }),
+                    Next::Damaged(sha256) => {
+                        self.missing(Missing::Damaged, vec![sha256]).await;
+                        None
+                    }
+                    Next::Nothing => None,
+                };
+                // It may have been stopped meanwhile.
+                drop(answer.send(next));
+            }
+            Ask::Ended(sha256, how) => {
+                let of = sha256.clone();
+                self.album = blocking(move || {
+                    let mut album = opened(album, settings).ok()?;
+                    album.ended(&of);
+                    Some(album)
+                })
+                .await?;
+                match how {
+                    Ended::Held => self.counts.send_modify(|counts| counts.sent += 1),
+                    Ended::Refused => self.missing(Missing::Refused, vec![sha256]).await,
+                }
+            }
+        }
+        let unsent = self.album.as_ref().map_or(0, Album::unsent);
+        self.counts.send_modify(|counts| counts.unsent = u64::try_from(unsent).unwrap_or(u64::MAX));
+        Ok(())
+    }
+
+    /// Tells the platform of what it was to get and does not.
+    async fn missing(&self, why: Missing, missing: Vec<String>) {
+        if missing.is_empty() {
+            return;
+        }
+        self.counts.send_modify(|counts| counts.missing += u64::try_from(missing.len()).unwrap_or(0));
+        drop(self.engine.send(GateInput::MissingPictures(MissingPictures { why, missing })).await);
     }
 
     /// Counts what was not kept, and says the first of a row aloud.
@@ -263,10 +357,11 @@ impl Keeper {
         .await?;
         self.album = album;
         match forgotten {
-            Ok(0) => {}
-            Ok(n) => {
-                self.counts.send_modify(|counts| counts.forgotten += n);
-                tracing::info!(n, "Pictures of passages whose time was over are forgotten.");
+            Ok(Gone { pictures: 0, unsent }) if unsent.is_empty() => {}
+            Ok(Gone { pictures, unsent }) => {
+                self.counts.send_modify(|counts| counts.forgotten += pictures);
+                tracing::info!(n = pictures, "Pictures of passages whose time was over are forgotten.");
+                self.missing(Missing::Forgotten, unsent).await;
             }
             Err(error) => {
                 let error = crate::cli::chain(error);
@@ -282,7 +377,7 @@ fn opened(album: Option<Album>, settings: Option<Settings>) -> Result<Album, Not
     let settings = settings.ok_or(NotKept::Full)?;
     match album.filter(|album| album.settings().dir == settings.dir) {
         Some(mut album) => {
-            album.limit(settings.quota_bytes, settings.keep);
+            album.limit(settings);
             Ok(album)
         }
         None => Album::open(settings).map_err(NotKept::Failed),
@@ -295,8 +390,8 @@ fn record_of(picture: &Picture, fate: Fate) -> Record {
 }
 
 /// Reads a passage's picture, 0 the whole, 1 the plate; `None` where there is none any more.
-pub(in crate::app) async fn read(dir: PathBuf, passage: String, number: u8) -> Option<Vec<u8>> {
-    blocking(move || crate::state::pictures::read(&dir, &passage, number)).await.ok().flatten()
+pub(in crate::app) async fn read(settings: Settings, passage: String, number: u8) -> Option<Vec<u8>> {
+    blocking(move || crate::state::pictures::read(&settings, &passage, number)).await.ok().flatten()
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
@@ -341,9 +436,11 @@ mod tests {
                     answer.send(whose).unwrap();
                 }
                 GateInput::Picture(passage, record) => return (passage, record),
-                GateInput::Event(_) | GateInput::Receipt(_) | GateInput::Terminal(_) | GateInput::News(_) => {
-                    panic!("no picture")
-                }
+                GateInput::Event(_)
+                | GateInput::Receipt(_)
+                | GateInput::Terminal(_)
+                | GateInput::News(_)
+                | GateInput::MissingPictures(_) => panic!("no picture"),
             }
         }
     }
@@ -352,12 +449,14 @@ mod tests {
     async fn a_picture_is_kept_for_its_passage_and_what_is_lost_is_on_its_record() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("pictures");
-        let settings = Settings { dir: folder.clone(), quota_bytes: 1 << 20, keep: Duration::from_secs(86_400) };
+        let (keep, send) = (Duration::from_secs(86_400), std::collections::BTreeSet::new());
+        let key_file = dir.path().join("pictures.key");
+        let settings = Settings { dir: folder, key_file, quota_bytes: 1 << 20, keep, send };
         let (engine, mut inputs) = mpsc::channel(8);
-        let of_settings = watch::Sender::new(Some(settings));
+        let of_settings = watch::Sender::new(Some(settings.clone()));
         let counts = watch::Sender::default();
         let parts = Parts { engine, settings: of_settings.subscribe(), counts: counts.clone(), clock: Clock::system() };
-        let (ways, serve) = open(parts);
+        let (ways, _, serve) = open(parts);
         let story = async {
             let mut asked = 0;
             ways.pictures.send(picture(9, Ok(jpeg()))).await.unwrap();
@@ -365,7 +464,7 @@ mod tests {
             let (passage, record) = told(&mut inputs, &mut asked).await;
             let kept = Fate::Kept { sha256: sha256(&jpeg()), bytes: 5 };
             assert_eq!((passage.as_str(), record.fate, asked), ("p2", kept, 2));
-            assert_eq!(read(folder.clone(), "p2".to_owned(), 0).await, Some(jpeg()));
+            assert_eq!(read(settings.clone(), "p2".to_owned(), 0).await, Some(jpeg()));
             ways.lost.send(picture(1, Err(Lost::NotJpeg))).await.unwrap();
             let (passage, record) = told(&mut inputs, &mut asked).await;
             assert_eq!((passage.as_str(), record.fate), ("p1", Fate::Lost { lost: Lost::NotJpeg }));

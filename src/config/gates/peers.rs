@@ -49,7 +49,7 @@ pub(super) fn read(
     };
     check_backoff(&section, broker.backoff_initial, broker.backoff_max, out);
     if broker.login.is_some() && broker.tls.is_none() {
-        check_clear(&section, &broker.host, out);
+        check_clear(&section, &broker.host, "login", out);
     }
     section.finish(&[("password", password_hint("peers")), ("user", login_hint("peers"))], out);
     if let (Some(gateways), Some(own)) = (&gateways, gateway) {

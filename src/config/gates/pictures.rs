@@ -10,6 +10,8 @@ use crate::state::settings::Pictures as Settings;
 
 /// Folder of the pictures within the state folder, where none is named.
 const FOLDER: &str = "pictures";
+/// Their key, within the state folder.
+const KEY: &str = "pictures.key";
 /// Default quota: four days of 1,200 passages with 400 kB each.
 const QUOTA: u64 = 2 << 30;
 /// Smallest and largest quota: some hundred pictures, a disk.
@@ -23,5 +25,7 @@ pub(super) fn read(mut section: Section<'_>, around: &Around<'_>, out: &mut Find
     let quota_bytes = section.or("quota", &QUOTAS, QUOTA, out);
     let keep = section.or("keep", &Span(DAY, DAY * 3660), DAY * KEEP_DAYS, out);
     section.finish(&[], out);
-    Settings { dir, quota_bytes, keep }
+    // What is sent is the uplink's to say.
+    let (key_file, send) = (around.state_dir.join(KEY), std::collections::BTreeSet::new());
+    Settings { dir, key_file, quota_bytes, keep, send }
 }

@@ -51,6 +51,32 @@ words! {
     }
 }
 
+words! {
+    /// Why the platform does not get a picture that a record names as kept, and that it was to get.
+    Missing {
+        /// Newer ones needed its room.
+        Displaced = "displaced", "配额已满，先删最旧";
+        /// Its time was over.
+        Forgotten = "forgotten", "到期销毁";
+        /// Its file is gone, or not what its hash says: a power cut, a worn disk.
+        Damaged = "damaged", "文件缺失或损坏";
+        /// The platform refused it for good.
+        Refused = "refused", "平台拒收";
+    }
+}
+
+/// Pictures that the platform was to get and does not: a gap that is told. The record on the wire has it as `attachment`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingPictures {
+    /// Why; the same of all of them.
+    pub why: Missing,
+    /// Their hashes, as the records of their passages have them; at most [`MAX_MISSING`].
+    pub missing: Vec<String>,
+}
+
+/// Hashes in one record: some 7 kB, so that it needs no parts.
+pub const MAX_MISSING: usize = 100;
+
 /// A picture that a camera sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Picture {

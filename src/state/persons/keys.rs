@@ -1,4 +1,4 @@
-//! The key file: JSON with its CRC32C, readable by its owner alone.
+//! The key file: JSON with its CRC32C, readable by its owner alone. Pictures have one of their own.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -17,7 +17,7 @@ use crate::sys::disk;
 const TAG: usize = 16;
 
 /// Random bytes from the machine.
-pub(super) fn random<const N: usize>() -> Result<[u8; N], VaultError> {
+pub(in crate::state) fn random<const N: usize>() -> Result<[u8; N], VaultError> {
     let mut bytes = [0; N];
     SystemRandom::new().fill(&mut bytes).map_err(|_| VaultError::Cipher)?;
     Ok(bytes)
@@ -38,7 +38,11 @@ fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
 }
 
 /// Seals `clear` under `key`, bound to `bound`; nonce and sealed text come back.
-pub(super) fn seal(key: &[u8; 32], bound: &[u8], mut clear: Vec<u8>) -> Result<([u8; 12], Vec<u8>), VaultError> {
+pub(in crate::state) fn seal(
+    key: &[u8; 32],
+    bound: &[u8],
+    mut clear: Vec<u8>,
+) -> Result<([u8; 12], Vec<u8>), VaultError> {
     let nonce: [u8; 12] = random()?;
     let key = UnboundKey::new(&CHACHA20_POLY1305, key).map_err(|_| VaultError::Cipher)?;
     let sealed = LessSafeKey::new(key).seal_in_place_append_tag(
@@ -50,7 +54,7 @@ pub(super) fn seal(key: &[u8; 32], bound: &[u8], mut clear: Vec<u8>) -> Result<(
 }
 
 /// Opens what was sealed; `None`: it was not, under this key and bound to this.
-pub(super) fn open(key: &[u8; 32], bound: &[u8], nonce: [u8; 12], sealed: &[u8]) -> Option<Vec<u8>> {
+pub(in crate::state) fn open(key: &[u8; 32], bound: &[u8], nonce: [u8; 12], sealed: &[u8]) -> Option<Vec<u8>> {
     let key = UnboundKey::new(&CHACHA20_POLY1305, key).ok()?;
     let mut bytes = sealed.to_vec();
     let nonce = Nonce::assume_unique_for_key(nonce);
@@ -61,9 +65,9 @@ pub(super) fn open(key: &[u8; 32], bound: &[u8], nonce: [u8; 12], sealed: &[u8])
 
 /// A master key.
 #[derive(Clone)]
-pub(super) struct MasterKey {
+pub(in crate::state) struct MasterKey {
     pub(super) id: u32,
-    pub(super) key: [u8; 32],
+    pub(in crate::state) key: [u8; 32],
 }
 
 impl MasterKey {
@@ -73,11 +77,11 @@ impl MasterKey {
 }
 
 /// The keys.
-pub(super) struct KeyFile {
+pub(in crate::state) struct KeyFile {
     path: PathBuf,
     pub(super) look_up: [u8; 32],
     /// The newest last.
-    pub(super) masters: Vec<MasterKey>,
+    pub(in crate::state) masters: Vec<MasterKey>,
 }
 
 impl fmt::Debug for KeyFile {
@@ -94,7 +98,7 @@ struct Written {
 
 impl KeyFile {
     /// Opens the file, or makes it where there is no data yet.
-    pub(super) fn open(path: &Path, has_data: bool) -> Result<Self, VaultError> {
+    pub(in crate::state) fn open(path: &Path, has_data: bool) -> Result<Self, VaultError> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound && !has_data => {

@@ -22,7 +22,7 @@
 //! Files are replaced as a whole (write, fsync, rename, fsync of the folder) and end in a CRC32C. Faces are never here.
 
 mod file;
-mod keys;
+pub(super) mod keys;
 #[cfg(test)]
 mod tests;
 

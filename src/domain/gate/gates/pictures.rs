@@ -3,11 +3,13 @@
 //! A read is this passage's, or nobody's: a repetition of a read, or one that came too late to be acted on, has no passage of
 //! its own. A picture may reach the gates before its read does.
 
-use super::Gates;
+use super::{Gates, Output};
+use crate::domain::document::{Document, DocumentKind};
 use crate::domain::gate::hardware::CameraEvent;
 use crate::domain::gate::inside::Step;
-use crate::domain::gate::picture::Picture;
+use crate::domain::gate::picture::{MAX_MISSING, MissingPictures, Picture};
 use crate::domain::gate::word::{LaneId, PassageId};
+use crate::domain::record::Mode;
 use crate::domain::time::Now;
 
 /// Whose picture it is.
@@ -36,5 +38,14 @@ impl Gates {
     pub fn handle_picture(&mut self, passage: &PassageId, picture: Picture, now: Now) {
         self.inside.step(passage, Step::Picture(picture), now).ok();
         self.pump(now);
+    }
+
+    /// Tells the platform of pictures that it was to get and does not.
+    pub fn handle_missing_pictures(&mut self, missing: &MissingPictures, now: Now) {
+        for part in missing.missing.chunks(MAX_MISSING) {
+            let record = MissingPictures { why: missing.why, missing: part.to_vec() };
+            let document = Document::of(DocumentKind::Attachment, Mode::Real, now.mono, &record);
+            self.outputs.push_back(Output::Document(document));
+        }
     }
 }
