@@ -98,11 +98,11 @@ fn every_kind(gateway: &Gateway) {
         elapsed_ms: 1_000,
         mode: Mode::Real,
     };
-    gateway.make(Stream::Event, &Body::Write(OutputWrite { mode: Mode::Commissioning, ..asked.clone() }));
-    gateway.make(Stream::Event, &Body::Write(asked));
+    gateway.make(Stream::Event, &Body::Write(Box::new(OutputWrite { mode: Mode::Commissioning, ..asked.clone() })));
+    gateway.make(Stream::Event, &Body::Write(Box::new(asked)));
     gateway.make(
         Stream::Event,
-        &Body::LoopTest(LoopTest {
+        &Body::LoopTest(Box::new(LoopTest {
             tag: "TT101".into(),
             device: "plc-1".into(),
             issuer: "张工".into(),
@@ -111,7 +111,7 @@ fn every_kind(gateway: &Gateway) {
             quality: "good".into(),
             passed: true,
             detail: String::new(),
-        }),
+        })),
     );
     gateway.make(Stream::Registry, &Body::Registry { json: "{\"rev\":1,\"devices\":[]}".into() });
     let large = format!("{{\"rev\":2,\"text\":\"{}\"}}", "罐\\n".repeat(20_000));

@@ -132,7 +132,7 @@ impl Reader {
                     }
                 }
             }
-            FieldEvent::Gap(gap) => self.gaps.push(gap),
+            FieldEvent::Gap(gap) => self.gaps.push(*gap),
             FieldEvent::Poll(poll) => self.polls.push(poll),
             FieldEvent::Link(change) => self.state = change.state,
         }

@@ -118,8 +118,8 @@ pub fn decode(bytes: &[u8], registry: &Registry) -> Result<Body, CodecError> {
         7 => Body::Answer { json: input.text()? },
         8 => Body::SourceGap(input.source_gap(registry)?),
         9 => match input.byte()? {
-            0 => Body::Write(input.write()?),
-            1 => Body::LoopTest(input.loop_test()?),
+            0 => Body::Write(Box::new(input.write()?)),
+            1 => Body::LoopTest(Box::new(input.loop_test()?)),
             _ => return Err(CodecError::Invalid("output record")),
         },
         10 => Body::Document {
@@ -626,7 +626,7 @@ mod tests {
             Body::Registry { json: "{\"rev\":1}".into() },
             Body::Link { device: 1, up: false, reason: "无应答".into() },
             Body::Answer { json: "{}".into() },
-            Body::Write(OutputWrite {
+            Body::Write(Box::new(OutputWrite {
                 output: "gate-1-open".into(),
                 device: "io-gate-1".into(),
                 value: "open".into(),
@@ -638,8 +638,8 @@ mod tests {
                 detail: "the feedback shows 0".into(),
                 elapsed_ms: 1_250,
                 mode: Mode::Commissioning,
-            }),
-            Body::LoopTest(LoopTest {
+            })),
+            Body::LoopTest(Box::new(LoopTest {
                 tag: "TT101".into(),
                 device: "plc-1".into(),
                 issuer: "张工".into(),
@@ -648,7 +648,7 @@ mod tests {
                 quality: "good".into(),
                 passed: true,
                 detail: "± 0.5".into(),
-            }),
+            })),
         ];
         for body in bodies {
             assert_eq!(round_trip(&body), body);

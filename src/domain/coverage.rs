@@ -62,13 +62,14 @@ impl ClassAccount {
         }
     }
 
-    /// Takes the end of one poll into account. One that ended so late that [`ClassAccount::expire`] gave it up stays
+    /// Takes the end of one poll into account, and returns what that counts. One that ended so late that [`ClassAccount::expire`] gave it up stays
     /// counted as skipped: what was due is counted once.
-    pub fn take(&mut self, poll: &Poll) {
+    #[inline]
+    pub fn take(&mut self, poll: &Poll) -> Counts {
         self.worst_late = self.worst_late.max(poll.started.since(poll.due));
         if self.heard && poll.due <= self.counted {
             self.last_started = None;
-            return;
+            return Counts::default();
         }
         let missed = match self.heard {
             true if self.is_next(poll.due) => 0,
@@ -85,6 +86,7 @@ impl ClassAccount {
         }
         self.counted = poll.due;
         self.heard = true;
+        Counts { ok: u64::from(poll.ok), bad: u64::from(!poll.ok), skipped: missed }
     }
 
     /// Counts as skipped what fell due long ago and was never heard of. One interval and the longest request timeout are

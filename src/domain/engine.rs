@@ -167,7 +167,7 @@ impl Engine {
             FieldEvent::Sample(sample) => self.handle_sample(sample, now),
             FieldEvent::Poll(poll) => self.handle_poll(&poll, now),
             FieldEvent::Link(change) => self.handle_link(change, now),
-            FieldEvent::Gap(gap) => self.handle_gap(gap, now),
+            FieldEvent::Gap(gap) => self.handle_gap(*gap, now),
         }
     }
 
@@ -180,12 +180,12 @@ impl Engine {
     pub fn handle_write(&mut self, write: OutputWrite, now: Now) {
         let done = write.result == WriteResult::Done;
         self.note(Fact::Output { output: write.output.clone(), done }, now);
-        self.push(Stream::Event, now, Body::Write(write));
+        self.push(Stream::Event, now, Body::Write(Box::new(write)));
     }
 
     /// Records an engineer's loop test of a point.
     pub fn handle_loop_test(&mut self, test: LoopTest, now: Now) {
-        self.push(Stream::Event, now, Body::LoopTest(test));
+        self.push(Stream::Event, now, Body::LoopTest(Box::new(test)));
     }
 
     /// Records a kept revision once more, because the platform asked for it.
@@ -325,13 +325,12 @@ impl Engine {
     fn stand(&mut self, index: usize, readings: Cells, time: Mono, origin: Origin, now: Now) {
         let fed = self.derivations.fed_by(index, &readings);
         self.stand_alone(index, readings, time, origin, now);
-        self.follow(fed, time, now);
+        if !fed.is_empty() {
+            self.follow(fed, time, now);
+        }
     }
 
     fn follow(&mut self, fed: Due, time: Mono, now: Now) {
-        if fed.is_empty() {
-            return;
-        }
         let devices = &self.devices;
         let point = |(device, ordinal): (usize, u16)| devices.get(device)?.points.get(usize::from(ordinal))?.reading;
         for (device, readings) in self.derivations.follow(fed, time, point) {
@@ -345,21 +344,22 @@ impl Engine {
         self.mark_stopped(index, &mut readings);
         self.endanger(index, &readings, time, now);
         let Some(Device { points, classes, .. }) = self.devices.get_mut(index) else { return };
-        let (mut known, mut bad, mut heard) = (0, 0, None);
-        readings.retain(|(ordinal, reading)| {
-            let Some(point) = points.get_mut(usize::from(*ordinal)) else { return false };
+        let (mut known, mut bad, mut heard) = (0_u64, 0_u64, None);
+        keep(&mut readings, |ordinal, reading| {
+            let Some(point) = points.get_mut(usize::from(ordinal)) else { return false };
             point.reading = Some(*reading);
             point.at = Some(time);
-            known += 1;
-            bad += u64::from(reading.value.is_none());
+            known = known.wrapping_add(1);
+            bad = bad.wrapping_add(u64::from(reading.value.is_none()));
             // Readings of one request are of one class, mostly.
-            if heard.replace(point.class) != Some(point.class)
-                && let Some(class) = classes.get_mut(usize::from(point.class))
-            {
-                class.last_heard = now.mono;
-                class.sends |= origin != Origin::Polled;
+            if heard != Some(point.class) {
+                heard = Some(point.class);
+                if let Some(class) = classes.get_mut(usize::from(point.class)) {
+                    class.last_heard = now.mono;
+                    class.sends |= origin != Origin::Polled;
+                }
             }
-            point.reporter.report(*reading, time)
+            point.reporter.report(reading, time)
         });
         self.totals.readings += known - bad;
         self.totals.readings_bad += bad;
@@ -372,13 +372,15 @@ impl Engine {
         self.mark_stopped(index, &mut readings);
         self.endanger(index, &readings, time, now);
         let Some(Device { points, .. }) = self.devices.get_mut(index) else { return };
-        readings.retain(|(ordinal, reading)| {
-            let Some(point) = points.get_mut(usize::from(*ordinal)) else { return false };
+        keep(&mut readings, |ordinal, reading| {
+            let Some(point) = points.get_mut(usize::from(ordinal)) else { return false };
             point.reading = Some(*reading);
-            point.reporter.report(*reading, time)
+            point.reporter.report(reading, time)
         });
         self.push_samples(index, readings, Told::POLLED, time, now);
-        self.follow(fed, time, now);
+        if !fed.is_empty() {
+            self.follow(fed, time, now);
+        }
     }
 
     /// What is read at a stopped point is no measurement, and its silence is no fault: it is told apart from both (rule 102).
@@ -409,11 +411,9 @@ impl Engine {
         };
         let judged = device.judge.as_mut().map(|judge| judge.poll_ended(poll.class)).unwrap_or_default();
         let Some(class) = device.classes.get_mut(usize::from(poll.class)) else { return };
-        let before = class.account.counts();
-        class.account.take(poll);
+        let new = class.account.take(poll);
         class.last_heard = now.mono;
         class.stale = false;
-        let new = class.account.counts().since(&before);
         if poll.ok && class.sends {
             // A source that sends only what changes has confirmed the rest: as if it had been read then.
             let points = device.points.iter_mut().filter(|point| point.class == poll.class);
@@ -511,11 +511,15 @@ impl Engine {
         self.push(Stream::Telemetry, now, Body::Coverage(coverage));
     }
 
+    #[inline]
     fn look_at_clock(&mut self, now: Now) {
         // What came in one turn comes at one time.
-        if now == self.last_look {
-            return;
+        if now != self.last_look {
+            self.look_at_clocks(now);
         }
+    }
+
+    fn look_at_clocks(&mut self, now: Now) {
         let last = std::mem::replace(&mut self.last_look, now);
         let elapsed = now.mono.since(last.mono);
         let elapsed_ms = i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX).saturating_mul(1_000);
@@ -574,6 +578,20 @@ impl Engine {
     }
 }
 
+/// Leaves the cells that are wanted, in their order: `Vec::retain`, but in one loop, into which the question is built.
+#[inline(always)]
+fn keep(cells: &mut Cells, mut is_wanted: impl FnMut(u16, &Reading) -> bool) {
+    let mut kept = 0;
+    for at in 0..cells.len() {
+        if cells.get(at).is_some_and(|(ordinal, reading)| is_wanted(*ordinal, reading)) {
+            cells.swap(kept, at);
+            kept += 1;
+        }
+    }
+    cells.truncate(kept);
+}
+
+#[inline]
 fn find<'a>(by_slot: &BySlot, devices: &'a mut [Device], slot: DeviceSlot) -> Option<(usize, &'a mut Device)> {
     let index = by_slot.find(slot)?;
     Some((index, devices.get_mut(index)?))

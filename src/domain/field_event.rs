@@ -22,8 +22,8 @@ pub enum FieldEvent {
     Poll(Poll),
     /// The device's connection changed.
     Link(LinkChange),
-    /// Values that a source had and that were not received.
-    Gap(GapNotice),
+    /// Values that a source had and that were not received. Apart: rare, and every event would be larger.
+    Gap(Box<GapNotice>),
 }
 
 /// The readings of one request, or of one time of a source that sends by itself.

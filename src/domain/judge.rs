@@ -20,8 +20,8 @@
 //! - At most one reading per point is held, and not beyond the end of its poll.
 //!
 //! Nearly every poll says that all instruments measure, as the one before did. So what is judged is the sample itself, in place;
-//! a word that reads as it did means what it meant; and where every word says monitoring, none is waited for and no flat line
-//! is watched, [`Judge::judge`] would return every reading as it is, and is not asked.
+//! a word that reads as it did means what it meant; and where every word says monitoring and none is waited for,
+//! [`Judge::judge`] would return every reading as it is but for flat lines, and only the points with one are looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,7 +38,7 @@ pub struct Judge {
     words: Vec<Word>,
     /// Points judged by a word: the word's index.
     governed: ByOrdinal<usize>,
-    flatlines: ByOrdinal<Flatline>,
+    flatlines: ByOrdinal<Watched>,
     class_of: Vec<u8>,
     held: Vec<(u16, Reading, Mono)>,
     /// Readings of state words whose code has no name.
@@ -67,14 +67,26 @@ impl Word {
 
     /// What a sample says of it.
     fn reading_in(&mut self, readings: &[(u16, Reading)]) -> Option<Reading> {
-        if let Some((ordinal, reading)) = readings.get(self.place)
-            && *ordinal == self.ordinal
-        {
-            return Some(*reading);
-        }
-        self.place = readings.binary_search_by_key(&self.ordinal, |(ordinal, _)| *ordinal).ok()?;
-        readings.get(self.place).map(|(_, reading)| *reading)
+        let place = place_in(readings, self.ordinal, &mut self.place)?;
+        readings.get(place).map(|(_, reading)| *reading)
     }
+}
+
+/// Where a point stands in a sample; mostly where it stood in the last one.
+#[inline]
+fn place_in(readings: &[(u16, Reading)], ordinal: u16, last: &mut usize) -> Option<usize> {
+    if readings.get(*last).is_none_or(|(there, _)| *there != ordinal) {
+        *last = readings.binary_search_by_key(&ordinal, |(ordinal, _)| *ordinal).ok()?;
+    }
+    Some(*last)
+}
+
+/// The watch over a point's flat line.
+#[derive(Debug)]
+struct Watched {
+    flatline: Flatline,
+    /// Where the point stood in the last sample that had it.
+    place: usize,
 }
 
 /// What has to be judged beside a sample: readings that were held, to stand before it; what stood under a word that has
@@ -108,8 +120,10 @@ impl Judge {
         let index = |word: u16| words.iter().position(|w| w.ordinal == word);
         let governed = instruments().filter_map(|(o, i)| Some((o, index(i.state_of?)?))).collect();
         let watched = |i: &super::instrument::Instrument| i.frozen.is_some() || i.below.is_some();
-        let flatlines: ByOrdinal<Flatline> =
-            instruments().filter(|(_, i)| watched(i)).map(|(o, i)| (o, Flatline::new(i.frozen, i.below))).collect();
+        let watch =
+            |i: &super::instrument::Instrument| Watched { flatline: Flatline::new(i.frozen, i.below), place: 0 };
+        let flatlines: ByOrdinal<Watched> =
+            instruments().filter(|(_, i)| watched(i)).map(|(o, i)| (o, watch(i))).collect();
         if words.is_empty() && flatlines.is_empty() {
             return None;
         }
@@ -123,9 +137,9 @@ impl Judge {
                 (word.state, word.since) = (old.state, old.since);
             }
         }
-        for (ordinal, flatline) in self.flatlines.iter_mut() {
+        for (ordinal, watched) in self.flatlines.iter_mut() {
             if let Some(old) = old.flatlines.get(ordinal) {
-                flatline.carry(old);
+                watched.flatline.carry(&old.flatline);
             }
         }
     }
@@ -145,6 +159,10 @@ impl Judge {
     /// Judges what was read, in place; what has to wait is taken out. `standing` tells what stands of a point.
     pub fn take(&mut self, sample: &mut Sample, standing: impl Fn(u16) -> Option<Reading>) -> Beside {
         let changes = self.read_words(sample);
+        if changes.is_empty() && self.held.is_empty() {
+            self.judge_sample(sample);
+            return Beside::default();
+        }
         let before = self.release(|word| changes.iter().find(|c| c.word == word).map(Change::worse));
         self.judge_sample(sample);
         let changed: Vec<usize> = changes.iter().filter(|c| c.before != c.now).map(|c| c.word).collect();
@@ -160,8 +178,8 @@ impl Judge {
     fn judge_sample(&mut self, sample: &mut Sample) {
         let may_wait = sample.origin == Origin::Polled && self.words.iter().any(|word| !word.read);
         let measures = |word: &Word| word.state == Some(InstrumentState::Monitoring);
-        if !may_wait && self.flatlines.is_empty() && self.words.iter().all(measures) {
-            return;
+        if !may_wait && self.words.iter().all(measures) {
+            return self.watch_flatlines(sample);
         }
         let at = sample.at;
         sample.readings.retain_mut(|(ordinal, reading)| {
@@ -173,6 +191,19 @@ impl Judge {
             *reading = self.judge(*ordinal, *reading, state, at);
             true
         });
+    }
+
+    /// Judges a sample of instruments that all measure: of that, only flat lines are left to be seen.
+    fn watch_flatlines(&mut self, sample: &mut Sample) {
+        for (ordinal, watched) in self.flatlines.iter_mut() {
+            let Some(place) = place_in(&sample.readings, ordinal, &mut watched.place) else { continue };
+            let Some((_, reading)) = sample.readings.get_mut(place) else { continue };
+            let judged = watched.flatline.take(*reading, sample.at);
+            // Written only where it differs: it is read again at once.
+            if judged.quality != reading.quality {
+                *reading = judged;
+            }
+        }
     }
 
     /// Judges what is still held of a class whose poll has ended.
@@ -205,8 +236,8 @@ impl Judge {
                 lost.push(index);
             }
         }
-        for (_, flatline) in self.flatlines.iter_mut().filter(|(ordinal, _)| points.contains(ordinal)) {
-            flatline.pause();
+        for (_, watched) in self.flatlines.iter_mut().filter(|(ordinal, _)| points.contains(ordinal)) {
+            watched.flatline.pause();
         }
         let anew = self.judge_anew(&lost, at, standing).map(|mut anew| {
             anew.readings.retain(|(ordinal, _)| !points.contains(ordinal));
@@ -270,9 +301,9 @@ impl Judge {
     fn judge(&mut self, ordinal: u16, reading: Reading, state: Option<InstrumentState>, at: Mono) -> Reading {
         let state = state.unwrap_or(InstrumentState::Monitoring);
         let watched = match self.flatlines.get_mut(ordinal) {
-            Some(flatline) if state == InstrumentState::Monitoring => flatline.take(reading, at),
-            Some(flatline) => {
-                flatline.pause();
+            Some(watched) if state == InstrumentState::Monitoring => watched.flatline.take(reading, at),
+            Some(watched) => {
+                watched.flatline.pause();
                 reading
             }
             None => reading,

@@ -25,6 +25,7 @@ impl Value {
         clippy::cast_precision_loss,
         reason = "64-bit counters lose digits only in comparisons, never on the wire"
     )]
+    #[inline]
     pub fn as_f64(self) -> f64 {
         match self {
             Self::Number(v) => v,

@@ -156,10 +156,10 @@ pub enum Body {
         /// JSON text.
         json: String,
     },
-    /// A write to an output, or one that was refused.
-    Write(OutputWrite),
+    /// A write to an output, or one that was refused. Apart, as the next one: rare, and a record would be twice as large.
+    Write(Box<OutputWrite>),
     /// An engineer's loop test of a point.
-    LoopTest(LoopTest),
+    LoopTest(Box<LoopTest>),
     /// What a state machine of danger or duty gave out; the text is its wire form.
     Document {
         /// What it tells.

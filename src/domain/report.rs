@@ -16,40 +16,47 @@ use super::time::Mono;
 #[derive(Clone, Copy, Debug)]
 pub struct Reporter {
     last: Option<Reading>,
-    /// Up to this time, included, a reading that says nothing new is not worth a report. Follows from the next two.
-    quiet_until: Mono,
+    /// Up to this time, included, a reading that says nothing new is not worth a report; `None` where each is. Follows from
+    /// `reported` and `patience`.
+    quiet_until: Option<Mono>,
+    /// How far from the last one a value says nothing new; negative where every value does.
+    width: f64,
     reported: Mono,
     /// How long after a report the next reading would still come before the longest silence; `None` where it never would.
     patience: Option<Duration>,
-    deadband: Deadband,
 }
 
 impl Default for Reporter {
     /// Of a point of which nothing is known: every reading is reported.
     fn default() -> Self {
-        let never = Mono::default();
-        Self { last: None, quiet_until: never, reported: never, patience: None, deadband: Deadband::Off }
+        Self { last: None, quiet_until: None, width: EVERY_VALUE, reported: Mono::default(), patience: None }
     }
 }
+
+/// A width that no difference is within.
+const EVERY_VALUE: f64 = -1.0;
 
 impl Reporter {
     /// Takes over what the point means; what was reported stays known.
     pub fn follow(&mut self, meaning: &PointSpec) {
-        self.deadband = meaning.deadband;
+        self.width = match meaning.deadband {
+            Deadband::Off => EVERY_VALUE,
+            Deadband::Absolute(width) => width.max(0.0),
+        };
         self.patience = meaning.max_silence.checked_sub(meaning.interval);
-        self.quiet_until = self.reported + self.patience.unwrap_or_default();
+        self.quiet_until = self.patience.map(|patience| self.reported + patience);
     }
 
     /// Returns whether `reading`, read at `at`, is to be reported, and remembers it if so.
-    #[inline]
-    pub fn report(&mut self, reading: Reading, at: Mono) -> bool {
-        let is_quiet = at <= self.quiet_until && self.patience.is_some();
-        if is_quiet && self.last.is_some_and(|last| !changed(last, reading, self.deadband)) {
+    #[inline(always)]
+    pub fn report(&mut self, reading: &Reading, at: Mono) -> bool {
+        let is_quiet = self.quiet_until.is_some_and(|until| at <= until);
+        if is_quiet && !self.is_news(reading) {
             return false;
         }
-        self.last = Some(reading);
+        self.last = Some(*reading);
         self.reported = at;
-        self.quiet_until = at + self.patience.unwrap_or_default();
+        self.quiet_until = self.patience.map(|patience| at + patience);
         true
     }
 
@@ -57,33 +64,34 @@ impl Reporter {
     pub fn forget(&mut self) {
         self.last = None;
     }
-}
 
-#[inline]
-fn changed(last: Reading, new: Reading, deadband: Deadband) -> bool {
-    if last.quality != new.quality {
-        return true;
-    }
-    match (last.value, new.value) {
-        (Some(last), Some(new)) => outside(last, new, deadband),
-        (None, None) => false,
-        (Some(_), None) | (None, Some(_)) => true,
-    }
-}
-
-/// Exact comparison without a deadband: 64-bit counters differ although their `f64` forms may not.
-#[inline]
-fn outside(last: Value, new: Value, deadband: Deadband) -> bool {
-    match deadband {
-        Deadband::Off => true,
-        Deadband::Absolute(width) if width <= 0.0 => last != new,
-        Deadband::Absolute(width) => (new.as_f64() - last.as_f64()).abs() > width,
+    /// Whether a reading says something else than the last that was reported.
+    #[inline(always)]
+    fn is_news(&self, new: &Reading) -> bool {
+        let Some(last) = &self.last else { return true };
+        if last.quality != new.quality {
+            return true;
+        }
+        let within = |last: f64, new: f64| (new - last).abs() <= self.width;
+        // What points mostly are first; 64-bit counters differ although their `f64` forms may not.
+        match (&last.value, &new.value) {
+            (Some(Value::Number(last)), Some(Value::Number(new))) => !within(*last, *new),
+            (Some(Value::Bool(last)), Some(Value::Bool(new))) => {
+                !within(f64::from(u8::from(*last)), f64::from(u8::from(*new)))
+            }
+            (Some(last), Some(new)) if self.width == 0.0 => last != new,
+            (Some(last), Some(new)) => !within(last.as_f64(), new.as_f64()),
+            (None, None) => false,
+            (Some(_), None) | (None, Some(_)) => true,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use proptest::prelude::*;
 
     use super::*;
     use crate::domain::reading::Quality;
@@ -101,7 +109,7 @@ mod tests {
     fn reported(deadband: Deadband, readings: &[(u64, Reading)]) -> Vec<bool> {
         let mut reporter = Reporter::default();
         reporter.follow(&meaning(deadband));
-        readings.iter().map(|(s, r)| reporter.report(*r, Mono::from_secs(*s))).collect()
+        readings.iter().map(|(s, r)| reporter.report(r, Mono::from_secs(*s))).collect()
     }
 
     #[test]
@@ -121,7 +129,7 @@ mod tests {
         let slow = PointSpec { interval: Duration::from_secs(60), ..meaning(Deadband::Absolute(0.0)) };
         let mut reporter = Reporter::default();
         reporter.follow(&slow);
-        let told = |ms: u64| reporter.report(number(5.0), Mono::from_millis(ms));
+        let told = |ms: u64| reporter.report(&number(5.0), Mono::from_millis(ms));
         assert_eq!([0, 60_004, 120_001, 179_990].map(told), [true; 4]);
     }
 
@@ -145,5 +153,66 @@ mod tests {
         let lost = Reading::missing(Quality::Comm);
         let story = [(0, number(5.0)), (1, number(5.0)), (2, lost), (3, lost)];
         assert_eq!(reported(Deadband::Off, &story), [true, true, true, false]);
+    }
+
+    /// What is news by the words of the module, without a short way.
+    fn is_news(last: Reading, new: Reading, deadband: Deadband) -> bool {
+        match (last.value, new.value) {
+            _ if last.quality != new.quality => true,
+            (None, None) => false,
+            (Some(last), Some(new)) => match deadband {
+                Deadband::Off => true,
+                Deadband::Absolute(width) if width <= 0.0 => last != new,
+                Deadband::Absolute(width) => (new.as_f64() - last.as_f64()).abs() > width,
+            },
+            (Some(_), None) | (None, Some(_)) => true,
+        }
+    }
+
+    /// Near one another, so that both outcomes are frequent.
+    fn any_reading() -> impl Strategy<Value = Reading> {
+        let near = -3_i8..4;
+        let value = prop_oneof![
+            near.clone().prop_map(|n| Value::Number(f64::from(n) * 0.1)),
+            near.clone().prop_map(|n| Value::Single(f32::from(n) * 0.1)),
+            near.clone().prop_map(|n| Value::Integer(i64::MAX - 3 + i64::from(n))),
+            near.prop_map(|n| Value::Counter(u64::MAX - 4 + u64::from(n.unsigned_abs()))),
+            any::<bool>().prop_map(Value::Bool),
+        ];
+        let quality = prop_oneof![4 => Just(Quality::Good), 1 => Just(Quality::Suspect)];
+        (prop::option::weighted(0.9, value), quality).prop_map(|(value, quality)| Reading { value, quality })
+    }
+
+    proptest! {
+        #[test]
+        fn the_short_way_reports_what_the_long_one_does(
+            deadband in prop_oneof![
+                Just(Deadband::Off), Just(Deadband::Absolute(0.0)), Just(Deadband::Absolute(-1.0)),
+                Just(Deadband::Absolute(0.1)), Just(Deadband::Absolute(0.2)), Just(Deadband::Absolute(1.0)),
+            ],
+            max_silence in prop_oneof![Just(1_000_u64), Just(3_000), Just(500)],
+            story in prop::collection::vec((0_u64..1_500, any_reading(), prop::bool::weighted(0.05)), 1..80),
+        ) {
+            let meaning = PointSpec { max_silence: Duration::from_millis(max_silence), ..meaning(deadband) };
+            let patience = meaning.max_silence.checked_sub(meaning.interval);
+            let mut reporter = Reporter::default();
+            reporter.follow(&meaning);
+            let (mut last, mut now) = (None::<(Reading, u64)>, 0);
+            for (passed, reading, forgets) in story {
+                now += passed;
+                if forgets {
+                    reporter.forget();
+                    last = None;
+                }
+                let is_quiet = last.is_some_and(|(last, at)| {
+                    let in_time = patience.is_some_and(|patience| Duration::from_millis(now - at) <= patience);
+                    in_time && !is_news(last, reading, deadband)
+                });
+                prop_assert_eq!(reporter.report(&reading, Mono::from_millis(now)), !is_quiet);
+                if !is_quiet {
+                    last = Some((reading, now));
+                }
+            }
+        }
     }
 }

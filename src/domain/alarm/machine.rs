@@ -239,23 +239,30 @@ impl Alarms {
         at: Mono,
         now: Now,
     ) {
-        self.handle_readings(device, [(ordinal, reading, state)], at, now);
+        self.handle_readings(device, [(ordinal, &reading, state)], at, now);
     }
 
     /// Takes what was read together: all of it stands before anything is judged, so that a bit and the state word beside
     /// it are seen as one.
-    pub fn handle_readings<I>(&mut self, device: usize, readings: I, at: Mono, now: Now)
+    #[inline]
+    pub fn handle_readings<'r, I>(&mut self, device: usize, readings: I, at: Mono, now: Now)
     where
-        I: IntoIterator<Item = (u16, Reading, Option<InstrumentState>)>,
+        I: IntoIterator<Item = (u16, &'r Reading, Option<InstrumentState>)>,
     {
         let mut asked = std::mem::take(&mut self.asked);
         self.points.stand(device, readings, at, &mut asked);
+        if !asked.is_empty() {
+            self.ask_watchers(&mut asked, now);
+        }
+        self.asked = asked;
+        self.drain(now);
+    }
+
+    fn ask_watchers(&mut self, asked: &mut Vec<Watcher>, now: Now) {
         // Each is asked once, instruments before alarms.
         asked.sort_unstable();
         asked.dedup();
         asked.drain(..).for_each(|watcher| self.ask_watcher(watcher, now));
-        self.asked = asked;
-        self.drain(now);
     }
 
     /// Notes that a device answers, or does not.

@@ -47,31 +47,43 @@ pub(super) struct Cell {
     timed: bool,
     /// How many of the point's own alarms are not normal.
     open: u32,
-    /// Between these it may rest; `None` where something is watched that sees every change.
-    rest: Option<(f64, f64)>,
+    /// Between these, the ends not included, it may rest; nothing lies between them where something is watched that sees
+    /// every change.
+    rest: (f64, f64),
+    /// Whether what stands lies there.
+    rests: bool,
     watchers: Range<usize>,
 }
 
+/// Nothing lies between these.
+const RESTLESS: (f64, f64) = (f64::INFINITY, f64::NEG_INFINITY);
+
 impl Cell {
     /// Lets a reading stand. Returns whether that says something new.
-    #[inline]
-    fn stand(&mut self, reading: Reading, state: Option<InstrumentState>, at: Mono) -> bool {
+    #[inline(always)]
+    fn stand(&mut self, reading: &Reading, state: Option<InstrumentState>, at: Mono) -> bool {
         self.at = at;
-        if self.reading == Some(reading) && self.state == state && !self.timed {
+        let rests = self.is_at_rest(reading);
+        if rests && self.rests && self.open == 0 && self.state == state {
+            self.reading = Some(*reading);
             return false;
         }
-        let rests = self.open == 0
-            && self.state == state
-            && self.is_at_rest(reading)
-            && self.reading.is_some_and(|before| self.is_at_rest(before));
-        (self.reading, self.state) = (Some(reading), state);
-        !rests
+        if !self.timed && self.state == state && self.reading.as_ref() == Some(reading) {
+            return false;
+        }
+        (self.reading, self.state, self.rests) = (Some(*reading), state, rests);
+        true
     }
 
-    #[inline]
-    fn is_at_rest(&self, reading: Reading) -> bool {
-        let value = reading.value.filter(|_| reading.quality == Quality::Good).map(Value::as_f64);
-        self.rest.zip(value).is_some_and(|((low, high), value)| low < value && value < high)
+    #[inline(always)]
+    fn is_at_rest(&self, reading: &Reading) -> bool {
+        let (low, high) = self.rest;
+        let between = |value: f64| low < value && value < high;
+        reading.quality == Quality::Good
+            && match &reading.value {
+                Some(Value::Number(value)) => between(*value),
+                value => value.is_some_and(|value| between(value.as_f64())),
+            }
     }
 }
 
@@ -111,17 +123,18 @@ impl Points {
         }
         let mut points = Self { comm, ..Self::default() };
         for (at, (watchers, timed)) in looks {
-            let rest = rest(at, &watchers, book);
+            let rest = rest(at, &watchers, book).unwrap_or(RESTLESS);
             points.add(at, watchers, timed, rest);
         }
         points
     }
 
-    fn add(&mut self, at: PointRef, watchers: BTreeSet<Watcher>, timed: bool, rest: Option<(f64, f64)>) {
+    fn add(&mut self, at: PointRef, watchers: BTreeSet<Watcher>, timed: bool, rest: (f64, f64)) {
         let from = self.watchers.len();
         self.watchers.extend(watchers);
         let watchers = from..self.watchers.len();
-        self.cells.push(Cell { reading: None, state: None, at: Mono::default(), timed, open: 0, rest, watchers });
+        let (reading, state, rests) = (None, None, false);
+        self.cells.push(Cell { reading, state, at: Mono::default(), timed, open: 0, rest, rests, watchers });
         if self.by_device.len() <= at.device {
             self.by_device.resize_with(at.device + 1, Vec::new);
         }
@@ -141,9 +154,10 @@ impl Points {
     }
 
     /// Lets readings of a device stand. Adds the watchers to be asked to `asked`; none of a reading that says nothing new.
-    pub(super) fn stand<I>(&mut self, device: usize, readings: I, at: Mono, asked: &mut Vec<Watcher>)
+    #[inline]
+    pub(super) fn stand<'r, I>(&mut self, device: usize, readings: I, at: Mono, asked: &mut Vec<Watcher>)
     where
-        I: IntoIterator<Item = (u16, Reading, Option<InstrumentState>)>,
+        I: IntoIterator<Item = (u16, &'r Reading, Option<InstrumentState>)>,
     {
         let Some(of_device) = self.by_device.get(device).filter(|of_device| !of_device.is_empty()) else { return };
         for (ordinal, reading, state) in readings {

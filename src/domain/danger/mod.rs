@@ -233,15 +233,16 @@ impl Danger {
     /// Takes readings of one device that stand from `at` on, before report by exception: point ordinal, reading, and what its
     /// instrument was doing. What was read together is handed in together, so that an alarm bit is seen with the state word
     /// beside it. [`Danger::settle`] follows.
-    pub fn handle_readings<I>(&mut self, device: usize, readings: I, at: Mono, now: Now)
+    #[inline]
+    pub fn handle_readings<'r, I>(&mut self, device: usize, readings: I, at: Mono, now: Now)
     where
-        I: Iterator<Item = (u16, Reading, Option<InstrumentState>)> + Clone,
+        I: Iterator<Item = (u16, &'r Reading, Option<InstrumentState>)> + Clone,
     {
         self.alarms.handle_readings(device, readings.clone(), at, now);
         let Some(watched) = self.watched.get(device).filter(|watched| !watched.is_empty()) else { return };
         for (ordinal, reading, _) in readings {
             if let Some(Some(uid)) = watched.get(usize::from(ordinal)) {
-                self.site.handle_reading(uid, reading, now);
+                self.site.handle_reading(uid, *reading, now);
             }
         }
     }

@@ -171,10 +171,18 @@ impl Engine {
 
     /// Hands readings of a device in, as they stand from `at` on.
     pub(super) fn endanger(&mut self, index: usize, readings: &[(u16, Reading)], at: Mono, now: Now) {
-        let judge = self.devices.get(index).and_then(|device| device.judge.as_ref());
-        let state = |ordinal: u16| judge.and_then(|judge| judge.state(ordinal)).map(|(state, _)| state);
-        let readings = readings.iter().map(|(ordinal, reading)| (*ordinal, *reading, state(*ordinal)));
-        self.danger.handle_readings(index, readings, at, now);
+        let readings = readings.iter().map(|(ordinal, reading)| (*ordinal, reading));
+        match self.devices.get(index).and_then(|device| device.judge.as_ref()) {
+            Some(judge) => {
+                let state = |ordinal: u16| judge.state(ordinal).map(|(state, _)| state);
+                let readings = readings.map(|(ordinal, reading)| (ordinal, reading, state(ordinal)));
+                self.danger.handle_readings(index, readings, at, now);
+            }
+            None => {
+                let readings = readings.map(|(ordinal, reading)| (ordinal, reading, None));
+                self.danger.handle_readings(index, readings, at, now);
+            }
+        }
         self.danger.settle(now);
     }
 

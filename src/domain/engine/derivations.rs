@@ -75,6 +75,7 @@ impl Derivations {
     }
 
     /// Returns what must be computed anew after these readings of a device.
+    #[inline]
     pub(super) fn fed_by(&self, device: usize, readings: &[(u16, Reading)]) -> Due {
         let Some(of_device) = self.by_input.get(device).filter(|of_device| !of_device.is_empty()) else {
             return Due::new();

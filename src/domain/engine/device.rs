@@ -21,28 +21,30 @@ const SLOW_ABOVE: Duration = Duration::from_secs(10);
 /// See [`STALE_INTERVALS`]: longer than the longest sensible request timeout.
 const STALE_AT_LEAST: Duration = Duration::from_secs(15);
 
-/// One device.
+/// One device: what every sample asks for is in one cache line.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct Device {
-    pub(super) slot: DeviceSlot,
-    pub(super) link: LinkState,
-    pub(super) link_since: Option<Mono>,
-    /// Whether its points have been marked since it went down.
-    pub(super) lost: bool,
-    pub(super) classes: Vec<Class>,
     pub(super) points: Vec<Point>,
+    pub(super) classes: Vec<Class>,
+    pub(super) judge: Option<Box<Judge>>,
+    pub(super) slot: DeviceSlot,
     /// Whether any of its points is stopped.
     pub(super) stops: bool,
     /// Whether any of its points is still being commissioned.
     pub(super) commissions: bool,
-    pub(super) judge: Option<Box<Judge>>,
+    /// Whether its points have been marked since it went down.
+    pub(super) lost: bool,
+    pub(super) link: LinkState,
+    pub(super) link_since: Option<Mono>,
     pub(super) coverage_from: Now,
     pub(super) coverage_due: Mono,
     pub(super) covered: Counts,
 }
 
-/// One of its poll classes.
+/// One of its poll classes: three cache lines.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Class {
     pub(super) account: ClassAccount,
     pub(super) last_heard: Mono,
@@ -53,8 +55,9 @@ pub(super) struct Class {
     pub(super) sends: bool,
 }
 
-/// One of its points.
+/// One of its points: two cache lines.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 pub(super) struct Point {
     pub(super) class: u8,
     pub(super) reading: Option<Reading>,
@@ -123,7 +126,7 @@ impl Device {
                 continue;
             };
             let at = point.at.filter(|_| !class.stale).unwrap_or(now);
-            point.reporter.report(reading, at);
+            point.reporter.report(&reading, at);
             standing.entry(at).or_default().push((index_of(ordinal), reading));
         }
         standing
@@ -201,6 +204,7 @@ pub(super) struct BySlot {
 
 impl BySlot {
     /// Returns the index of the device in the registry.
+    #[inline]
     pub(super) fn find(&self, slot: DeviceSlot) -> Option<usize> {
         let at = usize::try_from(slot.0.checked_sub(self.lowest)?).ok()?;
         usize::try_from(*self.indices.get(at)?).ok()?.checked_sub(1)

@@ -272,8 +272,8 @@ fn a_hole_of_the_source_is_a_record_beside_the_values_around_it() {
         to: at(9).wall,
         reason: crate::domain::record::SourceGapReason::Overflow,
     };
-    engine.handle_event(FieldEvent::Gap(gap.clone()), at(9));
-    engine.handle_event(FieldEvent::Gap(GapNotice { slot: DeviceSlot(7), ..gap }), at(9));
+    engine.handle_event(FieldEvent::Gap(Box::new(gap.clone())), at(9));
+    engine.handle_event(FieldEvent::Gap(Box::new(GapNotice { slot: DeviceSlot(7), ..gap })), at(9));
     let records = drain(&mut engine);
     assert!(
         matches!(&records[..], [Record { stream: Stream::Telemetry, body: Body::SourceGap(g), .. }] if g.points == [1])

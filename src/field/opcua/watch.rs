@@ -338,7 +338,7 @@ impl Watch {
                 let (from, to) = (item.last_t, t.unwrap_or(now.wall));
                 let (points, reason) = (vec![at.ordinal], SourceGapReason::Overflow);
                 let gap = GapNotice { slot: at.slot, at: now.mono, points, from, to, reason };
-                self.events.push(FieldEvent::Gap(gap));
+                self.events.push(FieldEvent::Gap(Box::new(gap)));
             }
             item.last = Some(reading);
             item.last_t = Some(t.unwrap_or(now.wall));
@@ -434,7 +434,7 @@ impl Watch {
         for unit in &self.units {
             let gap =
                 GapNotice { slot: unit.slot, at: now.mono, points: Vec::new(), from: Some(from), to: now.wall, reason };
-            self.events.push(FieldEvent::Gap(gap));
+            self.events.push(FieldEvent::Gap(Box::new(gap)));
         }
     }
 

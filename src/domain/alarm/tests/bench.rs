@@ -221,9 +221,11 @@ impl Bench {
     }
 
     pub(super) fn read_now(&mut self, readings: &[(u16, Reading, Option<InstrumentState>)]) {
-        let judged = readings
+        let judged: Vec<_> = readings
             .iter()
-            .map(|(ordinal, reading, state)| (*ordinal, state.map_or(*reading, |state| state.judge(*reading)), *state));
+            .map(|(ordinal, reading, state)| (*ordinal, state.map_or(*reading, |state| state.judge(*reading)), *state))
+            .collect();
+        let judged = judged.iter().map(|(ordinal, reading, state)| (*ordinal, reading, *state));
         self.alarms.handle_readings(0, judged, self.now.mono, self.now);
         self.drain();
     }

@@ -401,7 +401,8 @@ fn a_day_of_a_part_of_the_park_is_quick_and_quiet() {
     for minute in 0..1_440_u32 {
         park.pass(Duration::from_secs(60));
         let value = |o: u16| good(f64::from((u32::from(o) + minute) % 24));
-        park.alarms.handle_readings(0, (0..points).map(|o| (o, value(o), None)), park.now.mono, park.now);
+        let readings: Vec<_> = (0..points).map(|o| (o, value(o))).collect();
+        park.alarms.handle_readings(0, readings.iter().map(|(o, r)| (*o, r, None)), park.now.mono, park.now);
         park.drain();
     }
     assert!(park.records.is_empty());
