@@ -112,7 +112,8 @@ impl Scene {
         self.now += time;
         let now = now(self.now);
         let readings: Vec<_> =
-            self.values.iter().map(|(at, v)| (at.ordinal, Reading::good(Value::Number(*v)), None)).collect();
+            self.values.iter().map(|(at, v)| (at.ordinal, Reading::good(Value::Number(*v)))).collect();
+        let readings = readings.iter().map(|(ordinal, reading)| (*ordinal, reading, None));
         self.machine.handle_readings(0, readings, now.mono, now);
         self.machine.handle_timeout(now);
         let mut raised = BTreeMap::new();
