@@ -3,6 +3,7 @@
 //!
 //! The power is cut by an ext4 of our own that is shut down ([`Disk`]): all that the gateway keeps is on it.
 
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -39,11 +40,14 @@ enum End {
 /// How a passage is brought to a step; the thing that ends the life is called there, where the step lasts no longer.
 type Lead = fn(&Yard, &mut SimCamera, &str);
 
+/// A step of the lane's diagram.
+type Step = (&'static str, Lead, End);
+
 /// The step in which it rolls on the weighbridge.
 const ROLLS: &str = "identified, while it is weighed";
 
 /// The steps of the lane's diagram, in their order.
-const STEPS: [(&str, Lead, End); 11] = [
+const STEPS: [Step; 11] = [
     ("approach", approaches, End::Outside),
     (ROLLS, rolls, End::Outside),
     ("decided: refused", refused, End::Outside),
@@ -145,8 +149,24 @@ fn closed(yard: &Yard, camera: &mut SimCamera, plate: &str) {
 
 #[test]
 fn killed_at_each_step_of_a_passage_no_arm_moves_by_itself_no_passage_is_lost_or_doubled_and_the_counts_are_right() {
-    let Some(yard) = Yard::set_with(Plan { scale: true, ..Plan::default() }) else { return };
-    story(&yard, &Gateway::kill9);
+    in_halves(|steps| {
+        let Some(yard) = Yard::set_with(plan(None)) else { return };
+        story(&yard, &Gateway::kill9, steps);
+    });
+}
+
+/// Whoever is let in and does not come is given up after a while that a story can wait for.
+fn plan(states: Option<PathBuf>) -> Plan {
+    Plan { scale: true, states, timing: "not_entered = \"10s\"", ..Plan::default() }
+}
+
+/// Tells the story at two gates at once, half of the steps at each: most of its time is spent waiting.
+fn in_halves(told: impl Fn(&[Step]) + Sync) {
+    let (first, second) = STEPS.split_at(STEPS.len() / 2);
+    thread::scope(|scope| {
+        scope.spawn(|| told(first));
+        told(second);
+    });
 }
 
 #[test]
@@ -165,35 +185,37 @@ fn inside() {
     if !disk::is_inside() {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
-    let disk = match Disk::create(&dir.path().canonicalize().unwrap(), DISK_MB) {
-        Ok(disk) => disk,
-        Err(why) => return skip(&why),
-    };
-    let states = Some(disk.mount.join("gateway"));
-    let Some(yard) = Yard::set_with(Plan { scale: true, states, ..Plan::default() }) else { return };
-    story(&yard, &|gateway| {
-        disk.cut();
-        gateway.kill9();
-        disk.reboot();
+    in_halves(|steps| {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = match Disk::create(&dir.path().canonicalize().unwrap(), DISK_MB) {
+            Ok(disk) => disk,
+            Err(why) => return skip(&why),
+        };
+        let Some(yard) = Yard::set_with(plan(Some(disk.mount.join("gateway")))) else { return };
+        let cut = |gateway: Gateway| {
+            disk.cut();
+            gateway.kill9();
+            disk.reboot();
+        };
+        story(&yard, &cut, steps);
     });
 }
 
 /// One life for each step: it ends in the middle of a passage, and the next one takes up what it left.
-fn story(yard: &Yard, cut: &dyn Fn(Gateway)) {
+fn story(yard: &Yard, cut: &dyn Fn(Gateway), steps: &[Step]) {
     let mut camera = yard.camera("cam-in");
     let mut gateway = yard.gateway();
     yard.heard(&mut camera);
     // How many were opened for, and of how many of them it is certain that they crossed, or that nobody can say.
     let (mut number, mut through, mut crossed, mut doubted) = (0, 0, 0, 0);
-    for (n, (step, lead, end)) in STEPS.into_iter().enumerate() {
+    for (n, (step, lead, end)) in steps.iter().copied().enumerate() {
         let plate = other(n);
         shows(&yard.east_in, |plant| plant.pulses = [0; 3]);
         lead(yard, &mut camera, &plate);
         let before = look(yard).pulses;
         cut(gateway);
         // What stands on the weighbridge of the next life rolls in one step: what it weighed before would be believed for a moment.
-        yard.weighs(STEPS.get(n + 1).is_none_or(|(next, ..)| *next != ROLLS));
+        yard.weighs(steps.get(n + 1).is_none_or(|(next, ..)| *next != ROLLS));
         gateway = yard.gateway();
         camera.patience = Duration::from_secs(10);
         yard.heard(&mut camera);

@@ -154,7 +154,7 @@ fn fire_opens_in_each_state_of_a_lane_with_the_store_full_and_the_broker_gone_an
     let mut places = [place("east-in", &yard.east_in, way_in, true), place("east-out", &yard.east_out, way_out, false)];
     let mut worst = Duration::ZERO;
     for (state, into) in STATES {
-        places.iter_mut().for_each(into);
+        thread::scope(|scope| places.iter_mut().for_each(|place| drop(scope.spawn(move || into(place)))));
         let took = held(&places, state);
         println!("fire while {state}: held open after {took:?} (way in, way out)");
         worst = took.into_iter().fold(worst, Duration::max);
@@ -172,8 +172,7 @@ fn fire_opens_in_each_state_of_a_lane_with_the_store_full_and_the_broker_gone_an
 
 /// Changes something at each place, and lets the gateway see it.
 fn shows_all(places: &[Place<'_>], what: fn(&mut Plant)) {
-    places.iter().for_each(|place| change(place.module, what));
-    places.iter().for_each(|place| shows(place.module, |_| ()));
+    thread::scope(|scope| places.iter().for_each(|place| drop(scope.spawn(move || shows(place.module, what)))));
 }
 
 /// What stands there goes through; the contact at rest again closes nothing; a person gives the lanes back, and lowers their arms.
@@ -191,12 +190,13 @@ fn stays_until_a_person_resets_it(places: &[Place<'_>], state: &str) {
         assert!(plant.coil(3) && plant.is_up() && !plant.both, "{state}: {lane} stays open");
         yard.guard("reset-fire", lane, &[]);
     }
-    for Place { yard, module, lane, .. } in places {
+    let closes = |Place { yard, module, lane, .. }: &Place<'_>| {
         is(module, "it is let go", |plant| !plant.coil(3));
         change(module, Plant::lower);
         is(module, "the arm is down", Plant::is_down);
         yard.phase(lane, "idle");
-    }
+    };
+    thread::scope(|scope| places.iter().for_each(|place| drop(scope.spawn(move || closes(place)))));
 }
 
 #[test]

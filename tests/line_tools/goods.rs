@@ -6,7 +6,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use parkgate::domain::gate::lane::spec::Timing;
 use parkgate::sim::gatehouse::module::{Plant, SimModule};
 use parkgate::sim::gates::papers::{CardOf, TANKER};
 use parkgate::sim::gates::{Gatehouse, LANES};
@@ -24,6 +23,8 @@ const WORKS: &str = "91440300755691882F";
 /// Offset of the park's clock: eight hours.
 const EAST: i64 = 8 * 3_600_000;
 const HOUR: i64 = 3_600_000;
+/// The same plate within this is the same read.
+const DUPLICATE: Duration = Duration::from_secs(3);
 
 /// A time as the files of the register have it, so many hours from now.
 fn local(hours: i64) -> String {
@@ -41,6 +42,9 @@ fn write_folder(dir: &Path, gatehouse: &Gatehouse, web_port: u16) {
     };
     fs::write(dir.join("site.toml"), LANES.iter().map(lane).collect::<String>()).unwrap();
     gatehouse.write(dir).unwrap();
+    let gates = fs::read_to_string(dir.join("gates.toml")).unwrap();
+    let timing = format!("[lane.timing]\nduplicate = \"{}s\"\n[lane.inputs]", DUPLICATE.as_secs());
+    fs::write(dir.join("gates.toml"), gates.replace("[lane.inputs]", &timing)).unwrap();
     fs::set_permissions(dir.join("camera.password"), fs::Permissions::from_mode(0o600)).unwrap();
 }
 
@@ -185,7 +189,7 @@ fn a_tank_truck_with_everything_valid_enters_once_and_not_again_with_the_same_wa
     assert!(fails(&["hazmat", "enter", file, "--why", "再次"]).contains("not changed any more"));
     let before = module.look().pulses;
     // Seen again sooner it would be the same read, and so would each read after it.
-    live(Timing::default().duplicate + Duration::from_secs(1));
+    live(DUPLICATE + Duration::from_secs(1));
     comes(&mut camera);
     let second = until(SOON, "it is refused", || Some(last(&run)).filter(|last| last["verdict"] == "deny"));
     assert!(second["reasons"].to_string().contains("WAYBILL_USED"), "{second}");
