@@ -2,7 +2,7 @@
 //!
 //! Everything the server is asked for is done one thing at a time beside the reading of notifications; the decisions are
 //! [`Watch`]'s. One attempt per back-off step, whatever goes wrong: a connection that breaks is first resumed (the session and
-//! what its queue holds may have outlived it), and opened anew when the server has forgotten it.
+//! what its queue holds may have outlived it), and opened anew when the server has forgotten it or has another certificate now.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -210,7 +210,8 @@ impl Runner {
             }
             Err(fault) => {
                 let outlived = now.mono.since(live.lost_at) > SESSION_TIMEOUT;
-                Ok(Err(Lost { fault, kept: (!outlived).then_some(live) }))
+                let keeps = fault.keeps_session() && !outlived;
+                Ok(Err(Lost { fault, kept: keeps.then_some(live) }))
             }
         }
     }

@@ -72,6 +72,14 @@ pub enum Fault {
     Certificate(String),
 }
 
+impl Fault {
+    /// Returns whether the session may still be resumed: not where the certificate of one end is another one now. What the server
+    /// has instead, and whether it is trusted, is asked anew.
+    pub fn keeps_session(&self) -> bool {
+        !matches!(self, Self::Certificate(_))
+    }
+}
+
 /// A notification as it came.
 #[derive(Debug)]
 pub struct Notice {
@@ -338,6 +346,11 @@ pub fn fault_of(status: StatusCode) -> Fault {
         }
         StatusCode::BadCertificateUriInvalid => {
             return Fault::Certificate("the server's certificate names another application than the server".to_owned());
+        }
+        StatusCode::BadNoValidCertificates => {
+            return Fault::Certificate(
+                "the server does not have the certificate any more that it was trusted by".to_owned(),
+            );
         }
         StatusCode::BadSecurityChecksFailed | StatusCode::BadCertificateUntrusted => {
             return Fault::Certificate(
