@@ -262,6 +262,7 @@ fn a_folder_of_mistakes_gives_exactly_its_list() {
     let folders = [
         "mistakes",
         "mistakes-alarms",
+        "mistakes-crossed",
         "mistakes-duty",
         "mistakes-gates",
         "mistakes-hazmat",

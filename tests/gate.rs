@@ -35,6 +35,10 @@ use parkgate::policy::settings::{Parameters, PolicyFile, Sources};
 
 /// A small park under the shipped policies. It weighs nothing, has no parking and no list from a platform.
 fn park() -> Park {
+    Park::open(papers::small_park(), policies_of_the_small_park())
+}
+
+fn policies_of_the_small_park() -> Arc<PolicyBook> {
     let parameters = Parameters {
         stale_hazmat: std::time::Duration::ZERO,
         stale_visitor: std::time::Duration::ZERO,
@@ -45,8 +49,7 @@ fn park() -> Park {
         quota: false,
         ..Parameters::default()
     };
-    let book = PolicyBook::load(&Sources { own: Vec::new(), parameters }).unwrap();
-    Park::open(papers::small_park(), Arc::new(book))
+    Arc::new(PolicyBook::load(&Sources { own: Vec::new(), parameters }).unwrap())
 }
 
 fn forbidding_everything() -> Arc<PolicyBook> {
@@ -144,6 +147,97 @@ fn a_truck_goes_to_the_works_from_its_bay_when_it_is_dispatched() {
     assert_eq!((permit.uses, permit.begun.len()), (1, 0), "one visit, one use");
     let decision = park.drives_loaded("h-in", "皖A12345", 48_000);
     assert!(codes(&decision).contains(&"PERMIT_EXPIRED"), "{:?}", decision.reasons);
+}
+
+/// A19, row 14: of a parking without a free bay it is said that it is full, and not that its neighbours do not agree.
+#[test]
+fn a_full_parking_is_told_as_full_and_nothing_else_is_held_against_who_waits_for_it() {
+    let mut park = Park::open(papers::whole_park(1), day::shipped());
+    park.works_publish(1);
+    park.truck("皖A12345", "W1");
+    park.truck("皖A67890", "W2");
+    assert_eq!(park.drives_loaded("h-in", "皖A12345", 48_000).verdict, Verdict::Allow);
+    let bay = park.gates.hazmat().lot().promised(&papers::yellow("皖A12345")).cloned().unwrap();
+    let shown = park.seen.boards["h-in"].concat();
+    assert!(shown.contains(&format!("泊位 {bay}")), "the board names the bay: {shown}");
+    park.run(60_000);
+    let decision = park.drives_loaded("h-in", "皖A67890", 48_000);
+    assert_eq!((decision.verdict, codes(&decision)), (Verdict::Deny, vec!["PARKING_FULL"]), "{:?}", decision.reasons);
+}
+
+/// Rules 26 and 31: the licence of the carrier that the waybill names has an end, and a scope that the goods must lie in.
+#[test]
+fn the_licence_of_the_carrier_is_looked_at_where_it_is_registered_or_must_be() {
+    let told = |licence: Option<(Option<Duration>, &str)>, needed: bool| {
+        let mut settings = papers::small_park();
+        if needed {
+            let papers = settings.register.papers.entry(VehicleClass::Hazmat).or_default();
+            papers.insert(parkgate::domain::gate::word::PaperKind::CarrierLicence);
+        }
+        let mut park = Park::open(settings, policies_of_the_small_park());
+        park.truck("皖A12345", "W1");
+        if let Some((left, scope)) = licence {
+            park.carrier(left, scope);
+        }
+        codes(&park.comes("h-in", "皖A12345", &["driver", "escort"])).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let year = Some(DAY * 365);
+    assert_eq!(told(None, false), ["OK"]);
+    assert_eq!(told(Some((year, "3")), true), ["OK"]);
+    assert_eq!(told(None, true), ["DOC_MISSING:carrier_licence"]);
+    assert_eq!(told(Some((None, "3")), false), ["DOC_EXPIRED:carrier_licence"]);
+    assert_eq!(told(Some((year, "8")), false), ["SCOPE_MISMATCH"]);
+    assert_eq!(told(Some((Some(DAY * 7), "3")), false), ["DOC_EXPIRING:carrier_licence", "OK"]);
+}
+
+/// Rule 36: goods in limited quantity, declared by a waybill, come by the lane for ordinary goods and need no bay.
+#[test]
+fn a_declared_limited_quantity_passes_as_ordinary_goods() {
+    let mut park = Park::open(papers::whole_park(1), day::shipped());
+    park.works_publish(1);
+    park.parcels("皖A55555", "W5", 900.0);
+    let decision = park.drives("g-in", "皖A55555", &["driver"]);
+    assert_eq!((decision.verdict, codes(&decision)), (Verdict::Allow, vec!["SMALL_QUANTITY", "OK"]));
+    assert_eq!(park.gates.hazmat().waybills().fact(&WaybillNo::new("W5")), WaybillFact::Used);
+    assert_eq!(park.gates.hazmat().lot().promised(&papers::yellow("皖A55555")), None);
+    park.parcels("皖A66666", "W6", 9_000.0);
+    let decision = park.drives("g-in", "皖A66666", &["driver"]);
+    assert_eq!(decision.verdict, Verdict::Deny);
+    assert!(codes(&decision).contains(&"SMALL_QUANTITY"), "{:?}", decision.reasons);
+}
+
+/// `reliability.md` §5.3: a kill finds a state file that is older than what has passed since, by minutes and a hundred records.
+#[test]
+fn a_restart_from_an_older_state_has_every_passage_that_was_recorded_since() {
+    let mut park = park();
+    park.truck("皖A12345", "W1");
+    park.truck("皖A67890", "W2");
+    park.car("皖A00001");
+    park.drives("h-in", "皖A12345", &["driver", "escort"]);
+    let kept = park.save();
+    // The one that was inside leaves, another one comes, and a car stands under the arm when the power goes.
+    park.run(60_000);
+    park.drives("h-out", "皖A12345", &["driver", "escort"]);
+    park.drives("h-in", "皖A67890", &["driver", "escort"]);
+    park.drives("g-in", "皖A00001", &[]);
+    let stocks = |park: &Park| {
+        let of = [VehicleClass::Hazmat, VehicleClass::Small].map(|class| park.inside(Stock::Vehicles(class)));
+        (of, park.inside(Stock::Persons))
+    };
+    let before = stocks(&park);
+    assert_eq!(before.0, [1, 1]);
+    park.restart_from(&kept, 20_000);
+    park.run(60_000);
+    assert_eq!(stocks(&park), before);
+    for number in ["W1", "W2"] {
+        assert_eq!(park.gates.hazmat().waybills().fact(&WaybillNo::new(number)), WaybillFact::Used, "{number}");
+    }
+    let used = |plate: &str| park.gates.register().permit(&PermitId::new(format!("P-{plate}"))).unwrap().uses;
+    assert_eq!(
+        (used("皖A12345"), used("皖A67890")),
+        (1, 0),
+        "the one visit is over and counted once; the other goes on"
+    );
 }
 
 /// Rule 27: what is weighed is held against tare and waybill.

@@ -175,13 +175,13 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::gate::identity::DocumentKind;
+    use crate::domain::gate::identity::IdKind;
 
     #[test]
     fn whoever_is_not_registered_is_nobody_and_two_of_them_are_two() {
         let dir = tempfile::tempdir().unwrap();
         let store = RegisterStore::open(dir.path()).unwrap();
-        let id = |number: &str| IdNumber::new(DocumentKind::Passport, number).unwrap();
+        let id = |number: &str| IdNumber::new(IdKind::Passport, number).unwrap();
         let ids: BTreeSet<IdNumber> = [id("E1234567"), id("E7654321")].into();
         let unknown = found(&store, &ids);
         let refs: BTreeSet<&PersonRef> = unknown.by_document().values().collect();

@@ -24,6 +24,8 @@ use crate::domain::gate::hazmat::track::TrackRules;
 use crate::domain::gate::hazmat::visit::Tolerance;
 use crate::domain::gate::word::{BayId, ZoneId};
 
+/// Percents below are taken for a fraction that was meant: no weighbridge of a gate is that exact.
+const LEAST_PERCENT: f64 = 0.2;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -48,6 +50,22 @@ impl<T> Kind for List<T> {
     }
 }
 
+/// A list of words that must name something: an empty one would mean the opposite of what it looks like.
+pub(super) struct Filled<T>(pub(super) List<T>);
+
+impl<T> Kind for Filled<T> {
+    type Out = Vec<T>;
+
+    fn read(&self, value: &DeValue<'_>) -> Result<Vec<T>, Wrong> {
+        let read = self.0.read(value)?;
+        if read.is_empty() {
+            Err(Wrong::new(say!("列表是空的", "the list is empty"), (self.0.1)()))
+        } else {
+            Ok(read)
+        }
+    }
+}
+
 /// One word, read by a function.
 pub(super) struct Word<T>(pub(super) fn(&str) -> Option<T>, pub(super) fn() -> Words);
 
@@ -68,41 +86,40 @@ pub(super) fn words_wanted<T: Copy + Display>(all: &[T], zh: fn(T) -> &'static s
     say!("请写 {both} 之一", "write one of {en}")
 }
 
-/// Reads the file. `zones` are the ids of `site.toml`; `None` when that file cannot be read.
+/// Reads the file, and where it says which zones are entered by dispatch. `zones` are the ids of `site.toml`; `None` when that file cannot be read.
 pub(super) fn read(
     page: &Page<'_>,
     table: &Spanned<DeTable<'_>>,
     zones: Option<&BTreeSet<String>>,
     out: &mut Findings,
-) -> Rules {
+) -> (Rules, Spot) {
     let mut root = Section::root(page, table);
     let default = Rules::default();
     let items = checks(&mut root, out).unwrap_or(default.items);
     let (bays, promises) = parking(&mut root, out);
-    let table = apart(&mut root, out);
+    let table = apart(&mut root, !bays.is_empty(), out);
     let mut section = root.section("dispatch", out);
     let dispatch_zones = dispatch_zones(&mut section, zones, !bays.is_empty(), out);
     let arrive_within = section.or("arrive_within", &Span(MINUTE, DAY), default.arrive_within, out);
     let quota_valid = section.or("places_valid", &Span(MINUTE, DAY * 30), default.quota_valid, out);
+    let dispatch = section.spot_of("zones");
     section.finish(&[], out);
     let mut section = root.section("stay", out);
     let stay = section.or("limit", &Span(MINUTE * 10, DAY * 30), default.stay, out);
     let percent = section.or("warn_at", &Whole(1, 99), i64::from(default.stay_warn_percent), out);
     let stay_repeat = section.or("repeat", &Span(MINUTE, DAY), default.stay_repeat, out);
+    if arrive_within >= stay {
+        late_dispatch(section.spot_of("limit"), out);
+    }
     section.finish(&[("hours", say!("请写 limit = \"6h\"", "write limit = \"6h\""))], out);
-    let mut section = root.section("weight", out);
-    let tolerance = Tolerance {
-        percent: section.or("percent", &Ratio(0.0, 50.0), default.tolerance.percent, out),
-        kg: section.or("kg", &Ratio(0.0, 10_000.0), default.tolerance.kg, out),
-    };
-    section.finish(&[], out);
+    let tolerance = tolerance(root.section("weight", out), default.tolerance, out);
     let mut section = root.section("waybill", out);
     let keep = section.or("keep", &Span(YEAR, DAY * 3650), default.keep, out);
     section.finish(&[], out);
     let (convert, map) = hazmat_map::read(&mut root, out);
     let track = TrackRules { convert, ..track(root.section("track", out), out) };
     root.finish(&[("bay", say!("请写 [[row]]：一排泊位一节", "write [[row]]: a section for each row of bays"))], out);
-    Rules {
+    let rules = Rules {
         items,
         bays,
         table,
@@ -117,7 +134,34 @@ pub(super) fn read(
         keep,
         track,
         map,
+    };
+    (rules, dispatch)
+}
+
+fn late_dispatch(spot: Spot, out: &mut Findings) {
+    let what = say!("停留限时不长于 [dispatch] arrive_within", "the stay is no longer than [dispatch] arrive_within");
+    let instead = say!(
+        "调度后还没到就先算滞留：请写更长的 limit，或更短的 arrive_within",
+        "a vehicle overstays before it is overdue: write a longer `limit`, or a shorter `arrive_within`"
+    );
+    out.error(spot, Wrong::new(what, instead));
+}
+
+fn tolerance(mut section: Section<'_>, default: Tolerance, out: &mut Findings) -> Tolerance {
+    let percent = section.or("percent", &Ratio(0.0, 50.0), default.percent, out);
+    let kg = section.or("kg", &Ratio(0.0, 10_000.0), default.kg, out);
+    if percent > 0.0 && percent < LEAST_PERCENT {
+        let what = say!("percent = {percent} 是百分之 {percent}", "percent = {percent} is {percent} in a hundred");
+        let instead = say!("单位是百分数：百分之三写 3，不写 0.03", "the unit is percent: write 3 for 3 %, not 0.03");
+        out.error(section.spot_of("percent"), Wrong::new(what, instead));
     }
+    if percent <= 0.0 && kg <= 0.0 {
+        let what = say!("没有任何允差：每辆车都会被扣下", "nothing may differ: every vehicle would be held");
+        let instead = say!("请写地磅的误差，例如 kg = 300", "write the error of the weighbridge, e.g. kg = 300");
+        out.error(section.spot_of("kg"), Wrong::new(what, instead));
+    }
+    section.finish(&[], out);
+    Tolerance { percent, kg }
 }
 
 fn checks(root: &mut Section<'_>, out: &mut Findings) -> Option<Vec<CheckItem>> {
@@ -156,13 +200,20 @@ fn parking(root: &mut Section<'_>, out: &mut Findings) -> (Vec<BaySpec>, Promise
     };
     let spot = section.spot_of("entrances");
     section.finish(&[], out);
+    if entrances.is_some() && !root.has("row") {
+        let what = say!("有出入口而没有泊位", "there are entrances and no bays");
+        out.error(
+            spot.clone(),
+            Wrong::new(what, say!("请写 [[row]]，或删去 entrances", "write [[row]], or remove it")),
+        );
+    }
     let mut bays: BTreeMap<String, BaySpec> = BTreeMap::new();
     let mut seen = BTreeMap::new();
     for section in root.each("row", out) {
         row(section, &mut bays, &mut seen, out);
     }
     for section in root.each("beside", out) {
-        beside(section, &mut bays, out);
+        beside(section, &mut bays, &seen, out);
     }
     at_most(bays.len(), MAX_BAYS, "row", &spot, out);
     let count = bays.len();
@@ -186,10 +237,23 @@ fn row(
     out: &mut Findings,
 ) {
     let ids = section.need("bays", &Ids, "[\"A1\", \"A2\"]", out);
+    if let Some(ids) = ids.as_ref().filter(|ids| ids.value.is_empty()) {
+        let what = say!("这一排没有泊位", "there is no bay in this row");
+        let instead = say!("请写 bays = [\"A1\"]，或删去此节", "write bays = [\"A1\"], or remove the section");
+        out.error(ids.spot.clone(), Wrong::new(what, instead));
+    }
     let area = section.need("area", &Word(Area::from_name, area_wanted), "\"loaded\"", out);
     let ordinary = area.as_ref().is_some_and(|area| area.value == Area::Ordinary);
     let kind = Word(FireGroup::from_name, fire_wanted);
     let fire = if ordinary {
+        for key in ["fire", "toxic"].into_iter().filter(|key| section.has(key)) {
+            let what = say!("普通车区没有 {key}", "ordinary bays have no `{key}`");
+            let instead = say!(
+                "请删去；停危险货物的泊位写 area = \"loaded\" 或 \"empty\"",
+                "remove it; for bays of dangerous goods write area = \"loaded\" or \"empty\""
+            );
+            out.error(section.spot_of(key), Wrong::new(what, instead));
+        }
         section.ignore("fire");
         Some(FireGroup::E)
     } else {
@@ -212,13 +276,25 @@ fn row(
 }
 
 /// Bays of different rows that are beside one another.
-fn beside(mut section: Section<'_>, bays: &mut BTreeMap<String, BaySpec>, out: &mut Findings) {
+fn beside(
+    mut section: Section<'_>,
+    bays: &mut BTreeMap<String, BaySpec>,
+    named: &BTreeMap<String, Spot>,
+    out: &mut Findings,
+) {
     let ids = section.need("bays", &Ids, "[\"A3\", \"B1\"]", out);
     section.finish(&[], out);
     let Some(ids) = ids else { return };
-    for id in ids.value.iter().filter(|id| !bays.contains_key(*id)) {
+    for id in ids.value.iter().filter(|id| !named.contains_key(*id)) {
         let got = Got { value: id.clone(), spot: ids.spot.clone() };
-        missing("泊位", "bay", &got, bays.keys().map(String::as_str), out);
+        missing("泊位", "bay", &got, named.keys().map(String::as_str), out);
+    }
+    let twice = ids.value.iter().enumerate().find(|(n, id)| ids.value.iter().take(*n).any(|other| other == *id));
+    if let Some((_, id)) = twice {
+        let what = say!("泊位 `{id}` 与自己相邻", "bay `{id}` would be beside itself");
+        let instead = say!("请写相邻的两个泊位", "write the two bays that are beside one another");
+        out.error(ids.spot, Wrong::new(what, instead));
+        return;
     }
     if ids.value.len() < 2 {
         let what = say!("少于两个泊位", "fewer than two bays");
@@ -240,8 +316,8 @@ fn side_wanted() -> Words {
     )
 }
 
-fn apart(root: &mut Section<'_>, out: &mut Findings) -> Table {
-    let kind = List(Side::parse, side_wanted);
+fn apart(root: &mut Section<'_>, parking: bool, out: &mut Findings) -> Table {
+    let kind = Filled(List(Side::parse, side_wanted));
     let (mut rules, before) = (Vec::new(), out.errors());
     for mut section in root.each("apart", out) {
         let these = section.need("these", &kind, "[\"5.1\", \"5.2\"]", out);
@@ -258,6 +334,9 @@ fn apart(root: &mut Section<'_>, out: &mut Findings) -> Table {
     // Of a table with mistakes in it nobody can say whether it is the signed one.
     let whole = out.errors() == before;
     let signed = signature(root.section("signature", out), bare.digest(), whole, out);
+    if parking && whole && !root.has("signature") {
+        unsigned(bare.digest(), root.spot_of("apart"), out);
+    }
     Table::new(rules, signed)
 }
 
@@ -272,6 +351,19 @@ impl Kind for Sha {
         let text = value.as_str().unwrap_or_default().trim();
         Digest::parse(text).ok_or_else(|| not_allowed(text, wanted()))
     }
+}
+
+/// Nobody refuses or admits by a table that the site has not signed: somebody must look at each.
+fn unsigned(own: Digest, spot: Spot, out: &mut Findings) {
+    let what = say!(
+        "禁忌表没有签署：相邻泊位是否相容算未知，危险货物进场都要门岗确认",
+        "the table of what must be apart is not signed: whether neighbours agree is not known, and the guard confirms each vehicle"
+    );
+    let instead = say!(
+        "请核对后加一节 [signature]，写 by、on 和 digest = \"{own}\"",
+        "look at it, then add a section [signature] with by, on and digest = \"{own}\""
+    );
+    out.warn(spot, Wrong::new(what, instead));
 }
 
 fn date(text: &str) -> Option<String> {
@@ -365,7 +457,7 @@ mod tests {
         let mut out = Findings::default();
         let table = parse(&page, text, &mut out).unwrap();
         let zones = ["park".to_owned(), "works".to_owned()].into();
-        let rules = read(&page, &table, Some(&zones), &mut out);
+        let (rules, _) = read(&page, &table, Some(&zones), &mut out);
         let shown = |p: super::super::problem::Problem| format!("{}: {}; {}", p.at, p.what.en, p.instead.en);
         (rules, out.sorted(&[]).into_iter().map(shown).collect())
     }
@@ -388,7 +480,8 @@ mod tests {
                     [[beside]]\nbays = [\"A2\", \"O1\"]\n[dispatch]\nzones = [\"works\"]\n\
                     [[apart]]\nthese = [\"5.1\"]\nthose = [\"3\", \"酸\"]\n";
         let (rules, problems) = walk(rows);
-        assert_eq!(problems, [""; 0]);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].contains("the table of what must be apart is not signed"), "{problems:?}");
         let names = |bay: &BaySpec| (bay.id.to_string(), bay.beside.iter().map(BayId::to_string).collect::<Vec<_>>());
         let bays: Vec<_> = rules.bays.iter().map(names).collect();
         assert_eq!(
@@ -398,7 +491,8 @@ mod tests {
         assert!(!rules.table.is_armed());
         let digest = rules.table.digest();
         let signed = format!("{rows}[signature]\nby = \"李四\"\non = \"2026-12-01\"\ndigest = \"{digest}\"\n");
-        assert!(walk(&signed).0.table.is_armed());
+        let (rules, problems) = walk(&signed);
+        assert!(rules.table.is_armed() && problems.is_empty(), "{problems:?}");
         let (rules, problems) = walk(&signed.replace("\"3\", ", ""));
         assert!(!rules.table.is_armed());
         assert!(problems[0].contains("what was signed is another table"), "{problems:?}");
@@ -408,7 +502,8 @@ mod tests {
     fn more_than_thirty_bays_ask_for_two_entrances() {
         let ids = (0..31).map(|n| format!("\"B{n}\"")).collect::<Vec<_>>().join(", ");
         let row = format!("[[row]]\nbays = [{ids}]\narea = \"empty\"\nfire = \"6\"\n");
-        assert!(walk(&row).1[0].contains("31 bays and fewer than 2 entrances"));
-        assert_eq!(walk(&format!("{row}[parking]\nentrances = 2\n")).1, [""; 0]);
+        assert!(walk(&row).1.iter().any(|one| one.contains("31 bays and fewer than 2 entrances")));
+        let told = walk(&format!("{row}[parking]\nentrances = 2\n")).1;
+        assert!(!told.iter().any(|one| one.contains("entrances")), "{told:?}");
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::hazmat::{CONVERSION, List, Word, words_wanted};
+use super::hazmat::{CONVERSION, Filled, List, Word, words_wanted};
 use super::problem::{Findings, Spot, Words, Wrong, say};
 use super::section::{Got, Section};
 use super::site::{at_most, once};
@@ -24,6 +24,8 @@ const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const ROUTE_M: f64 = 20.0;
 /// Widest corridor, in metres.
 const MAX_WIDTH_M: f64 = 500.0;
+/// Points of one park's map are no further apart than this, in degrees (some 100 km): beyond it a digit was mistaken.
+const MAX_DEGREES: f64 = 1.0;
 
 /// A line or an outline.
 struct Points(usize);
@@ -51,8 +53,28 @@ impl Kind for Points {
             }
             Coordinates::new(lat, lon).ok_or_else(wrong)
         };
-        items.iter().map(point).collect()
+        let points: Vec<Coordinates> = items.iter().map(point).collect::<Result<_, _>>()?;
+        if let Some(first) = points.first()
+            && let Some(n) = points.iter().position(|point| far(*first, *point))
+        {
+            let n = n + 1;
+            let what =
+                say!("第 {n} 点离第 1 点一度（约 100 公里）以上", "point {n} is more than a degree from point 1");
+            return Err(Wrong::new(what, say!("请改正此点的数字", "correct the digits of that point")));
+        }
+        if points.windows(2).any(|two| two.first() == two.last()) {
+            let what = say!("相邻两点相同", "two points in a row are the same");
+            return Err(Wrong::new(
+                what,
+                say!("请删去其中一点；场区首尾不必重复", "remove one of them; an outline closes by itself"),
+            ));
+        }
+        Ok(points)
     }
+}
+
+fn far(one: Coordinates, other: Coordinates) -> bool {
+    (one.lat - other.lat).abs() > MAX_DEGREES || (one.lon - other.lon).abs() > MAX_DEGREES
 }
 
 fn number(value: &DeValue<'_>) -> Option<f64> {
@@ -185,7 +207,7 @@ fn restriction(
     let id = section.need("id", &Code(64), "\"north-bridge\"", out);
     let kind = section.need("kind", &Word(RestrictionKind::from_name, restriction_wanted), "\"bridge\"", out);
     let shape = shape(&mut section, out);
-    let classes = section.read("classes", &List(HazardClass::parse, class_wanted), out);
+    let classes = section.read("classes", &Filled(List(HazardClass::parse, class_wanted)), out);
     let windows = windows(&mut section, out);
     section.finish(&[], out);
     once(("限行", "restriction"), id.as_ref(), seen, out);
@@ -199,6 +221,10 @@ fn shape(section: &mut Section<'_>, out: &mut Findings) -> Option<Shape> {
     let line = section.read("line", &Points(2), out);
     let outline = section.read("outline", &Points(3), out);
     let width = section.read("width", &Ratio(2.0, MAX_WIDTH_M), out);
+    if let Some(width) = width.as_ref().filter(|_| section.has("outline") && !both) {
+        let what = say!("区域没有 width", "an area has no `width`");
+        out.error(width.spot.clone(), Wrong::new(what, say!("请删去，或写 line", "remove it, or write `line`")));
+    }
     if both {
         let what = say!("须写 line 或 outline 之一", "either `line` or `outline` is needed");
         let instead = say!(
@@ -244,9 +270,9 @@ fn dates_wanted() -> Words {
 
 /// Hours, each on the same days. Days without hours are whole days.
 fn windows(section: &mut Section<'_>, out: &mut Findings) -> Vec<Window> {
-    let hours = section.read("hours", &List(hours, hours_wanted), out);
-    let days: Option<Got<Vec<u8>>> = section.read("days", &List(weekday, days_wanted), out);
-    let dates: Option<Got<Vec<i32>>> = section.read("dates", &List(date, dates_wanted), out);
+    let hours = section.read("hours", &Filled(List(hours, hours_wanted)), out);
+    let days: Option<Got<Vec<u8>>> = section.read("days", &Filled(List(weekday, days_wanted)), out);
+    let dates: Option<Got<Vec<i32>>> = section.read("dates", &Filled(List(date, dates_wanted)), out);
     if let Some(got) = hours.as_ref().filter(|got| got.value.iter().any(|(from, until)| from == until)) {
         let wrong = not_allowed("00:00-00:00", hours_wanted());
         let what = say!("起止相同", "they end when they begin");

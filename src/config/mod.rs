@@ -49,6 +49,7 @@ use crate::uplink::settings as uplink;
 use crate::web::settings as web;
 
 mod address;
+mod agree;
 pub mod alarms;
 mod buses;
 mod cell;
@@ -277,13 +278,12 @@ fn read(dir: &Path, service: &Service, out: &mut Findings) -> Option<Whole> {
     let listed = outputs.as_deref().unwrap_or_default();
     let around = site::Around { specs: &specs, outputs: listed, whole: out.errors() == 0 };
     let (site, named_zones, zones) = site_file(dir.join(SITE), &around, &mut files, out);
-    let hazmat = hazmat_file(dir.join(HAZMAT), named_zones.as_ref(), &mut files, out);
+    let (hazmat, dispatch) = hazmat_file(dir.join(HAZMAT), named_zones.as_ref(), &mut files, out);
     let around = (gateway.gateway.as_ref(), &site, key_issuers(uplink.as_ref(), dir));
     let gates = gates_file((dir, &gateway.state_dir), around, &mut files, out);
     let specs = in_service(specs, service);
     let oel = oel_file(&dir.join(OEL), &mut files, out);
     let alarms = alarms_file(dir, outputs.as_deref(), &mut files, out);
-    let folder = folder_files(dir);
     let sources = alarms::Sources {
         dir,
         specs: &specs,
@@ -291,12 +291,13 @@ fn read(dir: &Path, service: &Service, out: &mut Findings) -> Option<Whole> {
         oel,
         zones: named_zones.as_ref(),
         devices: &devices,
-        files: &folder,
+        files: &folder_files(dir),
     };
     let (alarms, templates) = alarms::build(alarms, sources, out);
     files.extend(templates);
     let specs = alarms::told(specs, &alarms.book, &limits);
     let duty = duty_file(dir, &alarms, &mut files, out);
+    let policies = policies_file(dir, (&zones, &hazmat, dispatch), &gates, &mut files, out);
     files.extend(named);
     if let Some(uplink) = &uplink {
         gateway.store.consumers.push("platform".into());
@@ -320,7 +321,7 @@ fn read(dir: &Path, service: &Service, out: &mut Findings) -> Option<Whole> {
         gates,
         alarms,
         duty: Arc::new(duty),
-        policies: policies::read(dir, &mut files, out),
+        policies,
         hazmat: Arc::new(hazmat),
         files,
     };
@@ -394,6 +395,20 @@ fn alarms_file(
     file
 }
 
+/// The site's policies; what their parameters say of zones is held against the files that name those.
+fn policies_file(
+    dir: &Path,
+    (zones, hazmat, dispatch): (&zones::Zones, &HazmatRules, Spot),
+    gates: &gates::Gates,
+    files: &mut Vec<PathBuf>,
+    out: &mut Findings,
+) -> Sources {
+    let (policies, (dispatch_classes, parking_classes)) = policies::read(dir, files, out);
+    let compared = agree::Files { zones, hazmat, parameters: &policies.parameters, lanes: &gates.lanes };
+    agree::check(&compared, &agree::Places { dispatch, dispatch_classes, parking_classes }, out);
+    policies
+}
+
 fn duty_file(dir: &Path, alarms: &alarms::Alarms, files: &mut Vec<PathBuf>, out: &mut Findings) -> Rules {
     let path = dir.join(DUTY);
     let channels: Vec<String> = alarms.channels.iter().map(|channel| channel.id.to_string()).collect();
@@ -409,10 +424,11 @@ fn hazmat_file(
     zones: Option<&BTreeSet<String>>,
     files: &mut Vec<PathBuf>,
     out: &mut Findings,
-) -> HazmatRules {
+) -> (HazmatRules, Spot) {
     let rules = toml_file(&path, false, out, |page, table, out| hazmat::read(page, table, zones, out));
+    let file = Spot::file(&path);
     files.extend(rules.is_some().then_some(path));
-    rules.unwrap_or_default()
+    rules.unwrap_or_else(|| (HazmatRules::default(), file))
 }
 
 fn toml_file<T>(

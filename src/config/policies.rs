@@ -17,7 +17,7 @@ use super::text;
 use super::value::{Kind, Span, Whole, Yes, choice_wanted, not_allowed};
 use super::{text_file, toml_file};
 use crate::domain::gate::word::{PersonKind, VehicleClass, ZoneClass};
-use crate::policy::settings::{Parameters, PolicyFile, Sources};
+use crate::policy::settings::{self, Parameters, PolicyFile, Sources};
 
 /// The folder within the configuration.
 pub const FOLDER: &str = "policies";
@@ -53,7 +53,7 @@ pub fn load(dir: &Path) -> Result<Read, Problems> {
         let what = say!("没有配置目录 `{path}`", "there is no configuration folder `{path}`");
         out.error(Spot::file(dir), Wrong::new(what, say!("请写配置目录", "name the folder of the configuration")));
     }
-    let sources = read(dir, &mut files, &mut out);
+    let (sources, _) = read(dir, &mut files, &mut out);
     let errors = out.errors();
     let problems = out.sorted(&files);
     if errors > 0 { Err(Problems(problems)) } else { Ok(Read { sources, files, warnings: problems }) }
@@ -73,7 +73,10 @@ pub fn table(path: &Path) -> Result<String, Problems> {
     text_file(path, true, &mut out, text::decode).ok_or_else(|| Problems(out.sorted(&[path.to_owned()])))
 }
 
-pub(super) fn read(dir: &Path, files: &mut Vec<PathBuf>, out: &mut Findings) -> Sources {
+/// Where the parameters name classes of zones: for dispatch, and for the parking.
+pub(super) type Classes = (Spot, Spot);
+
+pub(super) fn read(dir: &Path, files: &mut Vec<PathBuf>, out: &mut Findings) -> (Sources, Classes) {
     let folder = dir.join(FOLDER);
     let mut own = Vec::new();
     for path in folder::files_in(&folder, "cedar", MAX_FILES) {
@@ -81,13 +84,56 @@ pub(super) fn read(dir: &Path, files: &mut Vec<PathBuf>, out: &mut Findings) -> 
         files.push(path.clone());
         own.push(PolicyFile { path, text });
     }
+    strangers(&folder, out);
+    replaced(&own, out);
     let path = folder.join(PARAMETERS);
     let parameters = toml_file(&path, false, out, parameters);
+    let file = Spot::file(&path);
     files.extend(parameters.is_some().then_some(path));
-    Sources { own, parameters: parameters.unwrap_or_default() }
+    let (parameters, classes) = parameters.unwrap_or_else(|| (Parameters::default(), (file.clone(), file)));
+    (Sources { own, parameters }, classes)
 }
 
-fn parameters(page: &Page<'_>, table: &Spanned<DeTable<'_>>, out: &mut Findings) -> Parameters {
+/// What lies in the folder and is not read: `lane.cedar.txt`, as an editor of Windows names it, would be a rule that nobody
+/// keeps.
+fn strangers(folder: &Path, out: &mut Findings) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let mut strange: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| is_strange(path)).collect();
+    strange.sort();
+    for path in strange {
+        let what = say!("不读取此文件", "this file is not read");
+        let instead = say!(
+            "策略写 .cedar，参数写 {PARAMETERS}，判定表放入 tables/；否则请移走",
+            "policies end in .cedar, parameters are in {PARAMETERS}, decision tables in tables/; else move it away"
+        );
+        out.warn(Spot::file(path), Wrong::new(what, instead));
+    }
+}
+
+fn is_strange(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let known = path.extension().is_some_and(|end| end == "cedar") || name == PARAMETERS || name == "gate.cedarschema";
+    path.is_file() && !known && !name.starts_with('.')
+}
+
+/// A site's file stands for the shipped one of its name, whole: what that one looked at and the site's files do not is said.
+fn replaced(own: &[PolicyFile], out: &mut Findings) {
+    for (file, gone) in settings::no_longer_looked_at(own) {
+        let (name, gone) = (file.path.file_name().unwrap_or_default().to_string_lossy(), gone.join("、"));
+        let what = say!(
+            "替换了出厂的 {name}，不再检查 {gone}",
+            "it stands for the shipped {name}, and looks no more at {gone}"
+        );
+        let instead = say!(
+            "只想增加策略请换一个文件名；否则请把这几条抄来",
+            "to add a policy use another file name; else take these over"
+        );
+        out.warn(Spot::file(&file.path), Wrong::new(what, instead));
+    }
+}
+
+fn parameters(page: &Page<'_>, table: &Spanned<DeTable<'_>>, out: &mut Findings) -> (Parameters, Classes) {
     let mut root = Section::root(page, table);
     let mut all = Parameters::default();
     let age = Span(Duration::ZERO, MAX_AGE);
@@ -121,6 +167,7 @@ fn parameters(page: &Page<'_>, table: &Spanned<DeTable<'_>>, out: &mut Findings)
     let mut hazmat = root.section("hazmat", out);
     all.dispatch_zones = hazmat.or("dispatch_zones", &ZONES, all.dispatch_zones, out);
     all.parking_zones = hazmat.or("parking_zones", &ZONES, all.parking_zones, out);
+    let classes = (hazmat.spot_of("dispatch_zones"), hazmat.spot_of("parking_zones"));
     all.quota = hazmat.or("quota", &Yes, all.quota, out);
     hazmat.finish(&[], out);
 
@@ -130,7 +177,7 @@ fn parameters(page: &Page<'_>, table: &Spanned<DeTable<'_>>, out: &mut Findings)
     warnings.finish(&[], out);
 
     root.finish(&[], out);
-    all
+    (all, classes)
 }
 
 /// A list of words of a closed list, each in English or Chinese.

@@ -309,6 +309,7 @@ fn lane(
 ) -> Option<Lane> {
     let id = section.need("id", &Code(64), "\"gate-1-out\"", out);
     let name = section.read("name", &Label(64), out);
+    let name_en = section.read("name_en", &Label(64), out);
     let zone = zone_of(&mut section, &book.zones, out);
     let direction = section.need("direction", &Choice(&["in", "out", "both"]), "\"out\"", out);
     let carries = section.need("carries", &Choice(&["persons", "vehicles"]), "\"vehicles\"", out);
@@ -332,8 +333,9 @@ fn lane(
     };
     let id = id?.value;
     let name = name.map_or_else(|| id.clone(), |got| got.value);
+    let name_en = name_en.map_or_else(|| id.clone(), |got| got.value);
     let service = ServiceState::from(service.unwrap_or(Some(Commissioning::InService))?);
-    let lane = Lane { id, name, zone: zone?, direction, carries, emergency, on_fire, service };
+    let lane = Lane { id, name, name_en, zone: zone?, direction, carries, emergency, on_fire, service };
     if let Some(spot) = spot.filter(|_| on_fire == OnFire::NoEntry && lane.leads_out()) {
         let what = say!(
             "这条通道是出口，火灾时必须能出去（GB 55024-2022 5.3.6）",

@@ -9,6 +9,7 @@ use crate::domain::gate::facts::{
     AntiPassback, EscortFact, Facts, GatewayFacts, HazmatFacts, LaneFacts, Listed, PaperState, PermitFacts,
     PermitState, PersonFacts, SiteFacts, Subject, VehicleFacts, WaybillFact, ZoneFacts,
 };
+use crate::domain::gate::hazmat::goods::SmallQuantity;
 use crate::domain::gate::plate::{Plate, PlateColour};
 use crate::domain::gate::word::{
     CompanyId, Direction, GateClass, GateId, LaneId, LaneKind, ManifestNo, PaperKind, PermitId, PersonKind, PersonRef,
@@ -170,6 +171,7 @@ fn goods(class: VehicleClass) -> HazmatFacts {
         waybill_state: WaybillFact::Ready,
         manifest: (class == VehicleClass::HazWaste).then(|| ManifestNo::new("LD-2026-0001")),
         waybill_matches: Some(true),
+        small_quantity: SmallQuantity::No,
         scope_ok: Some(true),
         tank_medium_ok: Some(true),
         tank: true,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::ffi::DetailedError;
 use cedar_policy::{
-    ActionConstraint, Authorizer, Policy, PolicyId, PolicySet, PrincipalConstraint, Schema, ValidationMode,
+    ActionConstraint, Authorizer, Effect, Policy, PolicyId, PolicySet, PrincipalConstraint, Schema, ValidationMode,
     ValidationWarning, Validator,
 };
 use ring::digest::{Context, SHA256};
@@ -122,6 +122,20 @@ fn rules(placed: &[Placed<'_>], flaws: &mut Vec<Flaw>) -> BTreeMap<PolicyId, Rul
     for Placed { file, line, policy } in placed {
         let about = principals(policy);
         let views: Vec<View> = samples.iter().filter(|view| about.contains(&view.kind)).cloned().collect();
+        if policy.effect() == Effect::Forbid
+            && directions(policy) == [Direction::Out]
+            && about.iter().eq([&Principal::Person])
+        {
+            let what = both(
+                "人员离开一律放行，在任何策略之前：这条策略不起作用",
+                "a person may always leave, before any policy: this one never applies",
+            );
+            let instead = both(
+                "请删去；只想提示写 permit 加 @note(\"yes\")",
+                "remove it; for a remark write a permit with @note(\"yes\")",
+            );
+            flaws.push(Flaw::new(&file.path, Some(*line), what, instead));
+        }
         match Rule::read(policy, policy.id().to_string(), &views) {
             Ok(rule) => drop(rules.insert(policy.id().clone(), rule)),
             Err(wrong) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::shipped;
 use crate::domain::gate::word::{PersonKind, VehicleClass, ZoneClass};
 
 /// A policy file of the site. One with the name of a shipped file stands for it; every other one is added.
@@ -15,6 +16,25 @@ pub struct PolicyFile {
     pub path: PathBuf,
     /// What it says.
     pub text: String,
+}
+
+/// Returns the site's files that stand for a shipped one without all that it looks at, each with the codes that no file of the
+/// site gives any more.
+pub fn no_longer_looked_at(own: &[PolicyFile]) -> Vec<(&PolicyFile, Vec<&'static str>)> {
+    let written: BTreeSet<&str> = own.iter().flat_map(|file| codes(&file.text)).collect();
+    let gone = |file: &PolicyFile| {
+        let shipped = shipped::FILES.iter().find(|(name, _)| file.path.file_name().is_some_and(|own| own == *name));
+        let gone: BTreeSet<&'static str> =
+            shipped.into_iter().flat_map(|(_, text)| codes(text)).filter(|code| !written.contains(code)).collect();
+        gone.into_iter().collect::<Vec<_>>()
+    };
+    own.iter().map(|file| (file, gone(file))).filter(|(_, gone)| !gone.is_empty()).collect()
+}
+
+/// The codes that a file of policies gives as reasons.
+fn codes(text: &str) -> impl Iterator<Item = &str> {
+    let annotations = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    annotations.flat_map(|line| line.split("@code(\"").skip(1)).filter_map(|rest| rest.split('"').next())
 }
 
 /// Everything that makes a set of policies.

@@ -253,6 +253,9 @@ when { principal.plate == "皖A" };
 @code("N") @verdict("hold") @zh("n") @en("n")
 forbid (principal is Vehicle, action == Action::"enter", resource)
 when { !(context.gateway has permits_age_s) };
+
+@code("L") @verdict("hold") @zh("l") @en("l")
+forbid (principal is Person, action == Action::"leave", resource);
 "#;
     let syntax = "@code(\"S\")\nforbid (principal, action, resource)\nwhen { principal. };\n";
     let Err(flaws) = with(&[("60-own.cedar", text), ("61-syntax.cedar", syntax)]) else { panic!("taken") };
@@ -273,13 +276,14 @@ when { !(context.gateway has permits_age_s) };
         "60-own.cedar:16 permit 不能有 @verdict",
         "60-own.cedar:21 与模式不符",
         "60-own.cedar:23 这条策略永远不会成立",
+        "60-own.cedar:27 人员离开一律放行",
         "61-syntax.cedar:3 语法错误",
     ] {
         assert!(told.iter().any(|one| one.starts_with(expected)), "{expected}\n{}", told.join("\n"));
     }
-    assert_eq!(told.len(), 12, "{}", told.join("\n"));
+    assert_eq!(told.len(), 13, "{}", told.join("\n"));
     let text = flaws.to_string();
-    assert!(text.ends_with("12 个错误 | 12 errors"), "{text}");
+    assert!(text.ends_with("13 个错误 | 13 errors"), "{text}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::domain::gate::facts::{
     Facts, GatewayFacts, HazmatFacts, LaneFacts, Listed, PaperState, PermitFacts, PersonFacts, SiteFacts, Subject,
     VehicleFacts, ZoneFacts,
 };
-use crate::domain::gate::word::{Direction, VehicleClass};
+use crate::domain::gate::word::Direction;
 
 /// A word of a closed list: an entity of an enumerated type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,11 +229,10 @@ fn vehicle(kind: Principal, of: &VehicleFacts) -> Record {
         Principal::Unread => plate.0,
         Principal::Exempt => plate.word("class", word::class(of.class)).record("listed", listed(&of.listed)).0,
         Principal::Person | Principal::Vehicle => {
-            let dangerous = of.class.is_some_and(VehicleClass::is_hazmat) || of.hazmat.is_some();
             let mut whole = plate
                 .bool("fake", of.fake)
                 .word("class", word::class(of.class))
-                .bool("dangerous", dangerous)
+                .bool("dangerous", of.is_dangerous())
                 .record("listed", listed(&of.listed))
                 .record("permit", permit(&of.permit))
                 .record("papers", papers(of))
@@ -284,6 +283,7 @@ fn hazmat(of: &HazmatFacts) -> Record {
         .word("waybill_state", word::waybill(of.waybill_state))
         .text("manifest", of.manifest.as_ref())
         .bool("waybill_matches", of.waybill_matches)
+        .word("small_quantity", word::small_quantity(of.small_quantity))
         .bool("scope_ok", of.scope_ok)
         .bool("tank", of.tank)
         .bool("tank_medium_ok", of.tank_medium_ok)

@@ -2,16 +2,18 @@
 
 use super::view::Word;
 use crate::domain::gate::facts::{AntiPassback, EscortFact, PermitState, WaybillFact};
+use crate::domain::gate::hazmat::goods::SmallQuantity;
 use crate::domain::gate::word::{GateClass, LaneKind, PaperKind, PersonKind, VehicleClass, ZoneClass};
 use crate::domain::site::State;
 use crate::domain::time::ClockTrust;
 
 /// Types of the schema whose members are words.
-pub(super) const KINDS: [&str; 12] = [
+pub(super) const KINDS: [&str; 13] = [
     "Class",
     "PersonKind",
     "PermitState",
     "WaybillState",
+    "SmallQuantity",
     "Escort",
     "GateClass",
     "ZoneClass",
@@ -58,6 +60,17 @@ pub(super) fn waybill(of: WaybillFact) -> Word {
         WaybillFact::Over => ("over", "已结束"),
     };
     Word { kind: "WaybillState", id, zh }
+}
+
+pub(super) fn small_quantity(of: SmallQuantity) -> Word {
+    let (id, zh) = match of {
+        SmallQuantity::No => ("no", "不是限量、例外数量"),
+        SmallQuantity::AsOrdinary => ("as_ordinary", "限量或例外数量，按普通货物"),
+        SmallQuantity::TooMuch => ("too_much", "超过限量或例外数量"),
+        SmallQuantity::BesideExplosives => ("beside_explosives", "限量货物与爆炸品同车"),
+        SmallQuantity::Unknown => ("unknown", "数量未知"),
+    };
+    Word { kind: "SmallQuantity", id, zh }
 }
 
 pub(super) fn escort(of: EscortFact) -> Word {

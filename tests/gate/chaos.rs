@@ -43,7 +43,7 @@ use parkgate::domain::site::State;
 use parkgate::domain::time::ClockTrust;
 
 use super::papers;
-use super::park::{Park, Store, Word, guard, supervisor};
+use super::park::{Kept, Park, Store, Word, guard, supervisor};
 
 pub(super) const RUNS: u64 = 400;
 const STEPS: u32 = 250;
@@ -123,6 +123,8 @@ struct Run {
     keys: BTreeSet<String>,
     /// Events of the other gateway.
     shared: u64,
+    /// The state file: as old as the run makes it.
+    kept: Option<Kept>,
 }
 
 impl Run {
@@ -134,11 +136,15 @@ impl Run {
         park.seen.order.clear();
         let (rng, decided, crossed, opens) = (Rng::with_seed(seed), BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
         let (stocks, used, keys) = (inside::Stocks::default(), BTreeMap::new(), BTreeSet::new());
-        Self { park, rng, seed, waybills: 0, decided, crossed, stocks, opens, used, uses: 0, keys, shared: 0 }
+        let (waybills, uses, shared, kept) = (0, 0, 0, None);
+        Self { park, rng, seed, waybills, decided, crossed, stocks, opens, used, uses, keys, shared, kept }
     }
 
     fn step(&mut self) {
         let lane = pick(&mut self.rng, &LANES);
+        if self.rng.u8(..16) == 0 {
+            self.kept = Some(self.park.save());
+        }
         match self.rng.u8(..44) {
             0..=7 => self.input(lane),
             8..=12 => self.arrives(lane),
@@ -333,7 +339,11 @@ impl Run {
         let life: Vec<bool> = LANES.iter().map(|lane| self.is_life(lane)).collect();
         let before: Vec<usize> = LANES.iter().map(|lane| self.park.moves(lane).len()).collect();
         let off = pick(&mut self.rng, &[500, 20_000, 200_000]);
-        self.park.restart(off);
+        // A kill finds a file that is older than the last passages; an orderly end writes it anew.
+        match self.kept.take().filter(|_| self.rng.bool()) {
+            Some(kept) => self.park.restart_from(&kept, off),
+            None => self.park.restart(off),
+        }
         self.park.run(1_000);
         for (n, lane) in LANES.iter().enumerate() {
             let moved = self.park.moves(lane).len() > before[n];
@@ -374,6 +384,8 @@ impl Run {
             .ok();
         self.park.drain();
         assert_eq!(self.park.seen.commands, moved, "I7: a waybill alone moves nothing: seed {}", self.seed);
+        // Who handed it in hears that it is taken when it is saved.
+        self.kept = Some(self.park.save());
     }
 
     /// The other gateway is heard, or what passed there comes; between them lies a cut.

@@ -19,7 +19,7 @@ use parkgate::domain::gate::presented::Credential;
 use parkgate::domain::gate::register;
 use parkgate::domain::gate::register::permit::{Approval, Approver, Permit, PermitKind, PermitStage};
 use parkgate::domain::gate::register::row::{
-    CredentialKey, Holder, ListKind, ListSource, Listing, Person, Qualification, Row, Vehicle,
+    CarrierLicence, Company, CredentialKey, Holder, ListKind, ListSource, Listing, Person, Qualification, Row, Vehicle,
 };
 use parkgate::domain::gate::word::{
     BayId, CompanyId, GateClass, GateId, GatewayId, LaneId, LaneKind, ListingId, PaperKind, PermitId, PersonKind,
@@ -269,7 +269,7 @@ impl Park {
         let wall = self.now().wall;
         let year = wall.after(365 * DAY);
         let mut lorry = Vehicle {
-            papers: PaperKind::ALL.iter().map(|kind| (*kind, year)).collect(),
+            papers: PaperKind::OF_VEHICLE.iter().map(|kind| (*kind, year)).collect(),
             gross_max_kg: Some(49_000),
             tare_kg: Some(18_000),
             tank: true,
@@ -290,6 +290,32 @@ impl Park {
         let now = self.now();
         self.gates.handle_hazmat(|hazmat| hazmat.handle_waybill(waybill, "story", now), now).unwrap();
         self.drain();
+    }
+
+    /// A truck of ordinary goods with a waybill for so many kilograms in limited quantity.
+    pub(crate) fn parcels(&mut self, plate: &str, number: &str, kg: f64) {
+        let wall = self.now().wall;
+        let year = wall.after(365 * DAY);
+        let papers = PaperKind::OF_VEHICLE.iter().map(|kind| (*kind, year)).collect();
+        let truck = Vehicle { papers, ..vehicle(plate, VehicleClass::Goods) };
+        let permit = permit(&format!("P-{plate}"), PermitKind::Truck, Holder::Vehicle(yellow(plate)), wall, Some(1));
+        let driver = person("driver", PersonKind::Driver, None, year);
+        self.put(vec![Row::Vehicle(Arc::new(truck)), Row::Person(Arc::new(driver)), Row::Permit(Arc::new(permit))]);
+        let mut waybill = Waybill { escort: None, ..waybill(number, plate, "driver", "driver") };
+        let small = |goods: &mut Goods| (goods.portion, goods.quantity, goods.packages) = (Portion::Limited, kg, 40);
+        waybill.goods.iter_mut().for_each(small);
+        let now = self.now();
+        self.gates.handle_hazmat(|hazmat| hazmat.handle_waybill(waybill, "story", now), now).unwrap();
+        self.drain();
+    }
+
+    /// The licence of who carries, with what is left of it; `None`: it is over.
+    pub(crate) fn carrier(&mut self, left: Option<Duration>, scope: &str) {
+        let wall = self.now().wall;
+        let until = left.map_or_else(|| wall.before(DAY), |left| wall.after(left));
+        let carrier = Some(CarrierLicence { until, scope: [scope.to_owned()].into() });
+        let company = Company { id: CompanyId::new("carrier"), name: "承运".into(), platform_code: None, carrier };
+        self.put(vec![Row::Company(Arc::new(company))]);
     }
 
     /// A car with a permit for any number of uses.

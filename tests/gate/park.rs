@@ -22,6 +22,7 @@ use parkgate::domain::gate::gates::{Gates, Output, Saved, Settings};
 use parkgate::domain::gate::hardware::{Act, Carried, Input, LaneCommand, LaneEvent, LaneReceipt, Seen};
 use parkgate::domain::gate::hazmat;
 use parkgate::domain::gate::inside::event::Body;
+use parkgate::domain::gate::inside::reconcile::Reconciliation;
 use parkgate::domain::gate::inside::{Event, InsideAction, Passage, Stock, Stocks, Subject};
 use parkgate::domain::gate::lane::spec::{FRESH, GUARDS, LaneSpec, Position};
 use parkgate::domain::gate::lane::{ArmAt, AuditReceipt, Call, LaneFact, Phase};
@@ -95,6 +96,12 @@ pub(crate) struct Record {
     pub(crate) events: Vec<Event>,
     pub(crate) audits: BTreeMap<String, (Deed, bool)>,
     pub(crate) passages: BTreeMap<String, Passage>,
+    /// The same, each record in its turn.
+    pub(crate) recorded: Vec<Passage>,
+    /// What each board showed, a line after the other.
+    pub(crate) boards: BTreeMap<String, Vec<String>>,
+    /// Days that were closed.
+    pub(crate) days: Vec<Reconciliation>,
     /// The audit as it is chained.
     pub(crate) chain: Vec<AuditEntry>,
     /// Documents, by kind.
@@ -107,6 +114,12 @@ pub(crate) struct Record {
     pub(crate) unsettled: Vec<String>,
     /// Everything since the last look, in order, in a word each.
     pub(crate) order: Vec<Word>,
+}
+
+/// A state file, and how many passages were recorded before it.
+pub(crate) struct Kept {
+    saved: String,
+    recorded: usize,
 }
 
 /// What came out.
@@ -325,7 +338,13 @@ impl Park {
                     self.seen.last = Some(decision);
                 } else if document.kind == DocumentKind::Passage {
                     let passage: Passage = serde_json::from_str(&document.json).unwrap();
-                    self.seen.passages.insert(passage.passage.to_string(), passage);
+                    self.seen.passages.insert(passage.passage.to_string(), passage.clone());
+                    self.seen.recorded.push(passage);
+                } else if document.kind == DocumentKind::Inside {
+                    let mut told: serde_json::Value = serde_json::from_str(&document.json).unwrap();
+                    if let Some(day) = told.get_mut("reconciliation") {
+                        self.seen.days.push(serde_json::from_value(day.take()).unwrap());
+                    }
                 }
             }
             Output::Share(event) => {
@@ -361,6 +380,9 @@ impl Park {
 
     fn carry_out(&mut self, command: LaneCommand) {
         let Some(world) = self.worlds.get_mut(&command.lane) else { return };
+        if let Act::Show(sign) = &command.act {
+            self.seen.boards.entry(command.lane.to_string()).or_default().extend(sign.lines.iter().cloned());
+        }
         if let Act::Open { .. } = command.act {
             let life = world.spec.timing.open_life;
             let now = Mono::from_millis(self.ms);
@@ -400,8 +422,23 @@ impl Park {
 
     /// The gateway is off for so long, and starts again: with what it saved, the register and the events that were stored.
     pub(crate) fn restart(&mut self, off_ms: u64) {
-        let saved = serde_json::to_string(&self.gates.saved(self.now())).unwrap();
-        let saved: Saved = serde_json::from_str(&saved).unwrap();
+        let kept = self.save();
+        self.restart_from(&kept, off_ms);
+    }
+
+    /// What is written to the state file now.
+    pub(crate) fn save(&self) -> Kept {
+        Kept {
+            saved: serde_json::to_string(&self.gates.saved(self.now())).unwrap(),
+            recorded: self.seen.recorded.len(),
+        }
+    }
+
+    /// The same from a state file that is older than what was stored since: passages recorded after it are learnt from their
+    /// records.
+    pub(crate) fn restart_from(&mut self, kept: &Kept, off_ms: u64) {
+        let mut saved: Saved = serde_json::from_str(&kept.saved).unwrap();
+        saved.learn(self.seen.recorded.iter().skip(kept.recorded).cloned());
         let events: Vec<Event> = self.seen.events.iter().filter(|event| !saved.is_folded(event)).cloned().collect();
         let register = self.gates.register().clone();
         self.boot += 1;

@@ -137,6 +137,7 @@ fn site() -> SiteBook {
     let lane = |id: &str, direction, carries| SiteLane {
         id: id.into(),
         name: id.into(),
+        name_en: id.into(),
         zone: 0,
         direction,
         carries,

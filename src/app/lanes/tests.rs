@@ -54,6 +54,7 @@ pulse = "700ms"
 id = "io-2"
 host = "127.0.0.1"
 port = 9
+unit = 2
 function = 4
 inputs = 17
 [[reader]]
@@ -65,6 +66,7 @@ id = "card-out"
 converter = "lines"
 host = "127.0.0.1"
 port = 9
+unit = 2
 [[push]]
 id = "radar-1"
 key_file = "codes.key"

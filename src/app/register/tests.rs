@@ -22,7 +22,7 @@ fn files(text: &str) -> Box<Files> {
 }
 
 fn message(version: u64, base: Option<u64>, name: &str) -> Box<Message> {
-    let company = Company { id: CompanyId::new("C9"), name: name.into(), platform_code: None };
+    let company = Company { id: CompanyId::new("C9"), name: name.into(), platform_code: None, carrier: None };
     let rows = vec![crate::domain::gate::register::draft::Draft::Company(company)];
     let as_of = Timestamp(1_795_651_200_000);
     Box::new(Message { table: Table::Companies, version, base, as_of, rows, removed: Vec::new() })
@@ -30,7 +30,7 @@ fn message(version: u64, base: Option<u64>, name: &str) -> Box<Message> {
 
 /// A use of a permit, as far as the register cares: the gateway's own change of a row.
 fn counted(register: &Register, clock: &Clock) -> Prepared {
-    let company = Company { id: CompanyId::new("C1"), name: "计次".into(), platform_code: None };
+    let company = Company { id: CompanyId::new("C1"), name: "计次".into(), platform_code: None, carrier: None };
     let changes =
         vec![crate::domain::gate::register::change::Change::Put(Row::Company(std::sync::Arc::new(company)))];
     let (by, why) = (Actor::gateway(), "entry p1".into());

@@ -218,10 +218,19 @@ struct Reader<'a> {
     dir: &'a Path,
     files: &'a mut Vec<PathBuf>,
     seen: BTreeMap<String, Spot>,
+    serials: BTreeMap<String, Spot>,
+    addresses: BTreeMap<String, Spot>,
 }
 
-pub(super) fn read(root: &mut Section<'_>, dir: &Path, files: &mut Vec<PathBuf>, out: &mut Findings) -> Devices {
-    let mut reader = Reader { dir, files, seen: BTreeMap::new() };
+/// Reads all of them, and where each stands, by its id.
+pub(super) fn read(
+    root: &mut Section<'_>,
+    dir: &Path,
+    files: &mut Vec<PathBuf>,
+    out: &mut Findings,
+) -> (Devices, BTreeMap<String, Spot>) {
+    let (seen, serials, addresses) = Default::default();
+    let mut reader = Reader { dir, files, seen, serials, addresses };
     let mut devices = Devices::default();
     for section in each(root, "camera", out) {
         devices.cameras.extend(reader.camera(section, out));
@@ -244,7 +253,7 @@ pub(super) fn read(root: &mut Section<'_>, dir: &Path, files: &mut Vec<PathBuf>,
     for section in each(root, "push", out) {
         devices.pushers.extend(reader.pusher(section, out));
     }
-    devices
+    (devices, reader.seen)
 }
 
 fn each<'a>(root: &mut Section<'a>, key: &'static str, out: &mut Findings) -> Vec<Section<'a>> {
@@ -284,6 +293,23 @@ impl Reader<'_> {
         id.map(|got| got.value)
     }
 
+    /// Two of one kind at one address are one device that was written twice: each would take the other's answers.
+    fn alone(&mut self, section: &Section<'_>, at: Option<&Tcp>, start: i64, out: &mut Findings) {
+        let Some(Tcp { host, port, unit }) = at else { return };
+        let place = format!("{host}:{port}/{unit}");
+        let key = format!("{} {place} {start}", section.name());
+        let spot = section.spot_of("host");
+        if let Some(first) = self.addresses.insert(key, spot.clone()) {
+            let first = first.short();
+            let what = say!("地址 {place} 已用于 {first}", "address {place} is that of {first} already");
+            let instead = say!(
+                "请改 host、port 或 unit（站号）",
+                "correct host, port or unit: each device has an address of its own"
+            );
+            out.error(spot, Wrong::new(what, instead));
+        }
+    }
+
     fn camera(&mut self, mut section: Section<'_>, out: &mut Findings) -> Option<CameraDevice> {
         let id = self.id(&mut section, "\"cam-1\"", out);
         let make = section.need("make", &Choice(&["vzenith", "isapi"]), "\"vzenith\"", out);
@@ -295,6 +321,15 @@ impl Reader<'_> {
         let answer_within = section.or("answer_within", &Span(millis(200), millis(1900)), millis(1500), out);
         let silent_after = section.or("silent_after", &Span(millis(6000), millis(300_000)), millis(15_000), out);
         let max_age = section.read("max_age", &Span(millis(2000), millis(60_000)), out);
+        once(("序列号", "serial number"), serial.as_ref(), &mut self.serials, out);
+        if let Some(relay) = relay.as_ref().filter(|_| make.as_ref().is_some_and(|make| make.value == "isapi")) {
+            let what = say!("海康相机的应答不能开闸", "the answer to a Hikvision camera opens nothing");
+            let instead = say!(
+                "请删去 relay，在车道写 barrier 或 outputs.open",
+                "remove `relay`; give the lane a `barrier` or outputs.open"
+            );
+            out.error(relay.spot.clone(), Wrong::new(what, instead));
+        }
         let own_list_off = section.or("own_list_off", &Yes, false, out);
         let proof = self.proof(&mut section, out);
         let spot = section.spot();
@@ -366,6 +401,12 @@ impl Reader<'_> {
                 say!("请把口令存入文件并写 password_file", "put the password into a file and write password_file");
             out.error(user.spot.clone(), Wrong::new(what, instead));
         }
+        if let (Some(_), Some(password)) = (&key, &password) {
+            let what = say!("有两种身份证明", "there are two proofs");
+            let instead =
+                say!("请只写 key_file，或只写 user 和 password_file", "write key_file, or user and password_file");
+            out.error(password.spot.clone(), Wrong::new(what, instead));
+        }
         if let Some(file) = key {
             let spot = file.spot.clone();
             // Where the file cannot be read that is said already; that nothing proves the device would not be true.
@@ -388,12 +429,18 @@ impl Reader<'_> {
     fn module(&mut self, mut section: Section<'_>, out: &mut Findings) -> Option<ModuleDevice> {
         let id = self.id(&mut section, "\"io-1\"", out);
         let at = tcp(&mut section, 502, out);
+        self.alone(&section, at.as_ref(), 0, out);
         let function = section.or("function", &Whole(1, 4), 2, out);
         let start = section.or("start", &Whole(0, 65_535), 0, out);
         let inputs = section.or("inputs", &Whole(0, 64), 8, out);
         let relays = section.or("relays", &Whole(0, 32), 8, out);
         let flash = section.read("flash", &Whole(0, 65_535), out);
         let flash_step = section.or("flash_step", &Whole(2, 16), 5, out);
+        if flash.is_none() && section.has("flash_step") && !section.has("flash") {
+            let what = say!("有 flash_step 而没有 flash", "there is a flash_step and no flash");
+            let instead = say!("请写第一路的闪开寄存器 flash = 3", "write the first relay's register: flash = 3");
+            out.error(section.spot_of("flash_step"), Wrong::new(what, instead));
+        }
         let millis = Duration::from_millis;
         let pulse = section.or("pulse", &Span(millis(100), millis(5000)), millis(500), out);
         let timeout = section.or("timeout", &Span(millis(200), millis(3000)), millis(1000), out);
@@ -427,6 +474,13 @@ impl Reader<'_> {
         let converter = section.or("converter", &Choice(&["modbus", "lines"]), "modbus", out);
         let at = tcp(&mut section, 502, out);
         let start = section.or("start", &Whole(0, 65_535), 0, out);
+        if converter == "lines" && section.has("start") {
+            let what = say!("TCP 文本行没有首地址", "lines of text have no first register");
+            let instead =
+                say!("请删去 start，或写 converter = \"modbus\"", "remove `start`, or write converter = \"modbus\"");
+            out.error(section.spot_of("start"), Wrong::new(what, instead));
+        }
+        self.alone(&section, at.as_ref(), start, out);
         let reversed = section.or("reversed", &Yes, false, out);
         section.finish(&[], out);
         let at = at?;
@@ -440,6 +494,7 @@ impl Reader<'_> {
     fn board(&mut self, mut section: Section<'_>, out: &mut Findings) -> Option<BoardDevice> {
         let id = self.id(&mut section, "\"led-1\"", out);
         let at = tcp(&mut section, 4001, out);
+        self.alone(&section, at.as_ref(), 0, out);
         section.finish(&[], out);
         Some(BoardDevice { id: id?, at: at? })
     }
@@ -447,6 +502,7 @@ impl Reader<'_> {
     fn scale(&mut self, mut section: Section<'_>, out: &mut Findings) -> Option<ScaleDevice> {
         let id = self.id(&mut section, "\"scale-1\"", out);
         let at = tcp(&mut section, 502, out);
+        self.alone(&section, at.as_ref(), 0, out);
         let within_kg = section.or("within_kg", &Whole(1, 1000), 20, out);
         let millis = Duration::from_millis;
         let still_for = section.or("still_for", &Span(millis(500), millis(10_000)), millis(1500), out);

@@ -112,7 +112,7 @@ fn lane(
     let spec = LaneSpec {
         id: wiring.lane.clone(),
         name: declared.name.clone(),
-        name_en: declared.id.clone(),
+        name_en: declared.name_en.clone(),
         gate: gate.id.clone(),
         gate_class: gate.class,
         manned: gate.manned,
@@ -135,6 +135,7 @@ fn lane(
         service: declared.service.into(),
     };
     check(&row, &spec, &wiring, &gates.devices, out);
+    check_sides(&row, site, out);
     spec_in_windows(&row, &spec, out);
     let desk = back.rule(&spec, row.spot, out);
     Some((spec, wiring, desk))
@@ -318,6 +319,26 @@ fn check(row: &Row<'_>, spec: &LaneSpec, wiring: &Wiring, devices: &Devices, out
     }
 }
 
+/// A lane leads from the outer side of its gate into its zone: what lies within that zone is no outer side of it.
+fn check_sides(row: &Row<'_>, site: &SiteBook, out: &mut Findings) {
+    let zone = |at: usize| site.zones.get(at);
+    let from = site.zones.iter().find(|zone| zone.id == row.gate.from.as_str());
+    let within = std::iter::successors(from, |inner| inner.parent.and_then(zone));
+    let inner = zone(row.site.zone).filter(|into| within.into_iter().any(|around| around.id == into.id));
+    if let (Some(into), Some(from)) = (inner, from) {
+        let (into, from) = (&into.id, &from.id);
+        let what = say!(
+            "车道通向区域 `{into}`，卡口外侧 `{from}` 却就在它里面",
+            "the lane leads into zone `{into}`, and the outer side of its gate, `{from}`, lies within it"
+        );
+        let instead = say!(
+            "请改卡口的 from（外面的区域，最外是 outside），或 site.toml 的 zone",
+            "correct `from` of the gate (the zone around, outermost `outside`), or `zone` in site.toml"
+        );
+        row.refuse(what, instead, out);
+    }
+}
+
 fn check_outputs(row: &Row<'_>, spec: &LaneSpec, wiring: &Wiring, devices: &Devices, out: &mut Findings) {
     let has = |contact| wiring.outputs.iter().any(|wire| wire.contact == contact);
     let controller = wiring.barrier.is_some();
@@ -432,6 +453,14 @@ fn windows(section: &mut Section<'_>, out: &mut Findings) -> Vec<Window> {
         let to = section.need("to", &Clock, "\"05:00\"", out);
         let enabled = section.or("enabled", &Yes, true, out);
         section.finish(&[], out);
+        if let Some(to) = to.as_ref().filter(|to| from.as_ref().is_some_and(|from| from.value == to.value % 1440)) {
+            let what = say!("时段起止相同", "the window ends when it begins");
+            let instead = say!(
+                "全天不限时就不写此段；只是停用写 enabled = false",
+                "leave it out for the whole day; to put it out of use write enabled = false"
+            );
+            out.error(to.spot.clone(), Wrong::new(what, instead));
+        }
         if let (Some(classes), Some(from), Some(to), true) = (classes, from, to, enabled) {
             windows.push(Window { classes: classes.value, from: from.value, to: to.value % 1440 });
         }
@@ -500,6 +529,21 @@ fn timing(mut section: Section<'_>, out: &mut Findings) -> Timing {
         let instead = say!("请写不小于 {same} 的 clear_for", "write a clear_for of at least {same}");
         out.error(section.spot_of("clear_for"), Wrong::new(what, instead));
     }
+    let longer = |short: (&'static str, Duration), long: (&'static str, Duration), out: &mut Findings| {
+        let ((short, least), (long, most)) = (short, long);
+        if most <= least {
+            let (least, most) = (show_duration(least), show_duration(most));
+            let what = say!("{long} {most} 不长于 {short} {least}", "{long} {most} is no longer than {short} {least}");
+            let instead = say!(
+                "还没等到就先到时：请写更长的 {long}，或更短的 {short}",
+                "it ends before the other can: write a longer {long}, or a shorter {short}"
+            );
+            out.error(section.spot_of(if section.has(long) { long } else { short }), Wrong::new(what, instead));
+        }
+    };
+    longer(("travel", timing.travel), ("not_entered", timing.not_entered), out);
+    longer(("not_entered", timing.not_entered), ("max_open", timing.max_open), out);
+    longer(("weigh", timing.weigh), ("patience", timing.patience), out);
     section.finish(&[], out);
     timing
 }

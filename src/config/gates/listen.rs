@@ -136,6 +136,21 @@ fn codes(root: &mut Section<'_>, dir: &Path, files: &mut Vec<PathBuf>, out: &mut
     let mut section = root.section("codes", out);
     let named = ["key_file", "next_key_file"].map(|key| section.read(key, &Located(dir), out));
     section.finish(&[], out);
+    if let [first, Some(next)] = &named
+        && first.as_ref().is_none_or(|first| first.value == next.value)
+    {
+        let (what, instead) = match first {
+            None => (
+                say!("有 next_key_file 而没有 key_file", "there is a next_key_file and no key_file"),
+                say!("现用的密钥写 key_file", "the key that is in use goes into key_file"),
+            ),
+            Some(_) => (
+                say!("两个密钥是同一文件", "both keys are one file"),
+                say!("请写新密钥的文件，或删去 next_key_file", "name the file of the new key, or remove next_key_file"),
+            ),
+        };
+        out.error(next.spot.clone(), Wrong::new(what, instead));
+    }
     let mut keys = Vec::new();
     for file in named.into_iter().flatten() {
         let Some(key) = secret(&file, files, out) else { continue };

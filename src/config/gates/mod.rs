@@ -110,12 +110,13 @@ pub(super) struct Around<'a> {
 pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, around: &Around<'_>, out: &mut Findings) -> Gates {
     let mut root = Section::root(page, table);
     let mut gates = Gates { gates: gates(&mut root, around.site, out), ..Gates::default() };
-    gates.devices = hardware::read(&mut root, around.dir, &mut gates.files, out);
+    let places;
+    (gates.devices, places) = hardware::read(&mut root, around.dir, &mut gates.files, out);
     gates.pictures = Some(pictures::read(root.section("pictures", out), around, out));
     gates.listening = listen::read(&mut root, around.dir, &gates.devices, &mut gates.files, out);
     gates.desk.patience = people::patience(root.section("desk", out), out);
     lane::read(&mut root, around.site, &mut gates, out);
-    counted_lanes(&gates, &root.spot(), out);
+    shared::check_use(&gates, &places, &root.spot(), out);
     gates.inside = people::account(root.section("account", out), out);
     gates.peers = peers::read(root.section("peers", out), around.dir, around.gateway, &mut gates.files, out);
     if let Some(peers) = &gates.peers {
@@ -124,24 +125,6 @@ pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, around: &Aroun
     (gates.register, gates.issuers) = people::register(root.section("register", out), around.issuers.as_ref(), out);
     root.finish(&[], out);
     gates
-}
-
-/// Lanes before which somebody counts the queue must be there, and have room to be watched.
-fn counted_lanes(gates: &Gates, spot: &Spot, out: &mut Findings) {
-    for (pusher, lane) in gates.devices.pushers.iter().flat_map(|one| one.queues.iter().map(move |lane| (one, lane))) {
-        let id = &pusher.id;
-        if !gates.lanes.iter().any(|spec| spec.id == *lane) {
-            let what =
-                say!("`{id}` 数的车道 `{lane}` 不存在", "`{id}` counts before lane `{lane}`, which is not there");
-            let instead = say!("请改 queues，或写出这条车道", "change `queues`, or write that lane");
-            out.error(spot.clone(), Wrong::new(what, instead));
-        } else if gates.desk.lanes.get(lane).is_none_or(|rule| rule.room.is_none()) {
-            let what =
-                say!("车道 `{lane}` 没有写 room，排队不报警", "lane `{lane}` has no `room`: its queue never alarms");
-            let instead = say!("请给车道写 room = 6", "write room = 6 for the lane");
-            out.warn(spot.clone(), Wrong::new(what, instead));
-        }
-    }
 }
 
 fn gates(root: &mut Section<'_>, site: &SiteBook, out: &mut Findings) -> Vec<Gate> {

@@ -1,7 +1,7 @@
 //! What `gates.toml` says of people: who is asked and for how long (`[desk]`, and of each lane the way back), who may be inside
 //! (`[account]`), and what is settled of the register (`[register]`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::super::hazmat::{List, words_wanted};
@@ -108,7 +108,12 @@ pub(super) fn register(
     rules.warn_days = days(section.or("warn", &Span(DAY, DAY * 366), DAY * rules.warn_days, out));
     let papers = List(PaperKind::from_name, || words_wanted(PaperKind::ALL, PaperKind::zh));
     let of = section.section("papers", out);
+    let places: BTreeMap<VehicleClass, Spot> =
+        VehicleClass::ALL.iter().map(|class| (*class, of.spot_of(class.as_str()))).collect();
     let needed = by_word(of, ("车辆类别", "class of vehicles"), VehicleClass::ALL, &papers, out);
+    for (class, papers) in &needed {
+        check_papers(*class, papers, places.get(class), out);
+    }
     rules.papers.extend(needed.into_iter().map(|(class, papers)| (class, papers.into_iter().collect())));
     let of = section.section("longest", out);
     let span = Span(DAY, DAY * 366 * 5);
@@ -122,6 +127,24 @@ pub(super) fn register(
     let issuers = issuers(&mut section, proved, out);
     section.finish(&[], out);
     (rules, issuers)
+}
+
+/// What the law names for dangerous goods is looked at, and asked of nobody else.
+fn check_papers(class: VehicleClass, papers: &[PaperKind], spot: Option<&Spot>, out: &mut Findings) {
+    let Some(spot) = spot else { return };
+    if class.is_hazmat() && !papers.contains(&PaperKind::Transport) {
+        let what = say!("`{class}` 不查道路运输证", "the transport permit of `{class}` would not be looked at");
+        let instead = say!("危险货物运输必查：请加上 \"transport\"", "dangerous goods need it: add \"transport\"");
+        out.error(spot.clone(), Wrong::new(what, instead));
+    }
+    if !class.is_hazmat() && papers.contains(&PaperKind::CarrierLicence) {
+        let what = say!("`{class}` 不运危险货物", "`{class}` carries no dangerous goods");
+        let instead = say!(
+            "carrier_licence 只用于 hazmat、hazwaste：请删去",
+            "carrier_licence is for hazmat and hazwaste: remove it"
+        );
+        out.error(spot.clone(), Wrong::new(what, instead));
+    }
 }
 
 /// Who may fill the register by signed commands: whoever has no key is never heard.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::super::problem::{Findings, Spot, Words, Wrong, say};
 use super::{Contact, Devices, Gates, Wiring};
 use crate::domain::gate::lane::spec::GUARDS;
+use crate::domain::gate::word::LaneId;
 
 /// Judges lanes that were read, with where each of them stands.
 pub(super) fn check(gates: &Gates, spots: &[Spot], out: &mut Findings) {
@@ -23,6 +24,45 @@ pub(super) fn check(gates: &Gates, spots: &[Spot], out: &mut Findings) {
         strange_inputs(wiring, &gates.devices).map(&mut refuse);
         parted_outputs(wiring).map(&mut refuse);
         blind_close(wiring).map(&mut refuse);
+    }
+}
+
+/// What a lane was said to have, and what no lane has: a camera that nobody listens to looks like one that works.
+pub(super) fn check_use(gates: &Gates, places: &BTreeMap<String, Spot>, file: &Spot, out: &mut Findings) {
+    let Devices { cameras, modules, barriers, readers, boards, scales, pushers } = &gates.devices;
+    let at = |id: &str| places.get(id).unwrap_or(file).clone();
+    let used = |id: &str| {
+        let wired = |wiring: &Wiring| {
+            speakers(wiring).any(|device| device == id)
+                || wiring.inputs.iter().any(|wire| wire.at.device == id)
+                || wiring.outputs.iter().any(|wire| wire.device == id)
+        };
+        gates.wiring.iter().any(wired)
+    };
+    let ids = cameras.iter().map(|one| &one.id).chain(modules.iter().map(|one| &one.id));
+    let ids = ids.chain(barriers.iter().map(|one| &one.id)).chain(readers.iter().map(|one| &one.id));
+    let ids = ids.chain(boards.iter().map(|one| &one.id)).chain(scales.iter().map(|one| &one.id));
+    for id in ids.filter(|id| !used(id)) {
+        let what = say!("没有车道用到设备 `{id}`", "no lane has device `{id}`");
+        let instead =
+            say!("请写进它所在的 [[lane]]，或删去", "name it in the [[lane]] that it stands at, or remove it");
+        out.warn(at(id), Wrong::new(what, instead));
+    }
+    for (id, lane) in pushers.iter().flat_map(|one| one.queues.iter().map(move |lane| (&one.id, lane))) {
+        counted(gates, (id, lane), at(id), out);
+    }
+}
+
+/// Lanes before which somebody counts the queue must be there, and have room to be watched.
+fn counted(gates: &Gates, (id, lane): (&str, &LaneId), spot: Spot, out: &mut Findings) {
+    if !gates.lanes.iter().any(|spec| spec.id == *lane) {
+        let what = say!("`{id}` 数的车道 `{lane}` 不存在", "`{id}` counts before lane `{lane}`, which is not there");
+        let instead = say!("请改 queues，或写出这条车道", "change `queues`, or write that lane");
+        out.error(spot, Wrong::new(what, instead));
+    } else if gates.desk.lanes.get(lane).is_none_or(|rule| rule.room.is_none()) {
+        let what = say!("车道 `{lane}` 没有写 room，排队不报警", "lane `{lane}` has no `room`: its queue never alarms");
+        let instead = say!("请给车道写 room = 6", "write room = 6 for the lane");
+        out.warn(spot, Wrong::new(what, instead));
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::config::problem::{Words, Wrong, say};
 use crate::config::text::suggest;
 use crate::config::value::{clip, not_allowed};
-use crate::domain::gate::identity::{DocumentKind, Flaw, IdNumber, check_uscc, is_mobile, mask_number};
+use crate::domain::gate::identity::{Flaw, IdKind, IdNumber, check_uscc, is_mobile, mask_number};
 use crate::domain::gate::plate::PlateColour;
 use crate::domain::gate::register::permit::{Hours, MAX_USES, PermitKind, PermitStage};
 use crate::domain::gate::wiegand::Card;
@@ -145,7 +145,7 @@ pub(super) fn company(cell: &str) -> Result<CompanyId, Wrong> {
 }
 
 /// Reads the number of a document. It is shown masked.
-pub(super) fn document(cell: &str, kind: DocumentKind) -> Result<IdNumber, Wrong> {
+pub(super) fn document(cell: &str, kind: IdKind) -> Result<IdNumber, Wrong> {
     let bare: String = cell.chars().filter(|c| !matches!(c, ' ' | '\'')).collect();
     IdNumber::new(kind, &bare)
         .map_err(|flaw| flawed(kind.zh(), "the document's number", &mask_number(&clip(&bare)), &bare, flaw))

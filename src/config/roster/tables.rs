@@ -6,13 +6,15 @@ use super::cell::{self, End};
 use super::grid::{Cells, Column};
 use crate::config::problem::{Wrong, say};
 use crate::config::value::{code, label};
-use crate::domain::gate::identity::{DocumentKind, IdNumber};
+use crate::domain::gate::identity::{IdKind, IdNumber};
 use crate::domain::gate::plate::{Plate, PlateColour};
 use crate::domain::gate::register::draft::{
     Draft, HolderDraft, ListingDraft, PermitDraft, PersonDraft, Who, WrittenCard,
 };
 use crate::domain::gate::register::permit::{Approval, Approver, Permit, PermitKind, PermitStage};
-use crate::domain::gate::register::row::{Company, Holder, ListKind, ListSource, Qualification, Table, Vehicle};
+use crate::domain::gate::register::row::{
+    CarrierLicence, Company, Holder, ListKind, ListSource, Qualification, Table, Vehicle,
+};
 use crate::domain::gate::register::rules::Rules;
 use crate::domain::gate::word::{ListingId, PaperKind, PermitId, PersonKind, Skill, VehicleClass};
 use crate::domain::time::Timestamp;
@@ -33,6 +35,8 @@ const COMPANIES: &[Column] = &[
     needed("uscc", "统一社会信用代码", &["信用代码", "社会信用代码"]),
     needed("name", "企业名称", &["名称"]),
     column("platform_code", "平台编码", &["企业编码"]),
+    column("carrier_until", "道路危险货物运输许可有效期", &["危货运输许可有效期"]),
+    column("carrier_scope", "道路危险货物运输许可范围", &["危货运输许可范围", "许可经营范围"]),
 ];
 
 const PERSONS: &[Column] = &[
@@ -126,7 +130,7 @@ pub(super) fn columns(table: Table) -> &'static [Column] {
 /// Reads a row; `None` when it is refused.
 pub(super) fn draft(table: Table, cells: &mut Cells<'_, '_>, rules: &Rules) -> Option<Draft> {
     let draft = match table {
-        Table::Companies => company(cells).map(Draft::Company),
+        Table::Companies => company(cells, rules).map(Draft::Company),
         Table::Persons => person(cells, rules).map(Draft::Person),
         Table::Vehicles => vehicle(cells, rules).map(Draft::Vehicle),
         Table::Lists => listing(cells, rules).map(Draft::Listing),
@@ -143,14 +147,27 @@ fn id(cell: &str) -> Result<String, Wrong> {
     code(cell, MAX_ID).map(str::to_owned)
 }
 
-fn company(cells: &mut Cells<'_, '_>) -> Option<Company> {
+fn company(cells: &mut Cells<'_, '_>, rules: &Rules) -> Option<Company> {
     let id = cells.need("uscc", cell::company);
     if !cells.has("name") {
         cells.wrong("name", empty());
     }
     let name = cells.words("name", text);
     let platform_code = cells.get("platform_code", self::id);
-    Some(Company { id: id?, name: name?, platform_code })
+    let carrier = carrier(cells, rules);
+    Some(Company { id: id?, name: name?, platform_code, carrier })
+}
+
+/// A licence without its end, or without its scope, says nothing.
+fn carrier(cells: &mut Cells<'_, '_>, rules: &Rules) -> Option<CarrierLicence> {
+    let end = until(cells, "carrier_until", rules);
+    let scope = cells.get("carrier_scope", cell::classes);
+    for (written, other) in [("carrier_until", "carrier_scope"), ("carrier_scope", "carrier_until")] {
+        if cells.has(written) && !cells.has(other) {
+            cells.wrong(other, empty());
+        }
+    }
+    Some(CarrierLicence { until: end?, scope: scope? })
 }
 
 fn empty() -> Wrong {
@@ -162,11 +179,11 @@ fn until(cells: &mut Cells<'_, '_>, en: &'static str, rules: &Rules) -> Option<T
 }
 
 fn document(cells: &mut Cells<'_, '_>, number: &'static str) -> Option<IdNumber> {
-    let all = DocumentKind::ALL;
+    let all = IdKind::ALL;
     let kind = if cells.has("id_kind") {
         cells.get("id_kind", |cell| cell::word(cell, all, |kind| (kind.zh(), kind.as_str())))?
     } else {
-        DocumentKind::IdCard
+        IdKind::IdCard
     };
     cells.get(number, |cell| cell::document(cell, kind))
 }
@@ -400,7 +417,7 @@ fn companions(cells: &mut Cells<'_, '_>, holder: Option<&HolderDraft>) -> Vec<Wh
             continue;
         }
         let name = cells.words(name, text);
-        let id = cells.get(number, |cell| cell::document(cell, DocumentKind::IdCard));
+        let id = cells.get(number, |cell| cell::document(cell, IdKind::IdCard));
         with.extend(id.map(|id| Who { id, name, phone: None }));
     }
     if cells.has("escort_id") && !cells.has("driver_id") {

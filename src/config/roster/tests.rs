@@ -189,3 +189,25 @@ proptest::proptest! {
         proptest::prop_assert_eq!(taken == 0 && roster.n_rows > 0, roster.is_refused());
     }
 }
+
+#[test]
+fn a_carrier_has_its_licence_with_end_and_scope_or_none() {
+    let good = "uscc,name,carrier_until,carrier_scope\n91440300755691882F,示范运输,2027-03-31,3;8;2.1\n";
+    let roster = read_text(good);
+    assert_eq!(lines(&roster), [""; 0]);
+    let Draft::Company(company) = &roster.rows[0].draft else { panic!("{roster:?}") };
+    let licence = company.carrier.as_ref().unwrap();
+    // 2027-03-31 is the last day: valid until the park's midnight after it.
+    assert_eq!(licence.until, Timestamp(1_806_508_800_000));
+    assert_eq!(licence.scope, ["2.1", "3", "8"].map(String::from).into());
+    let json = serde_json::to_string(&roster.rows[0].draft).unwrap();
+    assert!(json.contains(r#""carrier":{"until":"#), "as the platform sends it: {json}");
+    assert_eq!(serde_json::from_str::<Draft>(&json).unwrap(), roster.rows[0].draft);
+    let half = "统一社会信用代码,企业名称,道路危险货物运输许可有效期,道路危险货物运输许可范围\n\
+                91440300755691882F,示范运输,2027-03-31,\n91440300755691882F,示范运输,,3\n\
+                91440300755691882F,示范运输,2027-03-31,易燃液体\n";
+    let told = lines(&read_text(half)).join("\n");
+    assert!(told.contains("file.csv:2: column 道路危险货物运输许可范围 (carrier_scope): empty"), "{told}");
+    assert!(told.contains("file.csv:3: column 道路危险货物运输许可有效期 (carrier_until): empty"), "{told}");
+    assert!(told.contains("file.csv:4: column 道路危险货物运输许可范围 (carrier_scope): `易燃液体`"), "{told}");
+}

@@ -87,6 +87,7 @@ fn site(plain: &SiteBook) -> SiteBook {
     let lane = |id: &str, zone| Lane {
         id: id.into(),
         name: id.into(),
+        name_en: id.into(),
         zone,
         direction: Direction::Both,
         carries: Carries::Vehicles,

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::hazmat::goods::SmallQuantity;
 use super::plate::Plate;
 use super::word::{
     CompanyId, Direction, GateClass, GateId, LaneId, LaneKind, ManifestNo, PaperKind, PermitId, PersonKind, PersonRef,
@@ -233,6 +234,15 @@ pub struct VehicleFacts {
     pub hazmat: Option<HazmatFacts>,
 }
 
+impl VehicleFacts {
+    /// Returns whether it passes as a vehicle of dangerous goods: by its class, or by a waybill for more than what may travel as
+    /// ordinary goods.
+    pub fn is_dangerous(&self) -> bool {
+        let declared = self.hazmat.as_ref().is_some_and(|goods| goods.small_quantity != SmallQuantity::AsOrdinary);
+        self.class.is_some_and(VehicleClass::is_hazmat) || declared
+    }
+}
+
 /// How a paper stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -260,6 +270,9 @@ pub struct HazmatFacts {
     pub manifest: Option<ManifestNo>,
     /// Whether plates, driver and consignee of the waybill are those that came; `None`: not known.
     pub waybill_matches: Option<bool>,
+    /// Whether the waybill declares limited or excepted quantities, which may travel as ordinary goods (rule 36).
+    #[serde(default)]
+    pub small_quantity: SmallQuantity,
     /// Whether the goods lie within the scope of carrier and vehicle (Art. 22).
     pub scope_ok: Option<bool>,
     /// Whether the goods are among the approved media of the tank (Art. 23); `None` also where there is no tank.

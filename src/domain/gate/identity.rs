@@ -116,7 +116,7 @@ pub fn is_mobile(number: &str) -> bool {
 
 words! {
     /// Kind of a document by which a person is known.
-    DocumentKind {
+    IdKind {
         /// Identity card of the mainland.
         IdCard = "id_card", "身份证";
         /// Passport.
@@ -130,7 +130,7 @@ words! {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "WrittenNumber", into = "WrittenNumber")]
 pub struct IdNumber {
-    kind: DocumentKind,
+    kind: IdKind,
     number: String,
 }
 
@@ -138,7 +138,7 @@ pub struct IdNumber {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenNumber {
-    kind: DocumentKind,
+    kind: IdKind,
     number: String,
 }
 
@@ -161,17 +161,17 @@ impl IdNumber {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn new(kind: DocumentKind, number: &str) -> Result<Self, Flaw> {
+    pub fn new(kind: IdKind, number: &str) -> Result<Self, Flaw> {
         let number = number.trim().to_uppercase();
         match kind {
-            DocumentKind::IdCard => check_id_card(&number)?,
-            DocumentKind::Passport | DocumentKind::Other => check_other(&number)?,
+            IdKind::IdCard => check_id_card(&number)?,
+            IdKind::Passport | IdKind::Other => check_other(&number)?,
         }
         Ok(Self { kind, number })
     }
 
     /// Returns its kind.
-    pub fn kind(&self) -> DocumentKind {
+    pub fn kind(&self) -> IdKind {
         self.kind
     }
 
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(mask_number("320102199001011234"), "320***********1234");
         assert_eq!(mask_number("13800138000"), "138****8000");
         assert_eq!(mask_number("E1234567"), "*******7");
-        let id = IdNumber::new(DocumentKind::IdCard, " 11010519491231002x ").unwrap();
+        let id = IdNumber::new(IdKind::IdCard, " 11010519491231002x ").unwrap();
         assert_eq!((id.number(), format!("{id:?}")), ("11010519491231002X", "110***********002X".to_owned()));
     }
 

@@ -226,7 +226,7 @@ words! {
 }
 
 words! {
-    /// Papers of a vehicle (rule 26).
+    /// Papers of a vehicle (rule 26), and that of who carries with it (rule 31).
     PaperKind {
         /// Vehicle licence with its annual inspection.
         Licence = "licence", "行驶证";
@@ -236,7 +236,14 @@ words! {
         Transport = "transport", "道路运输证";
         /// Inspection of the tank.
         Tank = "tank", "罐体检验";
+        /// Licence of the carrier, a company, for dangerous goods by road.
+        CarrierLicence = "carrier_licence", "道路危险货物运输许可";
     }
+}
+
+impl PaperKind {
+    /// Those that a vehicle has itself.
+    pub const OF_VEHICLE: [Self; 4] = [Self::Licence, Self::Insurance, Self::Transport, Self::Tank];
 }
 
 words! {

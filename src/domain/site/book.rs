@@ -219,8 +219,10 @@ pub enum OnFire {
 pub struct Lane {
     /// Unique.
     pub id: String,
-    /// Name as people say it.
+    /// Name as people say it, Chinese.
     pub name: String,
+    /// English name; the id where none is written.
+    pub name_en: String,
     /// The zone that it leads into.
     pub zone: usize,
     /// Which way.

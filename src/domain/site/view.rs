@@ -71,8 +71,10 @@ pub struct ZoneView {
 pub struct LaneView {
     /// Id.
     pub id: String,
-    /// Name.
+    /// Name, Chinese.
     pub name: String,
+    /// English name.
+    pub name_en: String,
     /// Id of its zone.
     pub zone: String,
     /// The rule that holds for it.
@@ -237,6 +239,7 @@ impl Site {
             LaneView {
                 id: lane.id.clone(),
                 name: lane.name.clone(),
+                name_en: lane.name_en.clone(),
                 zone: self.zone_id(lane.zone),
                 rule,
                 order: self.desk.get(&Subject::Lane(lane.id.clone())).map(super::desk::Standing::word),

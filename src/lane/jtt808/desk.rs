@@ -21,7 +21,7 @@ use super::super::coding::{Key, same};
 use super::frame::{BadFrame, Frame, Splitter, encode};
 use super::message::{AUTHENTICATE, Card, Located, Message, REGISTER, Taken, answer, parse, registered};
 use crate::domain::gate::hardware::{Datum, DriverCard, Position, Said, TerminalEvent};
-use crate::domain::gate::identity::{DocumentKind, IdNumber};
+use crate::domain::gate::identity::{IdKind, IdNumber};
 use crate::domain::gate::plate::Plate;
 use crate::domain::gate::register::digest::LookUpKey;
 use crate::domain::gate::word::TerminalId;
@@ -363,7 +363,7 @@ impl Desk {
     fn card(&self, card: Card) -> DriverCard {
         let number = card.number.as_deref();
         let digest = number.map(|number| self.digests.qualification(number));
-        let id = number.and_then(|number| IdNumber::new(DocumentKind::IdCard, number).ok());
+        let id = number.and_then(|number| IdNumber::new(IdKind::IdCard, number).ok());
         let document = id.map(|id| self.digests.document(&id));
         DriverCard {
             inserted: card.inserted,
@@ -505,7 +505,7 @@ mod tests {
         let (_, said, _) = scene.say(1, &frame(DRIVER, 3, &body), 1);
         let Said::Driver(card) = &said[0] else { panic!("{said:?}") };
         let key = LookUpKey::new(&[7; 32]);
-        let id = IdNumber::new(DocumentKind::IdCard, NUMBER).unwrap();
+        let id = IdNumber::new(IdKind::IdCard, NUMBER).unwrap();
         assert_eq!((&card.document, &card.digest), (&Some(key.document(&id)), &Some(key.qualification(NUMBER))));
         assert_eq!((card.inserted, card.read, card.valid_to), (true, true, Some((2027, 1, 31))));
         assert!(!format!("{said:?}").contains("19491231"));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::domain::gate::identity::{DocumentKind, IdNumber};
+use crate::domain::gate::identity::{IdKind, IdNumber};
 use crate::domain::gate::plate::{Plate, PlateColour};
 use crate::domain::gate::register::change::Message;
 use crate::domain::gate::register::draft::{
@@ -150,12 +150,14 @@ pub fn tables(now: Timestamp) -> Vec<Message> {
 
 fn companies() -> Vec<Draft> {
     let works =
-        Company { id: CompanyId::new(WORKS), name: "示范精细化工有限公司".into(), platform_code: None };
+        Company {
+            id: CompanyId::new(WORKS), name: "示范精细化工有限公司".into(), platform_code: None, carrier: None
+        };
     vec![Draft::Company(works)]
 }
 
 fn who(somebody: &Somebody) -> Option<Who> {
-    let id = IdNumber::new(DocumentKind::Other, somebody.id).ok()?;
+    let id = IdNumber::new(IdKind::Other, somebody.id).ok()?;
     Some(Who { id, name: Some(somebody.name.to_owned()), phone: None })
 }
 
@@ -178,7 +180,7 @@ fn persons(now: Timestamp) -> Vec<Draft> {
 
 fn vehicles(now: Timestamp) -> Vec<Draft> {
     let year = now.after(365 * DAY);
-    let valid: BTreeMap<PaperKind, Timestamp> = PaperKind::ALL.iter().map(|kind| (*kind, year)).collect();
+    let valid: BTreeMap<PaperKind, Timestamp> = PaperKind::OF_VEHICLE.iter().map(|kind| (*kind, year)).collect();
     let vehicle = |text: &str, class| Vehicle {
         plate: plate(text),
         class,

@@ -20,7 +20,8 @@ fn set(changes: Vec<Change>) -> ChangeSet {
 }
 
 fn company(id: usize, name: &str) -> Change {
-    let company = Company { id: CompanyId::new(format!("C{id}")), name: name.into(), platform_code: None };
+    let company =
+        Company { id: CompanyId::new(format!("C{id}")), name: name.into(), platform_code: None, carrier: None };
     Change::Put(Row::Company(Arc::new(company)))
 }
 

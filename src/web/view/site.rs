@@ -197,7 +197,7 @@ fn lanes(site: &SiteView, v: &Viewer<'_>) -> super::Table {
     let rows = site.lanes.iter().map(|lane| {
         vec![
             Cell::fixed(&lane.id),
-            Cell::fixed(&lane.name),
+            Cell::fixed(v.lang().pick(&lane.name, &lane.name_en)),
             Cell::fixed(&lane.zone),
             rule(lane.rule, v),
             order(lane.order, v),

@@ -3,12 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::gate::facts::*;
+use crate::domain::gate::hazmat::goods::SmallQuantity;
 use crate::domain::gate::plate::{Plate, PlateColour};
 use crate::domain::gate::verdict::{Reason, Verdict};
 use crate::domain::gate::word::*;
 use crate::domain::order::LaneRule;
 use crate::domain::site::State;
 use crate::domain::time::ClockTrust;
+
+/// What is rarely declared.
+const SMALL: [SmallQuantity; 4] =
+    [SmallQuantity::AsOrdinary, SmallQuantity::TooMuch, SmallQuantity::BesideExplosives, SmallQuantity::Unknown];
 
 /// A source of chance with its seed: the same seed, the same facts.
 pub(crate) struct Chance(pub(crate) fastrand::Rng);
@@ -179,6 +184,7 @@ impl Chance {
             waybill_state: if self.yes(92) { Ready } else { self.of(&[Missing, NotReady, Used, Over]) },
             manifest: self.yes(90).then(|| ManifestNo::new("M-1")),
             waybill_matches: self.rarely_bad(),
+            small_quantity: if self.yes(90) { SmallQuantity::No } else { self.of(&SMALL) },
             scope_ok: self.rarely_bad(),
             tank_medium_ok: self.rarely_bad(),
             tank: self.yes(70),

@@ -4,7 +4,7 @@ use crate::domain::gate::verdict::Reason;
 
 /// The codes of A19 in the order of its rows, those of the fixed code beside the row that they belong to. A site's own codes
 /// come after them.
-pub const CODES: [&str; 57] = [
+pub const CODES: [&str; 58] = [
     "EMG_RELEASE",
     "EMG_NO_ENTRY",
     "LANE_OUT_OF_SERVICE",
@@ -33,6 +33,7 @@ pub const CODES: [&str; 57] = [
     "WAYBILL_USED",
     "WAYBILL_OVER",
     "WAYBILL_MISMATCH",
+    "SMALL_QUANTITY",
     "MANIFEST_MISSING",
     "DOC_EXPIRED",
     "DOC_MISSING",

@@ -9,6 +9,7 @@ use crate::domain::gate::facts::{
     AntiPassback, Facts, GatewayFacts, HazmatFacts, Listed, PaperState, PermitFacts, PermitState, PersonFacts,
     SiteFacts, Subject, VehicleFacts, ZoneFacts,
 };
+use crate::domain::gate::hazmat::goods::SmallQuantity;
 use crate::domain::gate::hazmat::{Asked, Escort, Known};
 use crate::domain::gate::inside;
 use crate::domain::gate::inside::event::VehicleSeen;
@@ -17,7 +18,9 @@ use crate::domain::gate::plate::Plate;
 use crate::domain::gate::presented::Presented;
 use crate::domain::gate::register::facts::{Here, VehiclePart};
 use crate::domain::gate::register::row::Table;
-use crate::domain::gate::word::{Direction, LaneId, LaneKind, PersonKind, PersonRef, Skill, VehicleClass, ZoneClass};
+use crate::domain::gate::word::{
+    Direction, LaneId, LaneKind, PaperKind, PersonKind, PersonRef, Skill, VehicleClass, ZoneClass, ZoneId,
+};
 use crate::domain::order::LaneRule;
 use crate::domain::site::State;
 use crate::domain::time::Now;
@@ -90,6 +93,9 @@ impl Gates {
             let carries = part.class.is_some_and(VehicleClass::is_hazmat);
             if carries || self.hazmat.waybills().of_plate(&plate).is_some() {
                 let hazmat = self.dangerous(lane, presented, &plate, &part, &people, now);
+                if carries || hazmat.small_quantity != SmallQuantity::AsOrdinary {
+                    part.papers.extend(self.carrier_paper(here, zone, &plate, &part));
+                }
                 about.waybill.clone_from(&hazmat.waybill);
                 about.manifest.clone_from(&hazmat.manifest);
                 facts.hazmat = Some(hazmat);
@@ -129,7 +135,9 @@ impl Gates {
         now: Now,
     ) -> HazmatFacts {
         let here = self.here(lane, presented, &now);
-        let known = self.known(here, part, people);
+        let licence = self.carrier_licence(here, &lane.spec().zone, plate, part);
+        let licence = licence.map(|(_, scope)| scope.clone());
+        let known = Known { licence, ..self.known(here, part, people) };
         let asked = Asked {
             plate,
             trailer: part.trailer.as_ref(),
@@ -141,7 +149,33 @@ impl Gates {
         self.hazmat.facts(&asked, now)
     }
 
-    /// What the register knows that dangerous goods ask for. Whoever showed himself as a driver drives; whoever showed himself
+    /// The licence of who carries: of the company that the waybill names, else of the vehicle's owner.
+    fn carrier_licence(
+        &self,
+        here: Here<'_>,
+        zone: &ZoneId,
+        plate: &Plate,
+        part: &VehiclePart,
+    ) -> Option<(PaperState, &BTreeSet<String>)> {
+        let company = self.hazmat.carrier(plate, here.direction, zone).or(part.owner.as_ref())?;
+        self.register.carrier_licence(here, company)
+    }
+
+    /// How that licence stands. One that is registered is always looked at; whether one must be there the site says.
+    fn carrier_paper(
+        &self,
+        here: Here<'_>,
+        zone: &ZoneId,
+        plate: &Plate,
+        part: &VehiclePart,
+    ) -> Option<(PaperKind, PaperState)> {
+        let needed = part.class.and_then(|class| here.rules.papers.get(&class));
+        let needed = needed.is_some_and(|papers| papers.contains(&PaperKind::CarrierLicence));
+        let state = self.carrier_licence(here, zone, plate, part).map(|(state, _)| state);
+        state.or(needed.then_some(PaperState::Missing)).map(|state| (PaperKind::CarrierLicence, state))
+    }
+
+    /// What the register knows that dangerous goods ask for, but for the carrier's licence. Whoever showed himself as a driver drives; whoever showed himself
     /// as an escort escorts.
     fn known(&self, here: Here<'_>, part: &VehiclePart, people: &[PersonFacts]) -> Known {
         let of = |kind| {

@@ -3,6 +3,7 @@
 
 use super::Gates;
 use super::follow::About;
+use crate::domain::gate::facts;
 use crate::domain::gate::hazmat::record::{Output as HazmatOutput, Phase, Violation, ViolationKind};
 use crate::domain::gate::inside::Subject;
 use crate::domain::gate::inside::event::{self, ViolationKind as Counted};
@@ -24,7 +25,9 @@ impl Gates {
             return;
         };
         let inner = self.hazmat.rules().dispatch_zones.contains(&decision.facts.zone.zone);
-        if decision.direction == Direction::Out || inner || self.hazmat.visit(plate).is_some() {
+        // What passes as ordinary goods needs no bay.
+        let ordinary = matches!(&decision.facts.subject, facts::Subject::Vehicle(vehicle) if !vehicle.is_dangerous());
+        if decision.direction == Direction::Out || inner || ordinary || self.hazmat.visit(plate).is_some() {
             return;
         }
         let mut against = decision.reasons.iter().filter(|reason| reason.verdict != Verdict::Allow);

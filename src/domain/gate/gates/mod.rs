@@ -61,7 +61,7 @@ use crate::domain::document::{Document, DocumentKind};
 use crate::domain::order::{LaneRule, Receipt};
 use crate::domain::record::Mode;
 use crate::domain::site::State;
-use crate::domain::time::{ClockTrust, Mono, Now, Timestamp};
+use crate::domain::time::{ClockTrust, Mono, Now};
 
 /// Rounds in which lanes answer rulings and rulings answer lanes. A lane asks again at most once for a better read or a weight;
 /// more than this in one input is a fault of ours, and the rest waits for the next input.
@@ -321,13 +321,6 @@ impl Gates {
         }
         self.pump(now);
         done
-    }
-
-    /// Closes the account of a stretch of time, the park's day: makes and records it.
-    pub fn handle_reconcile(&mut self, from: Timestamp, to: Timestamp, now: Now) -> inside::reconcile::Reconciliation {
-        let made = self.inside.reconcile(from, to, now);
-        self.pump(now);
-        made
     }
 
     /// Lets something be done with the dangerous goods, and takes what comes of it.

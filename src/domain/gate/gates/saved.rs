@@ -36,6 +36,9 @@ pub struct Saved {
     uses: Vec<Use>,
     #[serde(default)]
     closed: Option<i64>,
+    /// What crossed after this was saved, by the records, in their order.
+    #[serde(skip)]
+    crossed: Vec<PassageId>,
 }
 
 impl Saved {
@@ -56,6 +59,9 @@ impl Saved {
             let lane = self.lanes.iter_mut().find(|(lane, _)| *lane == passage.lane);
             if let Some((_, lane)) = lane {
                 lane.learn(&id, passage.camera.as_ref(), stands);
+            }
+            if passage.phase == Phase::Completed && !self.inside.has_completed(&id) {
+                self.crossed.push(id.clone());
             }
             if self.inside.learn(passage) && !self.about.iter().any(|(known, _)| *known == id) {
                 self.about.push((id, about));
@@ -84,6 +90,7 @@ impl Gates {
             decided: self.decided.iter().map(|(lane, decided)| (lane.clone(), decided.clone())).collect(),
             uses: self.turn.waiting().to_vec(),
             closed: self.closed,
+            crossed: Vec::new(),
         }
     }
 
@@ -129,6 +136,10 @@ impl Gates {
         gates.count_waited(&saved.uses, now);
         gates.closed = saved.closed;
         gates.pump(now);
+        // Permits, waybills and visits follow what crossed since, as if it crossed now: each takes the same passage once.
+        for passage in saved.crossed {
+            gates.crossed(&passage, now);
+        }
         gates.close_orphans(now);
         gates.close_crossed(under_way, now);
         gates

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 
 use super::Hazmat;
 use super::book::same_plate;
-use super::goods::Goods;
+use super::goods::{Goods, SmallQuantity, small_quantity};
 use super::visit::{Visit, entry_weight};
 use super::waybill::Waybill;
 use crate::domain::gate::facts::{EscortFact, HazmatFacts, WaybillFact};
@@ -39,7 +39,8 @@ pub struct Escort {
 pub struct Known {
     /// What vehicle and trailer may carry by their transport permits, and whether there is a tank, as the register has it.
     pub carrier: Option<Carrier>,
-    /// Classes in the scope of the carrier's own licence, where the register has it: it must cover the goods too.
+    /// Classes in the scope of the carrier's own licence, where the register has it ([`Hazmat::carrier`]): it must cover the goods
+    /// too.
     pub licence: Option<BTreeSet<String>>,
     /// Tare of vehicle and trailer, kilograms.
     pub tare_kg: Option<u32>,
@@ -74,7 +75,7 @@ impl Hazmat {
     /// Makes the facts of a vehicle at a lane. The same state, question and time give the same facts.
     pub fn facts(&self, asked: &Asked<'_>, now: Now) -> HazmatFacts {
         let visit = self.visit(asked.plate);
-        let inner = asked.direction == Direction::Out || self.rules.dispatch_zones.contains(asked.zone);
+        let inner = self.is_inner(asked.direction, asked.zone);
         let waybill = self.waybill_asked(asked.plate, visit.filter(|_| inner));
         let number = waybill.map(|waybill| waybill.number.clone());
         let (checks_failed, checks_open) = self.checks.standing(&self.rules.items, number.as_ref());
@@ -84,6 +85,7 @@ impl Hazmat {
             waybill_state: self.waybill_fact(number.as_ref(), visit.filter(|_| inner)),
             manifest: waybill.and_then(|waybill| waybill.manifest.as_ref()).map(|manifest| manifest.number.clone()),
             waybill_matches: waybill.map(|waybill| matches(waybill, asked)),
+            small_quantity: waybill.map_or(SmallQuantity::No, |waybill| small_quantity(&waybill.goods)),
             scope_ok: waybill.and_then(|waybill| scope_ok(waybill, asked.known)),
             tank_medium_ok: waybill.zip(tank).and_then(|(waybill, tank)| media_ok(waybill, tank)),
             tank: tank.is_some(),
@@ -99,6 +101,17 @@ impl Hazmat {
             checks_open,
             waybill: number,
         }
+    }
+
+    /// Returns who carries what this vehicle brings or takes, as its waybill has it.
+    pub fn carrier(&self, plate: &Plate, direction: Direction, zone: &ZoneId) -> Option<&CompanyId> {
+        let visit = self.visit(plate).filter(|_| self.is_inner(direction, zone));
+        self.waybill_asked(plate, visit).map(|waybill| &waybill.carrier)
+    }
+
+    /// Whether the vehicle is in the park on the waybill of its visit; else it comes with one that is ready.
+    fn is_inner(&self, direction: Direction, zone: &ZoneId) -> bool {
+        direction == Direction::Out || self.rules.dispatch_zones.contains(zone)
     }
 
     fn waybill_asked(&self, plate: &Plate, visit: Option<&Visit>) -> Option<&Waybill> {
@@ -136,7 +149,9 @@ impl Hazmat {
             return (None, None);
         }
         let room = self.lot.room(&guest, &self.rules.table);
-        (Some(room.fitting), self.rules.table.is_armed().then_some(room.compatible > 0))
+        // Where no bay is free none of them has good neighbours, whatever the table says.
+        let known = self.rules.table.is_armed() || room.fitting == 0;
+        (Some(room.fitting), known.then_some(room.compatible > 0))
     }
 
     /// The place that it was dispatched to is free for it, and taken for everybody else.
@@ -195,7 +210,7 @@ fn matches(waybill: &Waybill, asked: &Asked<'_>) -> bool {
 /// it is not known.
 fn scope_ok(waybill: &Waybill, known: &Known) -> Option<bool> {
     let covers = |scope: &BTreeSet<String>| waybill.goods.iter().all(|goods| covers(scope, goods.class.as_str()));
-    if known.licence.as_ref().is_some_and(|licence| !covers(licence)) {
+    if known.licence.as_ref().is_some_and(|licence| !licence.is_empty() && !covers(licence)) {
         return Some(false);
     }
     known.carrier.as_ref().map(|carrier| &carrier.scope).filter(|scope| !scope.is_empty()).map(covers)

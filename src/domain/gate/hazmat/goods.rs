@@ -283,10 +283,11 @@ fn natures(goods: &Goods) -> BTreeSet<Nature> {
 }
 
 /// How goods in small packages may travel (rule 36).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SmallQuantity {
     /// Some of it is not in limited or excepted quantity: dangerous goods in full.
+    #[default]
     No,
     /// Declared, and within the amounts: may travel as ordinary goods.
     AsOrdinary,

@@ -85,7 +85,7 @@ impl Update<Named> {
 mod tests {
     use super::*;
     use crate::domain::gate::hazmat::tests::waybill;
-    use crate::domain::gate::identity::DocumentKind;
+    use crate::domain::gate::identity::IdKind;
 
     #[test]
     fn a_person_is_named_by_reference_or_by_document_and_found() {
@@ -93,7 +93,7 @@ mod tests {
         wire["escort"] = serde_json::json!({ "id": { "kind": "id_card", "number": "11010519491231002X" } });
         let update = serde_json::json!({ "from": null, "to": 7, "put": [wire] });
         let update: Update<Named> = serde_json::from_value(update).unwrap();
-        let id = IdNumber::new(DocumentKind::IdCard, "11010519491231002X").unwrap();
+        let id = IdNumber::new(IdKind::IdCard, "11010519491231002X").unwrap();
         assert_eq!(update.documents(), [id.clone()].into());
         let found = [(id, PersonRef::new("p-7"))].into();
         let taken = update.clone().resolved(&found);

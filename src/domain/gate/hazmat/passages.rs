@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::book::Refusal;
-use super::goods::HazardClass;
+use super::goods::{HazardClass, SmallQuantity, small_quantity};
 use super::lot::{Guest, Place};
 use super::record::{Happened, Movement, Output, Phase, Violation, ViolationKind};
 use super::visit::{Reconciled, Stage, Visit, reconcile};
@@ -128,6 +128,13 @@ impl Hazmat {
     /// Sends a vehicle that is inside to its bay.
     fn find_bay(&mut self, plate: &Plate, now: Now) {
         let Some(visit) = self.visits.get(plate).filter(|_| self.lot.is_there()) else { return };
+        // What passed as ordinary goods (rule 36) stands where it unloads.
+        let declared =
+            visit.waybill.as_ref().and_then(|number| self.waybills.get(number)).map(|entry| &entry.waybill.goods);
+        let ordinary = declared.is_some_and(|goods| small_quantity(goods) == SmallQuantity::AsOrdinary);
+        if ordinary && self.lot.promised(plate).is_none() {
+            return;
+        }
         let guest = Guest { plate: plate.clone(), area: visit.area(), load: visit.load.clone() };
         let waybill = visit.waybill.clone();
         let until = now.mono + self.rules.promises.come_within;

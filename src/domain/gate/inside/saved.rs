@@ -42,6 +42,11 @@ impl Saved {
         self.passages.iter().filter(not_yet).map(|passage| &passage.passage)
     }
 
+    /// Returns whether this passage had crossed.
+    pub fn has_completed(&self, passage: &PassageId) -> bool {
+        self.passages.iter().any(|known| known.passage == *passage && known.phase == Phase::Completed)
+    }
+
     /// Returns whether an event that is stored is folded into this and need not be stored any longer.
     pub fn is_folded(&self, event: &Event) -> bool {
         let of = self.folded.0.iter().find(|(source, _)| *source == event.source);

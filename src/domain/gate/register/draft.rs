@@ -13,7 +13,7 @@ use super::permit::Permit;
 use super::row::{
     Company, CredentialKey, Holder, Key, ListKind, ListSource, Listing, Person, Qualification, Row, Table, Vehicle,
 };
-use crate::domain::gate::identity::{DocumentKind, IdNumber, mask_name, mask_number};
+use crate::domain::gate::identity::{IdKind, IdNumber, mask_name, mask_number};
 use crate::domain::gate::plate::Plate;
 use crate::domain::gate::presented::Credential;
 use crate::domain::gate::wiegand::Card;
@@ -351,5 +351,5 @@ impl<'a> Resolver<'a> {
 
 /// Returns an identity card's number; for tests and tools.
 pub fn id_card(number: &str) -> Option<IdNumber> {
-    IdNumber::new(DocumentKind::IdCard, number).ok()
+    IdNumber::new(IdKind::IdCard, number).ok()
 }

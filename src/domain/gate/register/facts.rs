@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::Register;
 use super::permit::Permit;
-use super::row::{Holder, ListKind, Listing, Person, Vehicle};
+use super::row::{CarrierLicence, Holder, Key, ListKind, Listing, Person, Row, Vehicle};
 use super::rules::Rules;
 use crate::domain::gate::facts::{Listed, PaperState, PermitFacts, PermitState, PersonFacts};
 use crate::domain::gate::plate::{Plate, PlateColour};
 use crate::domain::gate::presented::Credential;
-use crate::domain::gate::word::{Direction, GateId, PaperKind, PermitId, PersonKind, PersonRef, Skill, VehicleClass};
+use crate::domain::gate::word::{
+    CompanyId, Direction, GateId, PaperKind, PermitId, PersonKind, PersonRef, Skill, VehicleClass,
+};
 use crate::domain::time::{ClockTrust, Now, Timestamp};
 
 const DAY_MS: i64 = 86_400_000;
@@ -49,6 +51,8 @@ pub struct VehiclePart {
     pub tare_kg: Option<u32>,
     /// What it may carry; `None`: it is not registered.
     pub carrier: Option<Carrier>,
+    /// Whose it is, where that is registered.
+    pub owner: Option<CompanyId>,
     /// Trailer that the permit names.
     pub trailer: Option<Plate>,
     /// Persons whom the permit names.
@@ -139,9 +143,17 @@ impl Register {
             gross_max_kg: tractor.and_then(|tractor| tractor.gross_max_kg),
             tare_kg: tractor.and_then(|tractor| tare(tractor, towed)),
             carrier: tractor.and_then(|tractor| carrier(tractor, towed)),
+            owner: tractor.and_then(|tractor| tractor.company.clone()),
             persons: best.map(|best| best.persons.clone()).unwrap_or_default(),
             trailer,
         }
+    }
+
+    /// Returns how a company's licence to carry dangerous goods stands, and the classes in its scope; `None`: none is registered.
+    pub fn carrier_licence(&self, here: Here<'_>, company: &CompanyId) -> Option<(PaperState, &BTreeSet<String>)> {
+        let Row::Company(company) = &self.get(&Key::Company(company.clone()))?.row else { return None };
+        let CarrierLicence { until, scope } = company.carrier.as_ref()?;
+        Some((paper(here, Some(*until)), scope))
     }
 
     /// Returns the class that a vehicle is registered in.
@@ -270,7 +282,7 @@ fn papers(
     let needed = here.rules.papers.get(&class).cloned().unwrap_or_default();
     let until = |vehicle: Option<&Vehicle>, kind| vehicle.and_then(|vehicle| vehicle.papers.get(&kind).copied());
     let mut papers = BTreeMap::new();
-    for kind in needed {
+    for kind in needed.into_iter().filter(|kind| PaperKind::OF_VEHICLE.contains(kind)) {
         // A trailer is insured with its tractor.
         let both = [Some(tractor), trailer.filter(|_| kind != PaperKind::Insurance)];
         let states = both.into_iter().flatten().map(|vehicle| paper(here, until(vehicle, kind)));

@@ -59,6 +59,19 @@ pub struct Company {
     /// Its code at the city platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform_code: Option<String>,
+    /// Its licence to carry dangerous goods by road (道路危险货物运输许可), where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carrier: Option<CarrierLicence>,
+}
+
+/// A carrier's licence for dangerous goods by road.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CarrierLicence {
+    /// End of its validity.
+    pub until: Timestamp,
+    /// Classes of goods within its scope (Art. 22), e.g. `3`, `8`, `2.1`; empty: not known.
+    pub scope: BTreeSet<String>,
 }
 
 /// A person.

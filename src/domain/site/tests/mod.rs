@@ -93,6 +93,7 @@ fn lanes() -> Vec<Lane> {
     let lane = |id: &str, zone, direction, carries| Lane {
         id: id.into(),
         name: id.into(),
+        name_en: id.into(),
         zone,
         direction,
         carries,

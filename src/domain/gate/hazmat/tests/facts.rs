@@ -41,6 +41,7 @@ fn scope_medium_driver_and_escort_are_each_good_bad_or_unknown() {
     assert_eq!(scope(carrier(|carrier| carrier.scope.clear())), None);
     assert_eq!(scope(Known { carrier: None, ..good.clone() }), None);
     assert_eq!(scope(Known { carrier: None, licence: narrow, ..good.clone() }), Some(false));
+    assert_eq!(scope(Known { licence: Some(Default::default()), ..good.clone() }), Some(true), "a scope not known");
     assert_eq!(scope(Known { licence: None, ..good.clone() }), Some(true), "the register has permits of vehicles only");
     let medium = |known: Known| ask(&park, &known).tank_medium_ok;
     assert_eq!(medium(good.clone()), Some(true));

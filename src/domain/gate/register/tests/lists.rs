@@ -165,6 +165,7 @@ fn a_set_that_was_prepared_against_another_revision_changes_nothing() {
             id: CompanyId::new(id),
             name: "东园化工".into(),
             platform_code: None,
+            carrier: None,
         })))],
         named: Vec::new(),
         version: None,
