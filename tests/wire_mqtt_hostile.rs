@@ -171,7 +171,8 @@ async fn a_refused_port_is_tried_at_the_pace_of_the_back_off() {
 async fn a_peer_that_accepts_and_says_nothing_is_given_up_in_time() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
-    let patient = Settings { connect_timeout: Duration::from_secs(1), ..settings(port, AckMode::Platform) };
+    let mut patient = settings(port, AckMode::Platform);
+    patient.broker.connect_timeout = Duration::from_secs(1);
     let mut gateway = Gateway::start(patient);
     gateway.until("a second attempt", |s| s.sessions.first().is_some_and(|s| s.attempts >= 2)).await;
     gateway.end().await;
@@ -237,9 +238,10 @@ async fn over_tls_the_brokers_authority_decides_and_the_client_shows_its_own_cer
     );
     let Some(broker) = Mosquitto::start(dir.path(), &extra) else { return };
     let own = Some((at("gateway.pem"), at("gateway.key")));
-    let with = |ca: &str, client| Settings {
-        tls: Some(Tls { ca_file: at(ca), client }),
-        ..settings(broker.port, AckMode::Broker)
+    let with = |ca: &str, client| {
+        let mut settings = settings(broker.port, AckMode::Broker);
+        settings.broker.tls = Some(Tls { ca_file: at(ca), client });
+        settings
     };
     let mut gateway = Gateway::start(with("park.pem", own.clone()));
     gateway.sample(1);
@@ -284,9 +286,10 @@ async fn a_login_is_shown_and_a_wrong_one_is_refused() {
     }
     let extra = format!("user root\nallow_anonymous false\npassword_file {}", passwords.display());
     let Some(broker) = Mosquitto::start(dir.path(), &extra) else { return };
-    let with = |password: &str| Settings {
-        login: Some(Login { user: "gw".into(), password: password.into() }),
-        ..settings(broker.port, AckMode::Broker)
+    let with = |password: &str| {
+        let mut settings = settings(broker.port, AckMode::Broker);
+        settings.broker.login = Some(Login { user: "gw".into(), password: password.into() });
+        settings
     };
     let mut gateway = Gateway::start(with("secret"));
     gateway.sample(1);

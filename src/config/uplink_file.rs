@@ -12,6 +12,7 @@ use super::section::{Got, Page, Section};
 use super::value::{Choice, Code, Host, Kind, Located, Size, Span, Whole, clip, show_duration};
 use super::{Gateway, uplink};
 use crate::domain::gate::picture::PictureKind;
+use crate::uplink::settings::{Broker, Login, Tls};
 
 /// Shortest secret of a command key (RFC 2104 wants the hash's length; 16 bytes is the least that resists guessing).
 const MIN_SECRET: usize = 16;
@@ -58,8 +59,8 @@ pub(super) struct Uplink {
 }
 
 struct Parts {
-    tls: Option<uplink::Tls>,
-    login: Option<uplink::Login>,
+    tls: Option<Tls>,
+    login: Option<Login>,
     command_keys: Vec<uplink::CommandKey>,
 }
 
@@ -70,36 +71,52 @@ fn mqtt_settings(
     parts: Parts,
 ) -> Option<uplink::Settings> {
     let millis = Duration::from_millis;
-    let host = mqtt.need("host", &Host, "\"mqtt.example.cn\"", out);
-    let port = mqtt.or("port", &Whole(1, 65_535), if parts.tls.is_some() { 8883 } else { 1883 }, out);
-    let client_id = mqtt.read("client_id", &Code(64), out).map(|got| got.value);
+    let own = gateway.map(|g| g.id.clone()).unwrap_or_default();
+    let (broker, whole) = broker(mqtt, ("mqtt.example.cn", own), (parts.tls, parts.login), out);
     let ack = mqtt.or("ack", &Choice(&["platform", "broker"]), "platform", out);
-    let backoff = Span(millis(10), millis(3_600_000));
     let settings = uplink::Settings {
         park: gateway.map(|g| g.park.clone()).unwrap_or_default(),
         gateway: gateway.map(|g| g.id.clone()).unwrap_or_default(),
-        host: host.as_ref().map(|got| got.value.clone()).unwrap_or_default(),
-        port: u16::try_from(port).unwrap_or(1883),
-        client_id: client_id.or_else(|| gateway.map(|g| g.id.clone())).unwrap_or_default(),
-        keep_alive: mqtt.or("keep_alive", &Span(millis(5000), millis(120_000)), millis(30_000), out),
-        connect_timeout: mqtt.or("connect_timeout", &Span(millis(100), millis(60_000)), millis(5000), out),
-        backoff_initial: mqtt.or("backoff_initial", &backoff, millis(500), out),
-        backoff_max: mqtt.or("backoff_max", &backoff, millis(10_000), out),
+        broker,
         ack: if ack == "broker" { uplink::AckMode::Broker } else { uplink::AckMode::Platform },
         ack_timeout: mqtt.or("ack_timeout", &Span(millis(100), millis(3_600_000)), millis(60_000), out),
         max_message_bytes: usize::try_from(mqtt.or("max_message", &Size(4 << 10, 256 << 10), 64 << 10, out)).ok()?,
         max_batch_age: mqtt.or("max_batch_age", &Span(Duration::ZERO, millis(1000)), millis(10), out),
         max_in_flight: u16::try_from(mqtt.or("max_in_flight", &Whole(1, 1000), 100, out)).ok()?,
-        tls: parts.tls,
-        login: parts.login,
         command_keys: parts.command_keys,
         attachments: None,
     };
-    check_backoff(mqtt, settings.backoff_initial, settings.backoff_max, out);
-    if settings.login.is_some() && settings.tls.is_none() {
-        check_clear(mqtt, &settings.host, "login", out);
+    whole.then_some(settings)
+}
+
+/// Reads how a broker is spoken to; `example` and `client_id` are what to write and what holds where nothing is. Returns whether
+/// its host is named, too.
+pub(super) fn broker(
+    mqtt: &mut Section<'_>,
+    (example, client_id): (&str, String),
+    (tls, login): (Option<Tls>, Option<Login>),
+    out: &mut Findings,
+) -> (Broker, bool) {
+    let millis = Duration::from_millis;
+    let host = mqtt.need("host", &Host, &format!("\"{example}\""), out);
+    let port = mqtt.or("port", &Whole(1, 65_535), if tls.is_some() { 8883 } else { 1883 }, out);
+    let backoff = Span(millis(10), millis(3_600_000));
+    let broker = Broker {
+        host: host.as_ref().map(|got| got.value.clone()).unwrap_or_default(),
+        port: u16::try_from(port).unwrap_or(1883),
+        client_id: mqtt.read("client_id", &Code(64), out).map_or(client_id, |got| got.value),
+        keep_alive: mqtt.or("keep_alive", &Span(millis(5000), millis(120_000)), millis(30_000), out),
+        connect_timeout: mqtt.or("connect_timeout", &Span(millis(100), millis(60_000)), millis(5000), out),
+        backoff_initial: mqtt.or("backoff_initial", &backoff, millis(500), out),
+        backoff_max: mqtt.or("backoff_max", &backoff, millis(10_000), out),
+        tls,
+        login,
+    };
+    check_backoff(mqtt, broker.backoff_initial, broker.backoff_max, out);
+    if broker.login.is_some() && broker.tls.is_none() {
+        check_clear(mqtt, &broker.host, "login", out);
     }
-    host.map(|_| settings)
+    (broker, host.is_some())
 }
 
 /// Reads `[attachments]`: where pictures of passages go, which, and how fast.
@@ -166,7 +183,7 @@ fn token(file: &Got<PathBuf>, files: &mut Vec<PathBuf>, out: &mut Findings) -> O
 }
 
 /// The first wait is not longer than the longest.
-pub(super) fn check_backoff(mqtt: &Section<'_>, initial: Duration, max: Duration, out: &mut Findings) {
+fn check_backoff(mqtt: &Section<'_>, initial: Duration, max: Duration, out: &mut Findings) {
     if initial > max {
         let (initial, max) = (show_duration(initial), show_duration(max));
         let what = say!(
@@ -179,7 +196,7 @@ pub(super) fn check_backoff(mqtt: &Section<'_>, initial: Duration, max: Duration
 }
 
 /// A password without TLS is for this machine alone.
-pub(super) fn check_clear(mqtt: &Section<'_>, host: &str, key: &str, out: &mut Findings) {
+fn check_clear(mqtt: &Section<'_>, host: &str, key: &str, out: &mut Findings) {
     let near = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     if !near {
         let section = mqtt.name();
@@ -190,12 +207,7 @@ pub(super) fn check_clear(mqtt: &Section<'_>, host: &str, key: &str, out: &mut F
 }
 
 /// Reads a `tls` section: how the broker proves who it is, and we to it.
-pub(super) fn tls(
-    mut section: Section<'_>,
-    dir: &Path,
-    files: &mut Vec<PathBuf>,
-    out: &mut Findings,
-) -> Option<uplink::Tls> {
+pub(super) fn tls(mut section: Section<'_>, dir: &Path, files: &mut Vec<PathBuf>, out: &mut Findings) -> Option<Tls> {
     let present = section.is_present();
     let ca = section.need("ca_file", &Located(dir), "\"ca.pem\"", out);
     let cert = section.read("cert_file", &Located(dir), out);
@@ -213,7 +225,7 @@ pub(super) fn tls(
     }
     section.finish(&[], out);
     let ca_file = ca.filter(|_| present)?.value;
-    Some(uplink::Tls { ca_file, client: cert.zip(key).map(|(c, k)| (c.value, k.value)) })
+    Some(Tls { ca_file, client: cert.zip(key).map(|(c, k)| (c.value, k.value)) })
 }
 
 /// Reads a `login` section.
@@ -222,7 +234,7 @@ pub(super) fn login(
     dir: &Path,
     files: &mut Vec<PathBuf>,
     out: &mut Findings,
-) -> Option<uplink::Login> {
+) -> Option<Login> {
     let user = section.need("user", &Code(128), "\"gw-east\"", out);
     let file = section.need("password_file", &Located(dir), "\"mqtt.password\"", out);
     let broker = section.name().trim_end_matches(".login").to_owned();
@@ -234,7 +246,7 @@ pub(super) fn login(
         out.error(file.spot, Wrong::new(what, say!("请用 UTF-8 保存该文件", "save the file as UTF-8")));
         return None;
     };
-    Some(uplink::Login { user: user.value, password })
+    Some(Login { user: user.value, password })
 }
 
 fn command_keys(

@@ -106,7 +106,7 @@ struct Ended {
 
 /// Keeps a session up until `last` is cancelled and the connection, if there is one, has ended.
 pub async fn run(plan: Plan, events: mpsc::Sender<(Session, Event)>, clock: Clock, last: CancellationToken) {
-    let mut delay = plan.settings.backoff_initial;
+    let mut delay = plan.settings.broker.backoff_initial;
     let mut muted = false;
     while !last.is_cancelled() {
         let began = clock.mono();
@@ -122,21 +122,21 @@ pub async fn run(plan: Plan, events: mpsc::Sender<(Session, Event)>, clock: Cloc
         if events.send((plan.session, Event::Down(ended.why))).await.is_err() {
             return;
         }
-        if clock.mono().since(began) > plan.settings.connect_timeout + plan.settings.backoff_max {
-            delay = plan.settings.backoff_initial;
+        if clock.mono().since(began) > plan.settings.broker.connect_timeout + plan.settings.broker.backoff_max {
+            delay = plan.settings.broker.backoff_initial;
         }
         tokio::select! {
             () = last.cancelled() => return,
             () = pause(&plan, &clock, delay, back) => {}
         }
-        delay = (delay * 2).min(plan.settings.backoff_max);
+        delay = (delay * 2).min(plan.settings.broker.backoff_max);
     }
 }
 
 /// Waits out the back-off, or only its first step when another session came up meanwhile.
 async fn pause(plan: &Plan, clock: &Clock, delay: Duration, back: Notified<'_>) {
     let began = clock.mono();
-    let (first, max) = (plan.settings.backoff_initial, plan.settings.backoff_max);
+    let (first, max) = (plan.settings.broker.backoff_initial, plan.settings.broker.backoff_max);
     tokio::select! {
         () = clock.sleep_until(began + jittered(delay, max)) => {}
         () = back => clock.sleep_until(began + jittered(first.min(delay), max)).await,
@@ -160,7 +160,7 @@ async fn attempt(
     };
     tokio::select! {
         () = last.cancelled() => return ended("stopped".to_owned()),
-        () = clock.sleep_until(clock.mono() + plan.settings.connect_timeout) => {
+        () = clock.sleep_until(clock.mono() + plan.settings.broker.connect_timeout) => {
             return ended("no connection within the time allowed".to_owned());
         }
         first = eventloop.poll() => match first {
@@ -262,7 +262,7 @@ async fn open(plan: &Plan, muted: bool) -> Result<(AsyncClient, EventLoop), Stri
     let (client, mut eventloop) = AsyncClient::new(options, requests.into());
     let mut network = eventloop.network_options();
     // Also the limit of one flush: on a thin line a large message takes longer than a connection.
-    let flush = plan.settings.connect_timeout.max(plan.settings.keep_alive * 2);
+    let flush = plan.settings.broker.connect_timeout.max(plan.settings.broker.keep_alive * 2);
     network.set_connection_timeout(flush.as_secs().max(1));
     network.set_tcp_nodelay(true);
     eventloop.set_network_options(network);
@@ -271,22 +271,22 @@ async fn open(plan: &Plan, muted: bool) -> Result<(AsyncClient, EventLoop), Stri
 
 async fn options(plan: &Plan, muted: bool) -> Result<MqttOptions, String> {
     let settings = &plan.settings;
-    let id = format!("{}{}", settings.client_id, plan.session.suffix());
-    let mut options = MqttOptions::new(id, settings.host.as_str(), settings.port);
+    let id = format!("{}{}", settings.broker.client_id, plan.session.suffix());
+    let mut options = MqttOptions::new(id, settings.broker.host.as_str(), settings.broker.port);
     let incoming = if plan.session == Session::Urgent { MAX_UNASKED } else { MAX_INCOMING };
     options
-        .set_keep_alive(settings.keep_alive)
+        .set_keep_alive(settings.broker.keep_alive)
         .set_clean_session(plan.session != Session::Commands || muted)
         .set_manual_acks(acknowledges_by_hand(plan.session))
         .set_max_packet_size(incoming, settings.max_message_bytes + PACKET_FRAME)
         .set_inflight(settings.max_in_flight.saturating_add(EXTRA_REQUESTS));
-    if let Some(login) = &settings.login {
+    if let Some(login) = &settings.broker.login {
         options.set_credentials(login.user.as_str(), login.password.as_str());
     }
     if plan.session == Session::Urgent {
         options.set_last_will(LastWill::new(plan.topics.state.as_str(), plan.will.clone(), QoS::AtLeastOnce, true));
     }
-    if let Some(tls) = &settings.tls {
+    if let Some(tls) = &settings.broker.tls {
         options.set_transport(tls::transport(tls).await?);
     }
     Ok(options)

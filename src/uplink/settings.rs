@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::domain::gate::picture::PictureKind;
 
-pub use crate::mqtt::settings::{Login, Tls};
+pub use crate::mqtt::settings::{Broker, Login, Tls};
 
 /// Settings of the uplink.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,24 +14,8 @@ pub struct Settings {
     pub park: String,
     /// Logical gateway id, second level; outlives the hardware.
     pub gateway: String,
-    /// Broker host.
-    pub host: String,
-    /// Broker port.
-    pub port: u16,
-    /// TLS, where used.
-    pub tls: Option<Tls>,
-    /// User and password, where used.
-    pub login: Option<Login>,
-    /// Prefix of the three client ids; unique at the broker.
-    pub client_id: String,
-    /// MQTT keep-alive, 5 s..=120 s.
-    pub keep_alive: Duration,
-    /// Time allowed for TCP, TLS and CONNACK together.
-    pub connect_timeout: Duration,
-    /// First delay after a lost session; doubles, with jitter, up to `backoff_max`.
-    pub backoff_initial: Duration,
-    /// Longest delay between session attempts; 10 s unless configured.
-    pub backoff_max: Duration,
+    /// The platform's broker; its client id is the prefix of those of the three sessions.
+    pub broker: Broker,
     /// What makes a record delivered.
     pub ack: AckMode,
     /// PUBACK without the platform's `ack` for this long sends again ([`AckMode::Platform`]).
@@ -109,15 +93,17 @@ pub(super) mod testing {
         Settings {
             park: "demo-park".into(),
             gateway: "gw-east".into(),
-            host: "127.0.0.1".into(),
-            port,
-            tls: None,
-            login: None,
-            client_id: "gw-east".into(),
-            keep_alive: Duration::from_secs(5),
-            connect_timeout: Duration::from_secs(5),
-            backoff_initial: Duration::from_secs(1),
-            backoff_max: Duration::from_secs(600),
+            broker: Broker {
+                host: "127.0.0.1".into(),
+                port,
+                tls: None,
+                login: None,
+                client_id: "gw-east".into(),
+                keep_alive: Duration::from_secs(5),
+                connect_timeout: Duration::from_secs(5),
+                backoff_initial: Duration::from_secs(1),
+                backoff_max: Duration::from_secs(600),
+            },
             ack: AckMode::Platform,
             ack_timeout: Duration::from_secs(60),
             max_message_bytes: 16 << 10,

@@ -19,7 +19,7 @@ use parkgate::domain::record::{Basis, Body, Entry, Gap, Mode, Samples, Stamp, St
 use parkgate::domain::registry::{Commissioning, Deadband, DeviceSpec, PlatformCodes, PointSpec, Registry};
 use parkgate::domain::snapshot::UplinkStatus;
 use parkgate::domain::time::{ClockTrust, Timestamp};
-use parkgate::uplink::settings::{AckMode, Settings};
+use parkgate::uplink::settings::{AckMode, Broker, Settings};
 use parkgate::uplink::source::Boxed;
 use parkgate::uplink::{Command, CommandMemory, Identity, Inputs, Live, Page, ReadError, Registries, Source};
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
@@ -264,15 +264,17 @@ pub(crate) fn settings(port: u16, ack: AckMode) -> Settings {
     Settings {
         park: "demo-park".into(),
         gateway: "gw-east".into(),
-        host: "127.0.0.1".into(),
-        port,
-        tls: None,
-        login: None,
-        client_id: "gw-east".into(),
-        keep_alive: Duration::from_secs(5),
-        connect_timeout: Duration::from_secs(5),
-        backoff_initial: Duration::from_millis(100),
-        backoff_max: Duration::from_millis(500),
+        broker: Broker {
+            host: "127.0.0.1".into(),
+            port,
+            tls: None,
+            login: None,
+            client_id: "gw-east".into(),
+            keep_alive: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
+            backoff_initial: Duration::from_millis(100),
+            backoff_max: Duration::from_millis(500),
+        },
         ack,
         ack_timeout: Duration::from_secs(60),
         max_message_bytes: 16 << 10,

@@ -10,15 +10,14 @@ use toml::de::DeValue;
 use super::super::Gateway;
 use super::super::problem::{Findings, Wrong, say};
 use super::super::section::{Got, Section};
-use super::super::uplink_file::{check_backoff, check_clear, login, login_hint, password_hint, tls};
-use super::super::value::{Code, Host, Kind, Slug, Span, Whole};
+use super::super::uplink_file::{broker, login, login_hint, password_hint, tls};
+use super::super::value::{Kind, Slug, Span};
 use crate::domain::gate::word::GatewayId;
-use crate::peers::settings::{Broker, Settings};
+use crate::peers::settings::Settings;
 
 /// Other gateways of one park.
 const MAX_PEERS: usize = 50;
 const SECOND: Duration = Duration::from_secs(1);
-const MILLI: Duration = Duration::from_millis(1);
 
 /// Reads the section; `None`: there is none, or it is wrong.
 pub(super) fn read(
@@ -32,32 +31,14 @@ pub(super) fn read(
     let silent_after = section.or("silent_after", &Span(SECOND * 10, SECOND * 3600), SECOND * 60, out);
     let tls = tls(section.section("tls", out), dir, files, out);
     let login = login(section.section("login", out), dir, files, out);
-    let host = section.need("host", &Host, "\"mqtt.park.local\"", out);
-    let port = section.or("port", &Whole(1, 65_535), if tls.is_some() { 8883 } else { 1883 }, out);
-    let client_id = section.read("client_id", &Code(64), out).map(|got| got.value);
-    let backoff = Span(MILLI * 10, SECOND * 3600);
-    let broker = Broker {
-        host: host.as_ref().map(|got| got.value.clone()).unwrap_or_default(),
-        port: u16::try_from(port).unwrap_or(1883),
-        client_id: client_id.unwrap_or_else(|| format!("{}-peers", gateway.map_or("", |own| own.id.as_str()))),
-        keep_alive: section.or("keep_alive", &Span(SECOND * 5, SECOND * 120), SECOND * 30, out),
-        connect_timeout: section.or("connect_timeout", &Span(MILLI * 100, SECOND * 60), SECOND * 5, out),
-        backoff_initial: section.or("backoff_initial", &backoff, MILLI * 500, out),
-        backoff_max: section.or("backoff_max", &backoff, SECOND * 10, out),
-        tls,
-        login,
-    };
-    check_backoff(&section, broker.backoff_initial, broker.backoff_max, out);
-    if broker.login.is_some() && broker.tls.is_none() {
-        check_clear(&section, &broker.host, "login", out);
-    }
+    let client_id = format!("{}-peers", gateway.map_or("", |own| own.id.as_str()));
+    let (broker, whole) = broker(&mut section, ("mqtt.park.local", client_id), (tls, login), out);
     section.finish(&[("password", password_hint("peers")), ("user", login_hint("peers"))], out);
     if let (Some(gateways), Some(own)) = (&gateways, gateway) {
         check_own(gateways, own, out);
     }
     let (gateways, own) = (gateways?, gateway?);
-    host?;
-    Some(Settings {
+    whole.then(|| Settings {
         park: own.park.clone(),
         gateway: GatewayId::new(own.id.as_str()),
         peers: gateways.value,

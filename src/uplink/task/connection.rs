@@ -40,7 +40,7 @@ impl Connection {
 
     /// Returns the flight of a new connection.
     pub(super) fn flight(settings: &Settings, now: Mono) -> Flight {
-        Flight::new(settings.max_in_flight.into(), settings.keep_alive, now)
+        Flight::new(settings.max_in_flight.into(), settings.broker.keep_alive, now)
     }
 
     /// Returns how it stands.

@@ -457,7 +457,7 @@ impl<S: Source, R: Registries> Hub<S, R> {
     /// Cuts connections over which nothing comes, or nothing is acknowledged.
     fn cut_dead(&mut self, now: Mono) {
         // rumqttc pings each keep-alive: silence for 1.4 of them means the answer to a ping is missing.
-        let silence = self.settings.keep_alive.mul_f64(1.4);
+        let silence = self.settings.broker.keep_alive.mul_f64(1.4);
         for connection in &self.connections {
             let Some(link) = &connection.link else { continue };
             if now.since(connection.heard) > silence || connection.flight.is_stalled(now) {
@@ -549,7 +549,7 @@ impl<S: Source, R: Registries> Hub<S, R> {
     }
 
     fn broker(&self) -> String {
-        format!("{}:{}", self.settings.host, self.settings.port)
+        format!("{}:{}", self.settings.broker.host, self.settings.broker.port)
     }
 
     #[expect(clippy::indexing_slicing, reason = "`Session::index` is below the number of sessions by construction")]
