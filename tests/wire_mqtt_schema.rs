@@ -117,10 +117,12 @@ fn every_kind(gateway: &Gateway) {
     let large = format!("{{\"rev\":2,\"text\":\"{}\"}}", "罐\\n".repeat(20_000));
     gateway.make(Stream::Registry, &Body::Registry { json: large });
     for (kind, mode) in DocumentKind::ALL.into_iter().zip(Mode::ALL.into_iter().cycle()) {
-        let json = match kind {
-            DocumentKind::Message => r#"{"key":"m-1","channel":"page","zh":"撤离","en":"evacuate"}"#.to_owned(),
-            DocumentKind::Attachment => format!(r#"{{"why":"displaced","missing":["{}"]}}"#, "0a".repeat(32)),
-            _ => r#"{"id":"一"}"#.to_owned(),
+        let json = if kind == DocumentKind::Message {
+            r#"{"key":"m-1","channel":"page","zh":"撤离","en":"evacuate"}"#.to_owned()
+        } else if kind == DocumentKind::Attachment {
+            format!(r#"{{"why":"displaced","missing":["{}"]}}"#, "0a".repeat(32))
+        } else {
+            r#"{"id":"一"}"#.to_owned()
         };
         gateway.make(kind.stream(), &Body::Document { kind, mode, json });
     }

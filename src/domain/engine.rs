@@ -20,16 +20,18 @@
 mod danger;
 mod derivations;
 mod device;
+mod plan;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::danger::ACTIVE_SET_EVERY;
+pub use self::plan::{Plan, PlanDevice};
 
 use self::derivations::{Derivations, Due};
 use self::device::{BySlot, Device};
-use super::danger::{Danger, Rules};
+use super::danger::Danger;
 use super::daybook::{Delivery, Fact};
 use super::field_event::{FieldEvent, GapNotice, LOST_AFTER, LinkChange, LinkState, Origin, Poll, Sample};
 use super::id::DeviceSlot;
@@ -47,30 +49,6 @@ pub const COVERAGE_EVERY: Duration = Duration::from_secs(30);
 pub const TICK: Duration = Duration::from_secs(1);
 /// A difference between wall and monotonic progress within one tick that is a step: NTP slews 0.5 ms in that time.
 pub const CLOCK_STEP_MS: i64 = 500;
-
-/// What the engine works on: a registry revision and how its devices are polled.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// The revision.
-    pub registry: Arc<Registry>,
-    /// Its wire form, recorded on the `registry` stream.
-    pub registry_json: String,
-    /// One per device of the registry, in its order.
-    pub devices: Vec<PlanDevice>,
-    /// What is a danger, and who is told.
-    pub danger: Rules,
-}
-
-/// How one device is polled.
-#[derive(Clone, Debug)]
-pub struct PlanDevice {
-    /// Its slot; a slot that the engine knows already keeps its state.
-    pub slot: DeviceSlot,
-    /// Interval of each poll class.
-    pub classes: Vec<Duration>,
-    /// Poll class of each point, in ordinal order.
-    pub class_of: Vec<u8>,
-}
 
 /// See the module.
 #[derive(Debug)]
