@@ -424,7 +424,7 @@ fn a_device_without_points_and_an_open_secret_are_remarked() {
     let login = "[mqtt]\nhost = \"mqtt.example.cn\"\n[mqtt.login]\nuser = \"u\"\npassword_file = \"pw\"\n";
     fs::write(dir.path().join("uplink.toml"), login).unwrap();
     let loaded = load(dir.path()).unwrap();
-    assert_eq!(loaded.config.uplink.unwrap().login.unwrap().password, "geheim");
+    assert_eq!(loaded.config.uplink.unwrap().broker.login.unwrap().password, "geheim");
     assert!(loaded.config.files.contains(&secret));
     let warnings: Vec<_> = loaded.warnings.iter().map(|p| p.what.en.as_str()).collect();
     assert_eq!(warnings.len(), 3, "{warnings:?}");
