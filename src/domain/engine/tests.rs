@@ -1,6 +1,7 @@
 //! Facts about the engine.
 
 use super::*;
+use crate::domain::danger::Rules;
 use crate::domain::derived::{Derived, Formula};
 use crate::domain::document::DocumentKind;
 use crate::domain::id::PointUid;
