@@ -55,6 +55,17 @@ fn fit(python: &PathBuf, messages: &[(String, String)]) -> bool {
     child.wait().unwrap().success()
 }
 
+/// The least that a document of this kind says.
+fn told_in(kind: DocumentKind) -> String {
+    if kind == DocumentKind::Message {
+        r#"{"key":"m-1","channel":"page","zh":"撤离","en":"evacuate"}"#.to_owned()
+    } else if kind == DocumentKind::Attachment {
+        format!(r#"{{"why":"displaced","missing":["{}"]}}"#, "0a".repeat(32))
+    } else {
+        r#"{"id":"一"}"#.to_owned()
+    }
+}
+
 fn every_kind(gateway: &Gateway) {
     let cells = vec![
         (0, Reading::good(Value::Number(23.4))),
@@ -117,14 +128,7 @@ fn every_kind(gateway: &Gateway) {
     let large = format!("{{\"rev\":2,\"text\":\"{}\"}}", "罐\\n".repeat(20_000));
     gateway.make(Stream::Registry, &Body::Registry { json: large });
     for (kind, mode) in DocumentKind::ALL.into_iter().zip(Mode::ALL.into_iter().cycle()) {
-        let json = if kind == DocumentKind::Message {
-            r#"{"key":"m-1","channel":"page","zh":"撤离","en":"evacuate"}"#.to_owned()
-        } else if kind == DocumentKind::Attachment {
-            format!(r#"{{"why":"displaced","missing":["{}"]}}"#, "0a".repeat(32))
-        } else {
-            r#"{"id":"一"}"#.to_owned()
-        };
-        gateway.make(kind.stream(), &Body::Document { kind, mode, json });
+        gateway.make(kind.stream(), &Body::Document { kind, mode, json: told_in(kind) });
     }
     gateway.make_unstored(Stream::Alarm, &Body::Answer { json: "{}".into() });
     gateway.store.add_gap(Gap {

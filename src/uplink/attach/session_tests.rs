@@ -79,17 +79,23 @@ async fn serve(listener: TcpListener, held: Arc<Mutex<Held>>) {
 
 /// Attachments that wait, and what became of them.
 #[derive(Clone, Default)]
-struct Wait(Arc<Mutex<(VecDeque<Attachment>, Vec<(String, Ended)>)>>);
+struct Wait(Arc<Mutex<Waiting>>);
+
+#[derive(Default)]
+struct Waiting {
+    next: VecDeque<Attachment>,
+    ended: Vec<(String, Ended)>,
+}
 
 impl Shelf for Wait {
     async fn next(&self) -> Option<Attachment> {
-        self.0.lock().unwrap().0.front().cloned()
+        self.0.lock().unwrap().next.front().cloned()
     }
 
     async fn ended(&self, sha256: String, how: Ended) {
         let mut all = self.0.lock().unwrap();
-        all.0.retain(|attachment| attachment.sha256 != sha256);
-        all.1.push((sha256, how));
+        all.next.retain(|attachment| attachment.sha256 != sha256);
+        all.ended.push((sha256, how));
     }
 }
 
@@ -124,7 +130,7 @@ async fn each_comes_whole_and_in_order_over_a_cut_an_outage_and_a_platform_that_
     let (small, large, unwanted, last) =
         (attachment("a1", 7), attachment("b2", 2 * PART + 5), attachment("c3", 9), attachment("d4", PART));
     let shelf = Wait::default();
-    shelf.0.lock().unwrap().0.extend([small.clone(), large.clone(), unwanted, last.clone()]);
+    shelf.0.lock().unwrap().next.extend([small.clone(), large.clone(), unwanted, last.clone()]);
     let (status, stop) = (watch::Sender::new(stands(1)), CancellationToken::new());
     let of = ("p".to_owned(), "gw".to_owned());
     let (shelved, said) = (shelf.clone(), status.subscribe());
@@ -137,12 +143,16 @@ async fn each_comes_whole_and_in_order_over_a_cut_an_outage_and_a_platform_that_
         status.send_replace(stands(0));
         // The first connection is cut.
         drop(listener.accept().await.unwrap());
-        let server = tokio::spawn(serve(listener, Arc::clone(&held)));
-        while shelf.0.lock().unwrap().1.len() < 4 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        let all_told = async {
+            while shelf.0.lock().unwrap().ended.len() < 4 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            () = serve(listener, Arc::clone(&held)) => {}
+            () = all_told => {}
         }
         stop.cancel();
-        server.abort();
     };
     let both = async { tokio::join!(run(inputs), story) };
     tokio::time::timeout(SOON, both).await.expect("all is told");
@@ -159,7 +169,7 @@ async fn each_comes_whole_and_in_order_over_a_cut_an_outage_and_a_platform_that_
     let asked =
         [whole("a1"), whole("a1"), part(0), part(1), part(1), part(0), part(1), part(2), whole("c3"), whole("d4")];
     assert_eq!(held.requests, asked);
-    let ended: Vec<_> = shelf.0.lock().unwrap().1.clone();
+    let ended: Vec<_> = shelf.0.lock().unwrap().ended.clone();
     let ended: Vec<_> = ended.iter().map(|(name, how)| (name.as_str(), *how)).collect();
     use Ended::{Held as There, Refused};
     assert_eq!(ended, [("a1", There), ("b2", There), ("c3", Refused), ("d4", There)]);

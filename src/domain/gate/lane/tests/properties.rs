@@ -71,6 +71,10 @@ fn restart(world: &mut World, seed: u64) {
     world.decider = decider;
 }
 
+/// What the site may order, each as often as it stands here.
+const RULES: [LaneRule; 6] =
+    [LaneRule::Normal, LaneRule::Normal, LaneRule::NoEntry, LaneRule::Open, LaneRule::RescueOnly, LaneRule::Guarded];
+
 fn step(world: &mut World, rng: &mut Rng, seed: u64) {
     let inputs: Vec<Input> = world.lane.spec().inputs.iter().copied().filter(|input| *input != Input::Fire).collect();
     match rng.u8(..40) {
@@ -122,15 +126,7 @@ fn step(world: &mut World, rng: &mut Rng, seed: u64) {
             assert!(world.hand(&hand, &afar).is_err(), "I7, seed {seed}");
         }
         30 => {
-            let rules = [
-                LaneRule::Normal,
-                LaneRule::Normal,
-                LaneRule::NoEntry,
-                LaneRule::Open,
-                LaneRule::RescueOnly,
-                LaneRule::Guarded,
-            ];
-            world.lane.handle_rule("k", pick(rng, &rules), rng.u8(..4) == 0, world.now());
+            world.lane.handle_rule("k", pick(rng, &RULES), rng.u8(..4) == 0, world.now());
             world.drain();
         }
         31 => world.set(Input::Fire, pick(rng, &[Some(true), Some(false), None])),
