@@ -62,8 +62,8 @@ impl ClassAccount {
         }
     }
 
-    /// Takes the end of one poll into account, and returns what that counts. One that ended so late that [`ClassAccount::expire`] gave it up stays
-    /// counted as skipped: what was due is counted once.
+    /// Takes the end of one poll into account, and returns what that counts. One that ended so late that
+    /// [`ClassAccount::expire`] gave it up stays counted as skipped: what was due is counted once.
     #[inline]
     pub fn take(&mut self, poll: &Poll) -> Counts {
         self.worst_late = self.worst_late.max(poll.started.since(poll.due));

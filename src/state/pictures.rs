@@ -381,7 +381,7 @@ fn name_of(passage: &str, kind: PictureKind) -> String {
     if passage.len() <= MAX_NAME && !passage.starts_with('.') && passage.bytes().all(plain) {
         return format!("{passage}.{number}.sealed");
     }
-    format!("{}.{number}.jpg", hex_sha256(passage.as_bytes()))
+    format!("{}.{number}.sealed", hex_sha256(passage.as_bytes()))
 }
 
 #[cfg(test)]

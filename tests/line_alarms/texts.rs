@@ -15,6 +15,14 @@ use super::{City, Field, folder, run, said, support};
 const LEADER: &str = "+8613800138001";
 const ROOM: &str = "13800138000";
 
+/// A modem whose card has a PIN, and what it runs on.
+fn modem() -> (tokio::runtime::Runtime, Modem) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let modem = runtime.block_on(Modem::start()).unwrap();
+    modem.behave(|mood| mood.pin = Some("4711".into()));
+    (runtime, modem)
+}
+
 /// The gas alarm climbs from the page to the shift leader's telephone after a second; `way` says where the modem is.
 fn with_texts(dir: &Path, way: &str) {
     let alarms = format!(
@@ -53,9 +61,7 @@ fn leader_is_told(modem: &Modem, city: &City) {
 fn nobody_acknowledges_and_the_shift_leader_has_the_text_and_a_lost_modem_is_an_alarm() {
     let Some(broker) = Mosquitto::start() else { return };
     let (field, city) = (Field::start(), City::listens(broker.port()));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let modem = runtime.block_on(Modem::start()).unwrap();
-    modem.behave(|mood| mood.pin = Some("4711".into()));
+    let (_runtime, modem) = modem();
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let web = free_port();
     folder(dir.path(), field.server.addr().port(), broker.port(), web);
@@ -110,9 +116,7 @@ fn a_text_goes_out_by_a_serial_port_and_a_modem_that_was_pulled_out_is_used_agai
     let Some(socat) = support::require_cmd("socat") else { return };
     let Some(broker) = Mosquitto::start() else { return };
     let (field, city) = (Field::start(), City::listens(broker.port()));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let modem = runtime.block_on(Modem::start()).unwrap();
-    modem.behave(|mood| mood.pin = Some("4711".into()));
+    let (_runtime, modem) = modem();
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let port = dir.path().join("ttyUSB2");
     let mut wires = plugged(&socat, &port, &modem);

@@ -44,6 +44,8 @@ pub struct LaneKind {
     pub gate: &'static str,
     /// Name.
     pub name: &'static str,
+    /// The same in English.
+    pub name_en: &'static str,
     /// `in`, `out` or `both`.
     pub direction: &'static str,
     /// Classes of vehicles, as TOML; empty: persons.
@@ -53,17 +55,44 @@ pub struct LaneKind {
 /// All lanes; the one without classes is the turnstile.
 pub const LANES: [LaneKind; 5] = [
     LaneKind {
-        id: "east-in", gate: "east", name: "东门 1 号进", direction: "in", classes: r#"["small", "goods"]"#
+        id: "east-in",
+        gate: "east",
+        name: "东门 1 号进",
+        name_en: "the east gate, way in 1",
+        direction: "in",
+        classes: r#"["small", "goods"]"#,
     },
     LaneKind {
-        id: "east-out", gate: "east", name: "东门 2 号出", direction: "out", classes: r#"["small", "goods"]"#
+        id: "east-out",
+        gate: "east",
+        name: "东门 2 号出",
+        name_en: "the east gate, way out 2",
+        direction: "out",
+        classes: r#"["small", "goods"]"#,
     },
-    LaneKind { id: "walk", gate: "east", name: "东门人行", direction: "both", classes: "" },
     LaneKind {
-        id: "chem-in", gate: "chemical", name: "危化专用 1 号进", direction: "in", classes: r#"["hazmat"]"#
+        id: "walk",
+        gate: "east",
+        name: "东门人行",
+        name_en: "the east gate, on foot",
+        direction: "both",
+        classes: "",
     },
     LaneKind {
-        id: "chem-out", gate: "chemical", name: "危化专用 2 号出", direction: "out", classes: r#"["hazmat"]"#
+        id: "chem-in",
+        gate: "chemical",
+        name: "危化专用 1 号进",
+        name_en: "the chemical gate, way in 1",
+        direction: "in",
+        classes: r#"["hazmat"]"#,
+    },
+    LaneKind {
+        id: "chem-out",
+        gate: "chemical",
+        name: "危化专用 2 号出",
+        name_en: "the chemical gate, way out 2",
+        direction: "out",
+        classes: r#"["hazmat"]"#,
     },
 ];
 
@@ -212,8 +241,11 @@ fn turnstile_wires(id: &str) -> String {
 pub(super) fn site_lanes() -> String {
     let lane = |lane: &LaneKind| {
         let carries = if lane.classes.is_empty() { "persons" } else { "vehicles" };
-        let LaneKind { id, name, direction, .. } = lane;
-        format!("\n[[lane]]\nid = \"{id}\"\nname = \"{name}\"\ndirection = \"{direction}\"\ncarries = \"{carries}\"\n")
+        let LaneKind { id, name, name_en, direction, .. } = lane;
+        format!(
+            "\n[[lane]]\nid = \"{id}\"\nname = \"{name}\"\nname_en = \"{name_en}\"\ndirection = \"{direction}\"\n\
+             carries = \"{carries}\"\n"
+        )
     };
     LANES.iter().map(lane).collect()
 }

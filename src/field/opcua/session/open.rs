@@ -367,6 +367,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_session_is_not_resumed_at_a_server_that_has_another_certificate_now() {
+        assert!(!fault_of(StatusCode::BadNoValidCertificates).keeps_session());
+        for away in [StatusCode::BadNotConnected, StatusCode::BadConnectionClosed, StatusCode::BadTimeout] {
+            assert!(fault_of(away).keeps_session(), "{away}");
+        }
+    }
+
+    #[test]
     fn a_certificate_names_its_application_wherever_the_uri_stands_among_its_names() {
         let der = [&[0x30, 0x10, 0x82, 0x02][..], b"vm", &[0x86, 0x07], b"urn:dcs", &[0x05]].concat();
         assert!(names_application(&der, "urn:dcs"));
