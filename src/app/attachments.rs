@@ -10,6 +10,7 @@ impl Gateway {
         let uplink = self.config.uplink.as_ref();
         let settings = uplink.and_then(|uplink| Some((uplink, uplink.attachments.clone()?)));
         let shelf = lanes.send(settings.as_ref().map(|(_, to)| to.pictures.clone()).unwrap_or_default());
+        self.uplink.pictures.send_replace(settings.as_ref().map(|_| shelf.clone()));
         let Some((uplink, settings)) = settings else { return };
         let of = (uplink.park.clone(), uplink.gateway.clone());
         let (status, clock) = (self.uplink.status.clone(), self.clock.clone());

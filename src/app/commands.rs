@@ -4,23 +4,28 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json, json};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::engine::Request;
+use super::gates;
+use super::lanes::pictures::Shelf;
 use super::lists::Lists;
 use crate::domain::actor::{Actor, Via};
 use crate::domain::danger::Action;
 use crate::domain::daybook::{self, DutyAction};
+use crate::domain::gate::gates::view::GatesView;
 use crate::domain::reading::{Quality, Value};
 use crate::domain::site::CityCommand;
 use crate::domain::snapshot::Snapshot;
 use crate::state::registry::RegistryBook;
 use crate::uplink::Command;
-use crate::uplink::command::{Selection, answer};
+use crate::uplink::command::{AskInside, AskPicture, Selection, answer};
 
 /// Values in one answer at most: it must fit an envelope. A platform that wants all of them has the telemetry.
 const MAX_VALUES: usize = 500;
+/// The same of who is inside: a line of it has some 250 bytes. The platform goes on with `skip`.
+const MAX_INSIDE: usize = 200;
 
 /// The task.
 pub(super) struct Answerer {
@@ -28,6 +33,8 @@ pub(super) struct Answerer {
     pub(super) book: RegistryBook,
     /// The lists that the platform may fill.
     pub(super) lists: Lists,
+    /// Where pictures wait for the platform, while there is a way for them.
+    pub(super) pictures: watch::Receiver<Option<Shelf>>,
 }
 
 impl Answerer {
@@ -61,6 +68,8 @@ impl Answerer {
                 drop(self.requests.send(Request::ActiveSet).await);
                 Request::Answer(answer(&id, "active_alarms", "done", "ok", None))
             }
+            Command::Inside { id, ask } => Request::Answer(self.inside(&id, &ask).await),
+            Command::Attachment { id, ask } => Request::Answer(self.picture(&id, ask).await),
             Command::DutyCheck { id, issuer, limit_min } => self.duty_check(id, issuer, limit_min).await,
             Command::Site(command) => self.site(command).await,
             Command::Register { id, issuer, part } => Request::Answer(self.lists.register(&id, &issuer, *part).await),
@@ -75,6 +84,30 @@ impl Answerer {
         match answer_rx.await {
             Ok(snapshot) => done_with_values(id, select(&snapshot, selection)),
             Err(_) => answer(id, "values", "failed", "stopping", None),
+        }
+    }
+
+    async fn inside(&self, id: &str, ask: &AskInside) -> String {
+        let (answer_tx, answer_rx) = oneshot::channel();
+        drop(self.requests.send(Request::Gates(gates::Ask::View(answer_tx))).await);
+        // Where there are no gates nobody answers.
+        match answer_rx.await {
+            Ok(view) => told_inside(id, &view, ask),
+            Err(_) => answer(id, "inside", "failed", "no_gates", None),
+        }
+    }
+
+    /// It is sent as pictures are: after its record, when nothing that matters more waits.
+    async fn picture(&self, id: &str, ask: AskPicture) -> String {
+        let shelf = self.pictures.borrow().clone();
+        let Some(shelf) = shelf else { return answer(id, "attachment", "failed", "not_configured", None) };
+        match shelf.want(ask.passage, ask.kind).await {
+            Ok(Some(sha256)) => answer(id, "attachment", "done", "ok", Some(&sha256)),
+            Ok(None) => answer(id, "attachment", "failed", "unknown_attachment", None),
+            Err(why) => {
+                tracing::error!(error = why, "A picture that the platform asks for cannot be marked to be sent.");
+                answer(id, "attachment", "failed", "failed", Some(&why))
+            }
         }
     }
 
@@ -113,6 +146,29 @@ impl Answerer {
             None => Request::Answer(answer(id, "registry", "failed", "unknown_revision", Some(&rev.to_string()))),
         }
     }
+}
+
+/// Who and what is inside: the counts of each zone, and the list, oldest first by zone; `left_off` says how many of it did not fit.
+fn told_inside(id: &str, view: &GatesView, ask: &AskInside) -> String {
+    let inside = &view.inside;
+    let wanted = |zone: &str| ask.zone.as_deref().is_none_or(|one| one == zone);
+    let zones: Vec<_> = inside.zones.iter().filter(|zone| wanted(zone.zone.as_str())).collect();
+    if zones.is_empty() && ask.zone.is_some() {
+        return answer(id, "inside", "failed", "unknown_zone", ask.zone.as_deref());
+    }
+    let counts = zones.iter().map(|zone| {
+        json!({ "zone": zone.zone, "parent": zone.parent, "class": zone.class, "persons": zone.persons,
+                "vehicles": zone.vehicles, "gas_level": zone.gas_level })
+    });
+    let all: usize = zones.iter().map(|zone| zone.guests.len() + zone.more).sum();
+    let list: Vec<_> = zones.iter().flat_map(|zone| &zone.guests).skip(ask.skip).take(MAX_INSIDE).collect();
+    let left_off = all.saturating_sub(ask.skip.saturating_add(list.len()));
+    json!({
+        "id": id, "name": "inside", "state": "done", "code": "ok",
+        "at": view.at, "clock": view.clock, "known": inside.known, "counted_at": inside.counted_at,
+        "peers_heard": inside.peers_heard, "zones": counts.collect::<Vec<_>>(), "inside": list, "left_off": left_off,
+    })
+    .to_string()
 }
 
 /// The answer; `left_off` says how many values did not fit, where any did not.
@@ -171,6 +227,8 @@ mod tests {
     use super::*;
     use crate::domain::danger::view::DangerView;
     use crate::domain::field_event::LinkState;
+    use crate::domain::gate::picture::PictureKind;
+    use crate::domain::gate::word::PassageId;
     use crate::domain::id::DeviceSlot;
     use crate::domain::reading::Reading;
     use crate::domain::registry::testing::registry_with;
@@ -215,6 +273,27 @@ mod tests {
         assert_eq!(answer["left_off"], json!(120));
     }
 
+    fn no_pictures() -> watch::Receiver<Option<Shelf>> {
+        watch::Sender::new(None).subscribe()
+    }
+
+    /// A gateway without gates and without a way for pictures says so.
+    #[tokio::test]
+    async fn what_this_gateway_does_not_have_is_answered_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let book = RegistryBook::new(crate::state::State::open(dir.path()).unwrap());
+        let (requests, mut asked) = mpsc::channel(4);
+        let lists = Lists::new(None, requests.clone(), BTreeSet::new());
+        let answerer = Answerer { requests, book, lists, pictures: no_pictures() };
+        let ask = AskPicture { passage: PassageId::new("p1"), kind: PictureKind::Plate };
+        assert!(answerer.picture("7", ask).await.contains("not_configured"));
+        let (told, ()) = tokio::join!(answerer.inside("8", &AskInside::default()), async {
+            // The engine drops what nobody answers.
+            drop(asked.recv().await);
+        });
+        assert!(told.contains("no_gates"), "{told}");
+    }
+
     #[tokio::test]
     async fn what_was_accepted_before_the_stop_is_answered() {
         let dir = tempfile::tempdir().unwrap();
@@ -225,10 +304,15 @@ mod tests {
         commands.try_send(Command::Answer { json: "{}".into() }).unwrap();
         commands.try_send(Command::Registry { id: "8".into(), rev: 9 }).unwrap();
         stop.cancel();
-        Answerer { requests: requests.clone(), book, lists: Lists::new(None, requests, BTreeSet::new()) }
-            .run(given, stop)
-            .await
-            .unwrap();
+        Answerer {
+            requests: requests.clone(),
+            book,
+            lists: Lists::new(None, requests, BTreeSet::new()),
+            pictures: no_pictures(),
+        }
+        .run(given, stop)
+        .await
+        .unwrap();
         assert!(matches!(asked.recv().await, Some(Request::Answer(json)) if json == "{}"));
         assert!(matches!(asked.recv().await, Some(Request::Answer(json)) if json.contains("unknown_revision")));
     }

@@ -215,23 +215,25 @@ struct UplinkParts {
     identity: uplink::Identity,
     commands: mpsc::Sender<uplink::Command>,
     memory: Arc<dyn uplink::CommandMemory>,
+    /// Where pictures wait for the platform, while there is a way for them.
+    pictures: watch::Sender<Option<lanes::pictures::Shelf>>,
     stop: CancellationToken,
     /// Cancelled when the uplink started last has ended.
     ended: CancellationToken,
 }
 
 impl UplinkParts {
+    /// Returns beside them what the platform will ask.
     fn new(
         (config, stops): (&Config, &Stops),
         identity: uplink::Identity,
-        (next, status, commands): (
-            watch::Receiver<[u64; 6]>,
-            watch::Sender<Arc<UplinkStatus>>,
-            mpsc::Sender<uplink::Command>,
-        ),
-    ) -> Self {
+        next: watch::Receiver<[u64; 6]>,
+        status: watch::Sender<Arc<UplinkStatus>>,
+    ) -> (Self, mpsc::Receiver<uplink::Command>) {
         let memory = Arc::new(uplink::FileMemory::new(config.state_dir.join("commands")));
-        Self { next, status, identity, commands, memory, stop: stops.uplink.child_token(), ended: cancelled() }
+        let (commands, asked) = mpsc::channel(N_QUEUED_COMMANDS);
+        let (pictures, stop, ended) = (watch::Sender::new(None), stops.uplink.child_token(), cancelled());
+        (Self { next, status, identity, commands, memory, pictures, stop, ended }, asked)
     }
 }
 
@@ -270,7 +272,6 @@ impl Gateway {
         let (memory, remembered) = Memory::new(state, &config, &opened).brought_back(&mut engine, &clock).await;
         let (engine::Senders { events, requests, gates }, inputs) = Inputs::open(&opened.store);
         let ((reloads_tx, reloads), (rev_tx, rev_rx)) = (mpsc::channel(1), watch::channel(registry.rev));
-        let (commands_tx, commands) = mpsc::channel(N_QUEUED_COMMANDS);
         let (status_tx, config_status) = (watch::Sender::<Arc<UplinkStatus>>::default(), watch::Sender::default());
         let pulses = ["engine", "housekeeping"].map(|name| Pulse::new(name, clock.mono()));
         let (stops, mut supervisor) = (Stops::default(), Supervisor::new(clock.clone()));
@@ -295,21 +296,22 @@ impl Gateway {
             book: book.clone(),
             pulses: pulses.to_vec(),
         });
+        let lists = lists::Lists::new(register.clone(), requests.clone(), config.gates.issuers.clone());
+        let (uplink, commands) =
+            UplinkParts::new((&config, &stops), identity_of(&opened.start, rev_rx), inlets.next, status_tx);
         Keepers {
             clock: clock.clone(),
             folder,
             reloads: reloads_tx,
             pulses,
             book: book.clone(),
-            commands: (commands, lists::Lists::new(register.clone(), requests.clone(), config.gates.issuers.clone())),
-            status: status_tx.subscribe(),
+            commands: (commands, lists, uplink.pictures.subscribe()),
+            status: uplink.status.subscribe(),
             requests: requests.clone(),
             memory,
             kept: inlets.kept,
         }
         .start(&mut supervisor, &stops);
-        let ways = (inlets.next, status_tx, commands_tx);
-        let uplink = UplinkParts::new((&config, &stops), identity_of(&opened.start, rev_rx), ways);
         let gateway = Self {
             config_status,
             service,
@@ -545,7 +547,7 @@ struct Keepers {
     pulses: [Pulse; 2],
     book: RegistryBook,
     /// What the platform asks, and the lists that it may fill.
-    commands: (mpsc::Receiver<uplink::Command>, lists::Lists),
+    commands: (mpsc::Receiver<uplink::Command>, lists::Lists, watch::Receiver<Option<lanes::pictures::Shelf>>),
     status: watch::Receiver<Arc<UplinkStatus>>,
     requests: mpsc::Sender<Request>,
     memory: Memory,
@@ -558,8 +560,8 @@ impl Keepers {
         let (pulses, stop) = (self.pulses.to_vec(), stops.page.clone());
         let house = housekeeping::run(self.clock.clone(), self.folder, self.reloads, pulses, own, stop.clone());
         supervisor.core("housekeeping", stop, house);
-        let (commands, lists) = self.commands;
-        let answers = commands::Answerer { requests: self.requests.clone(), book: self.book, lists };
+        let (commands, lists, pictures) = self.commands;
+        let answers = commands::Answerer { requests: self.requests.clone(), book: self.book, lists, pictures };
         supervisor.core("commands", stops.engine.clone(), answers.run(commands, stops.engine.clone()));
         let (requests, clock, stop) = (self.requests.clone(), self.clock.clone(), stops.engine.clone());
         let watch = memory::watch_store(self.memory.store(), requests, clock, stop.clone());

@@ -33,7 +33,7 @@ use super::persons::keys::{self, KeyFile};
 use super::settings::Pictures as Settings;
 use crate::domain::gate::picture::PictureKind;
 use crate::domain::gate::word::PassageId;
-use crate::domain::time::{ClockTrust, Mono, Now, Timestamp, civil};
+use crate::domain::time::{ClockTrust, Mono, Now, Timestamp, civil, days_from_civil};
 use crate::sys::disk::{free_bytes, is_full, remove_file_if_there};
 
 /// Room on the disk that pictures leave to records, state and log: the store's ballast, four times over.
@@ -54,6 +54,8 @@ const NONCE: usize = 12;
 const UNSENT: &str = "unsent";
 /// A picture is sent when it has lain so long: its record goes before it.
 pub const SETTLED: Duration = Duration::from_secs(5);
+/// So long one is set aside that the platform cannot take now, while it takes others.
+pub const ASIDE: Duration = Duration::from_secs(600);
 const DAY_MS: i64 = 86_400_000;
 
 /// Why a picture was not kept.
@@ -131,7 +133,8 @@ pub struct Album {
     reserve: u64,
     /// Bytes by day.
     days: BTreeMap<String, u64>,
-    /// Markers of what the platform does not have yet, with when it was kept in this run. Not more than the quota has room for.
+    /// Markers of what the platform does not have yet, with the time before which it is not sent. Not more than the quota has room
+    /// for.
     unsent: BTreeMap<String, Option<Mono>>,
 }
 
@@ -214,18 +217,16 @@ impl Album {
             marker.iter().for_each(|marker| drop(remove_file_if_there(&self.settings.dir.join(UNSENT).join(marker))));
             return Err(refused(error));
         }
-        self.unsent.extend(marker.map(|marker| (marker, Some(now.mono))));
+        self.unsent.extend(marker.map(|marker| (marker, Some(now.mono + SETTLED))));
         *self.days.entry(day).or_default() += needed;
         Ok(gone)
     }
 
     /// Returns what is to be sent next. What cannot be read is not tried again: one bad block keeps no other picture back.
     pub fn next_unsent(&mut self, now: Mono) -> Next {
-        let Some((marker, kept)) = self.unsent.first_key_value() else { return Next::Nothing };
-        if kept.is_some_and(|kept| now.since(kept) < SETTLED) {
-            return Next::Nothing;
-        }
-        let marker = marker.clone();
+        let is_due = |not_before: &Option<Mono>| not_before.is_none_or(|at| at <= now);
+        let due = self.unsent.iter().find(|(_, not_before)| is_due(not_before));
+        let Some(marker) = due.map(|(marker, _)| marker.clone()) else { return Next::Nothing };
         let Some((at, sha256, name)) = parts_of(&marker) else { return Next::Nothing };
         let file = fs::read(self.settings.dir.join(day_of(at)).join(name)).ok();
         let jpeg = file.and_then(|file| self.key.unseal(name, &file));
@@ -241,6 +242,32 @@ impl Album {
         let is = |marker: &&String| parts_of(marker).is_some_and(|(_, of, _)| of == sha256);
         let markers: Vec<String> = self.unsent.keys().filter(is).cloned().collect();
         markers.iter().for_each(|marker| self.settle(marker));
+    }
+
+    /// The platform cannot take this one now: others go first, for [`ASIDE`].
+    pub fn set_aside(&mut self, sha256: &str, now: Mono) {
+        let is = |marker: &str| parts_of(marker).is_some_and(|(_, of, _)| of == sha256);
+        let of_it = self.unsent.iter_mut().filter(|(marker, _)| is(marker));
+        of_it.for_each(|(_, not_before)| *not_before = Some(now + ASIDE));
+    }
+
+    /// Marks a passage's picture to be sent, once more or at last. Returns its hash; `None`: there is none, or none any more.
+    ///
+    /// # Errors
+    /// The disk does not take the marker.
+    pub fn want(&mut self, passage: &PassageId, kind: PictureKind) -> io::Result<Option<String>> {
+        let name = name_of(passage.as_str(), kind);
+        let of_day = |day: &String| Some((day.clone(), fs::read(self.settings.dir.join(day).join(&name)).ok()?));
+        let Some((day, file)) = self.days.keys().rev().find_map(of_day) else { return Ok(None) };
+        let Some(jpeg) = self.key.unseal(&name, &file) else { return Ok(None) };
+        let sha256 = hex_sha256(&jpeg);
+        let is = |marker: &String| parts_of(marker).is_some_and(|(_, of, file)| (of, file) == (&sha256, &name));
+        if !self.unsent.keys().any(is) {
+            let marker = format!("{:013}.{sha256}.{name}", begin_of(&day).0);
+            write(&self.settings.dir.join(UNSENT).join(&marker), &[])?;
+            self.unsent.insert(marker, None);
+        }
+        Ok(Some(sha256))
     }
 
     /// Takes a marker away. One that the disk does not let go comes back at the next start; its picture is sent twice then, and
@@ -362,6 +389,12 @@ fn on_disk(bytes: u64) -> u64 {
 fn day_of(at: Timestamp) -> String {
     let (year, month, day) = civil(at.0.div_euclid(DAY_MS));
     format!("{:04}{month:02}{day:02}", year.clamp(0, 9999))
+}
+
+/// When the day of a folder begins.
+fn begin_of(day: &str) -> Timestamp {
+    let digits = day.parse::<i64>().unwrap_or(0);
+    Timestamp(days_from_civil(digits / 10_000, digits / 100 % 100, digits % 100).saturating_mul(DAY_MS).max(0))
 }
 
 /// Takes a marker apart: when its picture came, its hash, its file.
@@ -538,6 +571,46 @@ mod tests {
         assert_eq!(gone, Gone { pictures: 3, unsent: vec![unsent] });
         assert_eq!([0, 1, 2].map(|n| read(&of(&dir), &format!("p{n}"), 0).is_some()), [false, false, true]);
         assert_eq!(album.bytes(), 12_288);
+    }
+
+    #[test]
+    fn what_the_platform_asks_for_is_sent_once_more_while_it_is_here_also_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut album = self::album(dir.path(), 1 << 20);
+        let (plate, _) = keep_plate(&mut album, "p1", DAY);
+        keep(&mut album, "p2", DAY + 5).unwrap();
+        let whole = hex_sha256(&jpeg(10_000));
+        album.ended(&plate);
+        assert_eq!(next(&mut album), Err(None));
+        let mut want = |passage: &str, kind| album.want(&PassageId::new(passage), kind).unwrap();
+        assert_eq!(want("p1", PictureKind::Plate), Some(plate.clone()), "it has it, or had it");
+        assert_eq!(want("p2", PictureKind::Whole), Some(whole.clone()), "it was not to have it");
+        assert_eq!(want("p2", PictureKind::Whole), Some(whole.clone()), "asking twice is one");
+        assert_eq!((want("p2", PictureKind::Plate), want("p3", PictureKind::Whole)), (None, None));
+        assert_eq!(album.unsent(), 2);
+        drop(album);
+        let mut album = self::album(dir.path(), 1 << 20);
+        let first = next(&mut album).unwrap();
+        album.ended(&first);
+        let second = next(&mut album).unwrap();
+        album.ended(&second);
+        assert_eq!(std::collections::BTreeSet::from([first, second]), [plate, whole].into());
+        assert_eq!(next(&mut album), Err(None));
+    }
+
+    #[test]
+    fn one_that_the_platform_cannot_take_now_holds_up_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut album = album(dir.path(), 1 << 20);
+        let [first, second] = ["p1", "p2"].map(|passage| keep_plate(&mut album, passage, DAY).0);
+        let given = next(&mut album).unwrap();
+        let other = if given == first { second } else { first };
+        album.set_aside(&given, Mono::from_millis(60_000));
+        assert_eq!(next(&mut album), Ok(other.clone()));
+        album.ended(&other);
+        assert_eq!(next(&mut album), Err(None));
+        let later = album.next_unsent(Mono::from_millis(60_000) + ASIDE);
+        assert!(matches!(later, Next::Picture { sha256, .. } if sha256 == given));
     }
 
     #[test]

@@ -40,7 +40,9 @@ use super::settings::CommandKey;
 use crate::domain::gate::hazmat::book::Update;
 use crate::domain::gate::hazmat::named::Named;
 use crate::domain::gate::parts::Part;
+use crate::domain::gate::picture::PictureKind;
 use crate::domain::gate::register::change::Message;
+use crate::domain::gate::word::PassageId;
 use crate::domain::site::{CityCommand, CityOrder};
 use crate::domain::time::{ClockTrust, Mono, Now, Timestamp};
 
@@ -109,6 +111,20 @@ pub enum Command {
         /// The waybills.
         part: Box<Part<Update<Named>>>,
     },
+    /// Answer with who and what is inside.
+    Inside {
+        /// Id of the command.
+        id: String,
+        /// Which part of it.
+        ask: AskInside,
+    },
+    /// Send a picture of a passage, once more or at last; answer whether it is there.
+    Attachment {
+        /// Id of the command.
+        id: String,
+        /// Which.
+        ask: AskPicture,
+    },
     /// Record revision `rev` on `registry` once more, then answer.
     Registry {
         /// Id of the command.
@@ -116,6 +132,26 @@ pub enum Command {
         /// Which.
         rev: u32,
     },
+}
+
+/// Who and what inside is asked for: all of it, or one zone; `skip` goes on where the last answer left off.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AskInside {
+    /// One zone alone.
+    pub zone: Option<String>,
+    /// So many of the list are known already.
+    pub skip: usize,
+}
+
+/// A picture that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskPicture {
+    /// The passage.
+    pub passage: PassageId,
+    /// What it shows.
+    pub kind: PictureKind,
 }
 
 /// Which values are asked for.
@@ -153,6 +189,10 @@ pub enum Action {
     Values(Selection),
     /// Record the whole active set of alarms.
     ActiveAlarms,
+    /// Tell who and what is inside.
+    Inside(AskInside),
+    /// Send a picture of a passage.
+    Attachment(AskPicture),
     /// A duty check, with so many minutes for its answer.
     DutyCheck(u8),
     /// A state or a warning for the site, which judges whether it is enabled for this issuer.
@@ -434,6 +474,8 @@ fn action_of(name: &str, args: &str) -> Result<Action, Refusal> {
         "registry" => registry_of(args),
         "values" => values_of(args),
         "active_alarms" => Ok(Action::ActiveAlarms),
+        "inside" => serde_json::from_str(args).map(Action::Inside).map_err(|_| Refusal::Arguments),
+        "attachment" => attachment_of(args),
         "duty_check" => duty_check_of(args),
         "site" => serde_json::from_str(args).map(Action::Site).map_err(|_| Refusal::Arguments),
         "register" => part_of(args).map(Action::Register),
@@ -468,6 +510,11 @@ fn registry_of(args: &str) -> Result<Action, Refusal> {
         rev: u32,
     }
     serde_json::from_str(args).map(|a: Args| Action::Registry(a.rev)).map_err(|_| Refusal::Arguments)
+}
+
+fn attachment_of(args: &str) -> Result<Action, Refusal> {
+    let ask: AskPicture = serde_json::from_str(args).map_err(|_| Refusal::Arguments)?;
+    if ask.passage.as_str().len() > MAX_WORD { Err(Refusal::Arguments) } else { Ok(Action::Attachment(ask)) }
 }
 
 fn duty_check_of(args: &str) -> Result<Action, Refusal> {

@@ -125,9 +125,13 @@ fn is_explained(reason: &Value) -> bool {
 
 /// The page shows why, with its code and in both languages, and what came from the field as text.
 fn guard_sees(gateway: &Gateway, code: &str, reason: &Value) {
-    let mut last = String::new();
     let text = |language: &str| reason[language].as_str().unwrap().replace('<', "&lt;").replace('>', "&gt;");
-    let words = [code.to_owned(), text("zh"), text("en")];
+    guard_reads(gateway, &[code.to_owned(), text("zh"), text("en")]);
+}
+
+/// The page shows these words, and nothing that runs.
+fn guard_reads(gateway: &Gateway, words: &[String]) {
+    let mut last = String::new();
     let began = now();
     while !words.iter().all(|words| last.contains(words.as_str())) {
         assert!(began.elapsed() < SOON, "{words:?} never on the page: {last}");
@@ -150,6 +154,8 @@ fn forged_replayed_unsure_and_impossible_pushes_are_refused_explained_and_counte
     assert_eq!(own.push("guess", known(1).as_bytes()).0, 403);
     assert_eq!(signed(&yard, "a key of somebody else's", wall_ms(), "n1", &plate("cam-key", 1, KNOWN, &[])), 403);
     counted(&gateway, "wrong_proof", 2.0);
+    // It was not heard yet, and its lane says why.
+    guard_reads(&gateway, &["（cam-key）：推送被拒：用户、密码或签名不对".to_owned()]);
     own.honest(&plate("g-cam-out", 2, KNOWN, &[]));
     counted(&gateway, "strangers", 1.0);
     assert_eq!(post(&yard, "/vzenith/nobody", &[], known(3).as_bytes()).0, 404);

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::super::gates::GateInput;
 use crate::clock::Clock;
 use crate::domain::gate::gates::PictureOf;
-use crate::domain::gate::picture::{Fate, Lost, Missing, MissingPictures, Picture as Record};
+use crate::domain::gate::picture::{Fate, Lost, Missing, MissingPictures, Picture as Record, PictureKind};
 use crate::domain::gate::word::PassageId;
 use crate::domain::time::Mono;
 use crate::lane::camera::Picture;
@@ -36,7 +36,7 @@ const N_LOST: usize = 256;
 const N_WRITING: usize = 8;
 /// Pictures that wait for the gates to hear their read, which was on its way before them. Beyond it the oldest is nobody's.
 const N_UNBOUND: usize = 8;
-/// Questions of the sender: it asks one at a time.
+/// Questions of the sender and of the platform: each asks one at a time.
 const N_ASKED: usize = 2;
 /// So long a picture waits for that.
 const BOUND_WITHIN: Duration = Duration::from_secs(5);
@@ -96,11 +96,26 @@ enum Ask {
     Next(oneshot::Sender<Option<Attachment>>),
     /// This one has an end.
     Ended(String, Ended),
+    /// This one is to be sent.
+    Want(PassageId, PictureKind, oneshot::Sender<Result<Option<String>, String>>),
 }
 
 /// The pictures as their sender sees them.
 #[derive(Clone, Debug)]
 pub(in crate::app) struct Shelf(mpsc::Sender<Ask>);
+
+impl Shelf {
+    /// Marks a passage's picture to be sent, once more or at last. Returns its hash; `None`: there is none, or none any more.
+    ///
+    /// # Errors
+    /// Why not, for the log.
+    pub(in crate::app) async fn want(&self, passage: PassageId, kind: PictureKind) -> Result<Option<String>, String> {
+        let ending = |_| "the gateway is ending".to_owned();
+        let (answer, told) = oneshot::channel();
+        self.0.send(Ask::Want(passage, kind, answer)).await.map_err(|_| ending(()))?;
+        told.await.map_err(|_| ending(()))?
+    }
+}
 
 impl attach::Shelf for Shelf {
     async fn next(&self) -> Option<Attachment> {
@@ -304,14 +319,30 @@ impl Keeper {
                 let of = sha256.clone();
                 self.album = blocking(move || {
                     let mut album = opened(album, settings).ok()?;
-                    album.ended(&of);
+                    match how {
+                        Ended::Held | Ended::Refused => album.ended(&of),
+                        Ended::Aside => album.set_aside(&of, now),
+                    }
                     Some(album)
                 })
                 .await?;
                 match how {
                     Ended::Held => self.counts.send_modify(|counts| counts.sent += 1),
                     Ended::Refused => self.missing(Missing::Refused, vec![sha256]).await,
+                    Ended::Aside => {}
                 }
+            }
+            Ask::Want(passage, kind, answer) => {
+                let (album, found) = blocking(move || match opened(album, settings) {
+                    Ok(mut album) => {
+                        let found = album.want(&passage, kind).map_err(|error| error.to_string());
+                        (Some(album), found)
+                    }
+                    Err(error) => (None, Err(crate::cli::chain(error))),
+                })
+                .await?;
+                self.album = album;
+                drop(answer.send(found));
             }
         }
         let unsent = self.album.as_ref().map_or(0, Album::unsent);

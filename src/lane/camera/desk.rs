@@ -71,6 +71,33 @@ pub struct Moving {
     pub not_after: Mono,
 }
 
+/// Why a push that may well be the device's own is not believed: a mistake in its settings or in ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnedAway {
+    /// Wrong user, password or signature.
+    Wrong,
+    /// Signed for another time.
+    OutOfWindow,
+    /// From an address that is not the configured one.
+    Elsewhere,
+    /// It names another serial number than the configured one.
+    Stranger,
+}
+
+impl TurnedAway {
+    /// Returns it in words, Chinese / English.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Wrong => "推送被拒：用户、密码或签名不对 / it pushes, but with a wrong user, password or signature",
+            Self::OutOfWindow => {
+                "推送被拒：签名时间不对，请校准相机时钟 / it pushes, but signs for another time: set its clock"
+            }
+            Self::Elsewhere => "推送被拒：来自另一地址 / it pushes, but from another address than the configured one",
+            Self::Stranger => "推送被拒：序列号与配置不符 / it pushes, but its serial number is not the configured one",
+        }
+    }
+}
+
 /// What was counted since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -111,6 +138,8 @@ struct Seat {
     marks: u64,
     heard: Option<Mono>,
     up: bool,
+    /// Why its pushes are not believed, since it was heard last.
+    turned_away: Option<TurnedAway>,
     inputs: BTreeMap<u8, bool>,
 }
 
@@ -197,6 +226,18 @@ impl Desk {
             What::Heartbeat => self.still(ticket, HEARTBEAT_TAKEN.to_owned()),
         }
         true
+    }
+
+    /// Takes that pushes in a device's name are not believed. While it is heard, that is somebody else's doing; while it is not,
+    /// this is why. Returns whether that is new.
+    pub fn handle_turned_away(&mut self, device: &str, why: TurnedAway, now: Now) -> bool {
+        let Some(seat) = self.cameras.get_mut(device) else { return false };
+        let is_new = seat.turned_away.replace(why) != Some(why);
+        if is_new && !seat.up {
+            let event = seat.device(now.mono, false, why.as_str());
+            self.out.push_back(event);
+        }
+        is_new
     }
 
     fn plate(&mut self, device: &str, plate: PlatePush, ticket: u64, timed: bool, now: Now) {
@@ -372,7 +413,7 @@ fn judged(camera: &Camera, plate: &PlatePush, event: CameraEvent, timed: bool, n
 impl Seat {
     fn new(camera: Camera) -> Self {
         let (seen, order, inputs) = (BTreeMap::new(), VecDeque::new(), BTreeMap::new());
-        Self { camera, seen, order, marks: 0, heard: None, up: false, inputs }
+        Self { camera, seen, order, marks: 0, heard: None, up: false, turned_away: None, inputs }
     }
 
     fn knows(&self, number: u64, sec: Option<i64>) -> bool {
@@ -411,7 +452,7 @@ impl Seat {
 
     /// Heard: it is up, and what its inputs said still holds.
     fn alive(&mut self, now: Mono) -> Vec<Output> {
-        self.heard = Some(now);
+        (self.heard, self.turned_away) = (Some(now), None);
         let mut out = Vec::new();
         if !std::mem::replace(&mut self.up, true) {
             out.push(self.device(now, true, ""));

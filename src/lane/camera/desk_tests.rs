@@ -326,6 +326,29 @@ fn a_strangers_push_is_none_of_ours() {
 }
 
 #[test]
+fn a_camera_that_is_not_believed_says_why_it_is_down_and_nobody_takes_a_camera_down_by_a_wrong_password() {
+    let mut scene = Scene::new();
+    scene.drain();
+    let whys = |out: &[Output]| -> Vec<(bool, String)> {
+        let told = |one: &Output| match one {
+            Output::Event(LaneEvent { what: Seen::Device { up, why, .. }, .. }) => Some((*up, why.clone())),
+            _ => None,
+        };
+        out.iter().filter_map(told).collect()
+    };
+    let down = |why: TurnedAway| (false, why.as_str().to_owned());
+    assert!(scene.desk.handle_turned_away("cam-1", TurnedAway::Wrong, at(0)));
+    assert_eq!(whys(&scene.drain()), [down(TurnedAway::Wrong)]);
+    assert!(!scene.desk.handle_turned_away("cam-1", TurnedAway::Wrong, at(10)), "told once");
+    assert!(scene.desk.handle_turned_away("cam-1", TurnedAway::Stranger, at(20)), "another mistake is another word");
+    assert_eq!(whys(&scene.drain()), [down(TurnedAway::Stranger)]);
+    assert_eq!(whys(&scene.push(What::Heartbeat, 30)), [(true, String::new())]);
+    assert!(scene.desk.handle_turned_away("cam-1", TurnedAway::Wrong, at(40)));
+    assert_eq!(whys(&scene.drain()), [], "it is heard: that was somebody else");
+    assert!(!scene.desk.handle_turned_away("cam-2", TurnedAway::Wrong, at(50)), "no such camera");
+}
+
+#[test]
 fn memory_of_events_is_bounded_and_says_what_it_forgets() {
     let mut scene = Scene::new();
     let mut forgotten = Vec::new();

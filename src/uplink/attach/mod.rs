@@ -11,6 +11,7 @@
 //!   larger: in parts of 256 KiB, in order   200..=299  it has the part; to the last one: it has all of it
 //!     Content-Range: bytes 0-262143/400000  409, 416   it does not have the parts before: they come again from the first
 //!                                           413, 415, 422  it will never take this one: not sent again, and told
+//!                                           any other      not now: again after a pause, and behind the others if that goes on
 //! ```
 //!
 //! - **Again is no harm.** The name is the content. Whatever was not answered is sent again, over cuts and restarts: the part where
@@ -56,13 +57,15 @@ pub enum Ended {
     Held,
     /// The platform will never take it.
     Refused,
+    /// The platform cannot take it now: it has no end, and others come first for a while.
+    Aside,
 }
 
 /// Where attachments wait.
 pub trait Shelf: Send + Sync + 'static {
     /// Returns the oldest that has no end yet; `None`: there is none now.
     fn next(&self) -> impl Future<Output = Option<Attachment>> + Send;
-    /// Notes the end of one.
+    /// Notes the end of one, or that others come first.
     fn ended(&self, sha256: String, how: Ended) -> impl Future<Output = ()> + Send;
 }
 
@@ -129,7 +132,9 @@ pub enum Answer {
     FromTheFirst,
     /// It will never take this attachment; its status.
     Never(u16),
-    /// It may be tried again: what is wrong, for people.
+    /// It does not take this one now; its status.
+    NotNow(u16),
+    /// It may be tried again: what is wrong with the line, for people.
     Trouble(String),
 }
 
@@ -142,7 +147,7 @@ pub fn judge(answer: &[u8]) -> Answer {
         Some(200..=299) => Answer::Taken,
         Some(409 | 416) => Answer::FromTheFirst,
         Some(status @ (413 | 415 | 422)) => Answer::Never(status),
-        Some(status) => Answer::Trouble(format!("the platform answers {status}")),
+        Some(status) => Answer::NotNow(status),
         None => Answer::Trouble("the answer is no HTTP".to_owned()),
     }
 }

@@ -25,6 +25,8 @@ const SLICE: usize = 16 << 10;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause: an outage costs a request a minute.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// So often the platform may say "not now" to one attachment before others come first: it may be about this one alone.
+const PATIENT_FOR: u32 = 5;
 
 /// Sends until `stop` is cancelled.
 pub async fn run<S: Shelf>(inputs: Inputs<S>) {
@@ -32,7 +34,7 @@ pub async fn run<S: Shelf>(inputs: Inputs<S>) {
     tokio::select! {
         biased;
         () = stop.cancelled() => {}
-        () = Sender { inputs, stands: None, pause: PAUSE }.serve() => {}
+        () = Sender { inputs, stands: None, pause: PAUSE, put_off: None }.serve() => {}
     }
 }
 
@@ -41,6 +43,8 @@ struct Sender<S> {
     /// How far the one has come that was under way last.
     stands: Option<(String, usize)>,
     pause: Duration,
+    /// To which one "not now" was said last, and how often.
+    put_off: Option<(String, u32)>,
 }
 
 impl<S: Shelf> Sender<S> {
@@ -63,6 +67,7 @@ impl<S: Shelf> Sender<S> {
                     (self.stands, self.pause) = (None, PAUSE);
                     self.inputs.shelf.ended(next.sha256, Ended::Refused).await;
                 }
+                Answer::NotNow(status) => self.not_now(next.sha256, status).await,
                 Answer::Trouble(why) => self.trouble(&why).await,
             }
         }
@@ -86,6 +91,19 @@ impl<S: Shelf> Sender<S> {
         }
         self.stands = None;
         self.inputs.shelf.ended(next.sha256, Ended::Held).await;
+    }
+
+    /// A platform that cannot take one of them may take the others.
+    async fn not_now(&mut self, sha256: String, status: u16) {
+        let before = self.put_off.take().filter(|(of, _)| *of == sha256).map_or(0, |(_, times)| times);
+        if before + 1 >= PATIENT_FOR {
+            tracing::warn!(sha256, status, "The platform does not take a picture; others come first.");
+            self.stands = None;
+            self.inputs.shelf.ended(sha256, Ended::Aside).await;
+        } else {
+            self.put_off = Some((sha256, before + 1));
+        }
+        self.trouble(&format!("the platform answers {status}")).await;
     }
 
     async fn trouble(&mut self, why: &str) {

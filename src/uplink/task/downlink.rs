@@ -113,6 +113,14 @@ impl<S: Source, R: Registries> Hub<S, R> {
                 self.give(Command::Values { id, selection });
             }
             Action::ActiveAlarms => self.give(Command::ActiveAlarms { id }),
+            Action::Inside(ask) => {
+                self.give(reply("accepted", "ok", None));
+                self.give(Command::Inside { id, ask });
+            }
+            Action::Attachment(ask) => {
+                self.give(reply("accepted", "ok", None));
+                self.give(Command::Attachment { id, ask });
+            }
             Action::DutyCheck(limit_min) => {
                 self.give(reply("accepted", "ok", None));
                 self.give(Command::DutyCheck { id, issuer, limit_min });

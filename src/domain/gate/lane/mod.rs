@@ -140,7 +140,8 @@ pub struct Lane {
     track: Track,
     recent: Recent,
     weight: Option<(Weight, Mono)>,
-    devices: BTreeMap<String, (LaneDevice, bool)>,
+    /// What each is, whether it is up, and why it is not.
+    devices: BTreeMap<String, (LaneDevice, bool, String)>,
     troubles: BTreeSet<Trouble>,
     faults: BTreeSet<(LaneFault, String)>,
     outputs: VecDeque<Output>,
@@ -236,8 +237,8 @@ impl Lane {
             Seen::NotShown { direction, .. } => self.take_not_shown(*direction, now),
             Seen::Weight(weight) => self.weight = Some((*weight, at)),
             Seen::Barrier(state) => self.inputs.take_status(*state, at),
-            Seen::Device { device, kind, up, .. } => {
-                self.devices.insert(device.clone(), (*kind, *up));
+            Seen::Device { device, kind, up, why } => {
+                self.devices.insert(device.clone(), (*kind, *up, why.clone()));
             }
         }
         true

@@ -228,8 +228,8 @@ impl Lane {
 
     /// Returns whether the lane has a camera that is not known to be down.
     fn camera_reads(&self) -> bool {
-        let mut cameras = self.devices.values().filter(|(kind, _)| *kind == LaneDevice::Camera).peekable();
-        self.spec.camera && (cameras.peek().is_none() || cameras.any(|(_, up)| *up))
+        let mut cameras = self.devices.values().filter(|(kind, ..)| *kind == LaneDevice::Camera).peekable();
+        self.spec.camera && (cameras.peek().is_none() || cameras.any(|(_, up, _)| *up))
     }
 
     pub(super) fn ask(&mut self, now: Now) {

@@ -152,7 +152,7 @@ impl Lane {
             verdict: self.current.as_ref().and_then(|passage| passage.verdict),
             queue: self.waiting.is_some(),
             troubles: self.troubles.iter().map(|trouble| self.trouble_view(*trouble)).collect(),
-            faults: self.faults.iter().map(|(fault, subject)| fault_view(*fault, subject)).collect(),
+            faults: self.faults.iter().map(|(fault, subject)| self.fault_view(*fault, subject)).collect(),
         }
     }
 
@@ -192,6 +192,18 @@ impl Lane {
             en = format!("{en}, {more_en}");
         }
         (zh, en)
+    }
+
+    /// A device that is down says why, as whoever listens to it has told.
+    fn fault_view(&self, fault: LaneFault, subject: &str) -> FaultView {
+        let (mut zh, mut en) = words_of(fault, subject);
+        let why = self.devices.get(subject).filter(|_| fault == LaneFault::Device).map(|(.., why)| why.as_str());
+        if let Some(why) = why.filter(|why| !why.is_empty()) {
+            let (why, why_en) = why.split_once(" / ").unwrap_or((why, why));
+            zh = format!("{zh}：{why}");
+            en = format!("{en}: {why_en}");
+        }
+        FaultView { fault, subject: subject.to_owned(), zh, en }
     }
 
     fn trouble_view(&self, trouble: Trouble) -> TroubleView {
@@ -241,9 +253,4 @@ impl Lane {
     pub fn fire(&self) -> bool {
         self.rights.fire
     }
-}
-
-fn fault_view(fault: LaneFault, subject: &str) -> FaultView {
-    let (zh, en) = words_of(fault, subject);
-    FaultView { fault, subject: subject.to_owned(), zh, en }
 }

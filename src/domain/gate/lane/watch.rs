@@ -103,12 +103,12 @@ impl Lane {
     }
 
     fn watch_devices(&mut self) {
-        let devices: Vec<(String, bool)> = self.devices.iter().map(|(id, (_, up))| (id.clone(), *up)).collect();
+        let devices: Vec<(String, bool)> = self.devices.iter().map(|(id, (_, up, _))| (id.clone(), *up)).collect();
         for (device, up) in devices {
             self.tell(LaneFault::Device, &device, !up);
         }
         for (kind, trouble) in [(LaneDevice::Camera, Trouble::Camera), (LaneDevice::Reader, Trouble::Reader)] {
-            let down = self.devices.values().any(|(known, up)| *known == kind && !up);
+            let down = self.devices.values().any(|(known, up, _)| *known == kind && !up);
             self.set_trouble(trouble, down);
         }
     }

@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::auth::{Auth, Guard, Head, Proved, Refused};
-use super::desk::{Counts as DeskCounts, Desk, Moving, Output};
+use super::desk::{Counts as DeskCounts, Desk, Moving, Output, TurnedAway};
 use super::{Camera, Make, Memory, Picture, Push, Remembered};
 use crate::clock::Clock;
 use crate::domain::gate::hardware::{CameraEvent, LaneCommand, LaneEvent, LaneReceipt, News};
@@ -324,7 +324,7 @@ impl<M: Memory> Owner<M> {
                 let judged = self.guards.get_mut(&device).map(|guard| guard.body(&head, &sha256, now));
                 let admitted = match judged {
                     Some(Ok(proved)) => Admitted::In(proved),
-                    Some(Err(refused)) => self.refused(refused),
+                    Some(Err(refused)) => self.refused(&device, refused),
                     None => Admitted::Nowhere,
                 };
                 let _gone = reply.send(admitted);
@@ -333,6 +333,8 @@ impl<M: Memory> Owner<M> {
                 // A stranger's push is answered by the reply's being dropped.
                 if self.desk.handle_push(&device, push, ticket, timed, now) {
                     self.replies.insert(ticket, reply);
+                } else {
+                    self.turned_away(&device, TurnedAway::Stranger);
                 }
             }
             Ask::Handed { ticket, moved } => self.desk.handle_handed(ticket, moved, now),
@@ -360,18 +362,32 @@ impl<M: Memory> Owner<M> {
         };
         if address.is_some_and(|address| address != peer) {
             self.counts.elsewhere += 1;
+            self.turned_away(device, TurnedAway::Elsewhere);
             return Admitted::Elsewhere;
         }
         let now = self.clock.now();
         match self.guards.get_mut(device).map(|guard| guard.head(head, now)) {
             Some(Ok(Some(proved))) => Admitted::In(proved),
             Some(Ok(None)) => Admitted::NeedsBody,
-            Some(Err(refused)) => self.refused(refused),
+            Some(Err(refused)) => self.refused(device, refused),
             None => Admitted::Nowhere,
         }
     }
 
-    fn refused(&mut self, refused: Refused) -> Admitted {
+    /// The log and the lane's faults say why a device is not heard; the first time, since it may say so for ever.
+    fn turned_away(&mut self, device: &str, why: TurnedAway) {
+        if self.desk.handle_turned_away(device, why, self.clock.now()) {
+            tracing::warn!(device, why = why.as_str(), "Pushes in the name of a camera are not believed.");
+        }
+    }
+
+    fn refused(&mut self, device: &str, refused: Refused) -> Admitted {
+        match refused {
+            Refused::Wrong => self.turned_away(device, TurnedAway::Wrong),
+            Refused::OutOfWindow => self.turned_away(device, TurnedAway::OutOfWindow),
+            // The first step of a login, and what nobody's settings cause.
+            Refused::Challenge(_) | Refused::Replayed | Refused::TooMany => {}
+        }
         let count = match refused {
             Refused::Challenge(_) => &mut self.counts.challenged,
             Refused::Wrong => &mut self.counts.wrong,

@@ -548,6 +548,17 @@ fn a_camera_that_is_down_or_not_there_is_not_waited_for() {
 }
 
 #[test]
+fn a_device_that_is_down_says_why() {
+    let mut world = world();
+    let why = "推送被拒：签名不对 / it signs with a wrong key".to_owned();
+    world.event(Seen::Device { device: "cam".into(), kind: LaneDevice::Camera, up: false, why });
+    let view = world.lane.view(world.now());
+    let fault = view.faults.iter().find(|fault| fault.subject == "cam").unwrap();
+    assert!(fault.zh.ends_with("（cam）：推送被拒：签名不对"), "{}", fault.zh);
+    assert!(fault.en.ends_with("(cam): it signs with a wrong key"), "{}", fault.en);
+}
+
+#[test]
 fn a_refused_command_is_told_and_a_guard_opens_by_a_new_one() {
     let mut world = world();
     world.store = Store::Silent;
