@@ -3,8 +3,12 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may")]
 
+#[path = "line_gates/asked.rs"]
+mod asked;
 #[path = "line_gates/bad_input.rs"]
 mod bad_input;
+#[path = "support/certificates.rs"]
+mod certificates;
 #[path = "line_gates/cuts.rs"]
 mod cuts;
 #[path = "line_gates/fire.rs"]

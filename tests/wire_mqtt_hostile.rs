@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may")]
 
+#[path = "support/certificates.rs"]
+mod certificates;
 #[path = "wire_mqtt/support.rs"]
 #[expect(dead_code, reason = "each test file uses its part")]
 mod support;
@@ -14,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use certificates::certificates;
 use parkgate::domain::record::Stream;
 use parkgate::domain::time::ClockTrust;
 use parkgate::uplink::Command;
@@ -176,41 +179,6 @@ async fn a_peer_that_accepts_and_says_nothing_is_given_up_in_time() {
     let mut gateway = Gateway::start(patient);
     gateway.until("a second attempt", |s| s.sessions.first().is_some_and(|s| s.attempts >= 2)).await;
     gateway.end().await;
-}
-
-fn openssl(dir: &Path, args: &str) {
-    let status = Process::new("openssl")
-        .args(args.split_whitespace())
-        .current_dir(dir)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    assert!(status.unwrap().success(), "openssl {args}");
-}
-
-/// Makes an authority `name` and a certificate `subject` signed by it.
-fn certificates(dir: &Path, authority: &str, subject: &str) {
-    std::fs::write(dir.join("san.txt"), "subjectAltName=IP:127.0.0.1\n").unwrap();
-    if !dir.join(format!("{authority}.pem")).exists() {
-        openssl(
-            dir,
-            &format!(
-                "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {authority}.key -out {authority}.pem -days 2 -subj /CN={authority}"
-            ),
-        );
-    }
-    openssl(
-        dir,
-        &format!(
-            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {subject}.key -out {subject}.csr -subj /CN={subject}"
-        ),
-    );
-    openssl(
-        dir,
-        &format!(
-            "x509 -req -in {subject}.csr -CA {authority}.pem -CAkey {authority}.key -CAcreateserial -out {subject}.pem -days 2 -extfile san.txt"
-        ),
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

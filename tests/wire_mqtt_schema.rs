@@ -183,6 +183,16 @@ async fn what_is_accepted_downwards_fits_and_what_does_not_fit_is_refused() {
     let command = signed_command(&key, "c-1", "resend", "{\"stream\":\"telemetry\",\"from\":1,\"to\":9}");
     let good = [("ack.schema.json".to_owned(), ack), ("command.schema.json".to_owned(), command)];
     assert!(fit(&python, &good));
+    for (name, args, fits) in [
+        ("inside", "{}", true),
+        ("inside", r#"{"zone":"core","skip":200}"#, true),
+        ("inside", r#"{"skip":-1}"#, false),
+        ("attachment", r#"{"passage":"g.1.7","kind":"plate"}"#, true),
+        ("attachment", r#"{"passage":"g.1.7","kind":"face"}"#, false),
+    ] {
+        let command = signed_command(&key, "c-1", name, args);
+        assert_eq!(fit(&python, &[("command.schema.json".to_owned(), command)]), fits, "{name} {args}");
+    }
     for bad in [
         "{\"epoch\":\"e\",\"stream\":\"weather\",\"stored\":[]}",
         "{\"epoch\":\"e\",\"stream\":\"gap\",\"stored\":[[0,1]]}",

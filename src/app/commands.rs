@@ -287,7 +287,8 @@ mod tests {
         let answerer = Answerer { requests, book, lists, pictures: no_pictures() };
         let ask = AskPicture { passage: PassageId::new("p1"), kind: PictureKind::Plate };
         assert!(answerer.picture("7", ask).await.contains("not_configured"));
-        let (told, ()) = tokio::join!(answerer.inside("8", &AskInside::default()), async {
+        let all = AskInside::default();
+        let (told, ()) = tokio::join!(answerer.inside("8", &all), async {
             // The engine drops what nobody answers.
             drop(asked.recv().await);
         });

@@ -32,6 +32,7 @@
 //! could not be read. Only `folder.rs`, `watch.rs`, [`load`] and the secret files of `uplink.rs` touch the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -280,7 +281,7 @@ fn read(dir: &Path, service: &Service, out: &mut Findings) -> Option<Whole> {
     let (site, named_zones, zones) = site_file(dir.join(SITE), &around, &mut files, out);
     let (hazmat, dispatch) = hazmat_file(dir.join(HAZMAT), named_zones.as_ref(), &mut files, out);
     let around = (gateway.gateway.as_ref(), &site, key_issuers(uplink.as_ref(), dir));
-    let gates = gates_file((dir, &gateway.state_dir), around, &mut files, out);
+    let gates = gates_file((dir, &gateway.state_dir, gateway.web.listen), around, &mut files, out);
     let specs = in_service(specs, service);
     let oel = oel_file(&dir.join(OEL), &mut files, out);
     let alarms = alarms_file(dir, outputs.as_deref(), &mut files, out);
@@ -352,13 +353,13 @@ fn key_issuers<'a>(uplink: Option<&'a uplink_file::Uplink>, dir: &Path) -> Optio
 }
 
 fn gates_file(
-    (dir, state_dir): (&Path, &Path),
+    (dir, state_dir, page): (&Path, &Path, SocketAddr),
     (gateway, site, issuers): (Option<&Gateway>, &SiteBook, Option<BTreeSet<&str>>),
     files: &mut Vec<PathBuf>,
     out: &mut Findings,
 ) -> gates::Gates {
     let path = dir.join(GATES);
-    let around = gates::Around { dir, gateway, state_dir, site, issuers };
+    let around = gates::Around { dir, page, gateway, state_dir, site, issuers };
     let gates = toml_file(&path, false, out, |page, table, out| gates::read(page, table, &around, out));
     files.extend(gates.is_some().then_some(path));
     let gates = gates.unwrap_or_default();

@@ -17,6 +17,7 @@ use super::text;
 use super::value::{Kind, Span, Whole, Yes, choice_wanted, not_allowed};
 use super::{text_file, toml_file};
 use crate::domain::gate::word::{PersonKind, VehicleClass, ZoneClass};
+use crate::domain::site::warning::WarningKind;
 use crate::policy::settings::{self, Parameters, PolicyFile, Sources};
 
 /// The folder within the configuration.
@@ -222,16 +223,18 @@ impl Kind for Warnings {
 
     fn read(&self, value: &DeValue<'_>) -> Result<BTreeSet<String>, Wrong> {
         let wanted = || -> Words {
+            let kinds = WarningKind::ALL.map(WarningKind::as_str).join(", ");
             say!(
-                "请写列表，如 [\"fire_ban:2\"]：种类、冒号、1 到 9 的级别，至多 {MAX_WARNINGS} 项",
-                "write a list such as [\"fire_ban:2\"]: kind, colon, a level from 1 to 9; at most {MAX_WARNINGS}"
+                "请写列表，如 [\"fire_ban:2\"]：种类（{kinds}）、冒号、1（最强）到 4 的级别，至多 {MAX_WARNINGS} 项",
+                "write a list such as [\"fire_ban:2\"]: kind ({kinds}), colon, a level from 1 (strongest) to 4; at most {MAX_WARNINGS}"
             )
         };
         let items = value.as_array().filter(|items| items.len() <= MAX_WARNINGS);
         let items = items.ok_or_else(|| Wrong::new(say!("不是预警的列表", "not a list of warnings"), wanted()))?;
         let good = |text: &str| {
             let Some((kind, level)) = text.split_once(':') else { return false };
-            !kind.is_empty() && level.parse::<u8>().is_ok_and(|level| (1..=9).contains(&level))
+            let is_known = WarningKind::ALL.iter().any(|known| known.as_str() == kind);
+            is_known && level.parse::<u8>().is_ok_and(|level| WarningKind::LEVELS.contains(&level))
         };
         let one = |item: &Spanned<DeValue<'_>>| {
             let text = item.get_ref().as_str().map(str::trim).unwrap_or_default();

@@ -619,6 +619,24 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn who_is_inside_and_a_picture_are_asked_for_by_their_arguments() {
+        let judged = |name: &str, args: &str| gate().judge(name, &signed("c-1", name, args), false, 42, at_eight());
+        let action = |name: &str, args: &str| match judged(name, args) {
+            Judgement::Accept(accepted) => Ok(accepted.action),
+            Judgement::Refuse { counter, .. } => Err(counter),
+        };
+        assert_eq!(action("inside", "{}"), Ok(Action::Inside(AskInside::default())));
+        let ask = AskInside { zone: Some("core".into()), skip: 200 };
+        assert_eq!(action("inside", r#"{"zone":"core","skip":200}"#), Ok(Action::Inside(ask)));
+        let ask = AskPicture { passage: PassageId::new("g.1.7"), kind: PictureKind::Plate };
+        assert_eq!(action("attachment", r#"{"passage":"g.1.7","kind":"plate"}"#), Ok(Action::Attachment(ask)));
+        let long = format!(r#"{{"passage":"{}","kind":"plate"}}"#, "x".repeat(65));
+        let wrong = [r#"{"passage":"p"}"#, r#"{"passage":"p","kind":"face"}"#, &long];
+        assert!(wrong.iter().all(|args| action("attachment", args) == Err("command_arguments")));
+        assert_eq!(action("inside", r#"{"skip":-1}"#), Err("command_arguments"));
+    }
+
+    #[test]
     fn what_must_not_be_done_is_refused_by_name() {
         let state = signed("c-1", "state", "{}");
         let refused = |name: &str, payload: &[u8], retained, at| counter(gate().judge(name, payload, retained, 42, at));

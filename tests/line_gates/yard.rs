@@ -6,13 +6,17 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use parkgate::domain::time::Timestamp;
 use parkgate::lane::modbus::request::Framing;
 use parkgate::sim::gatehouse::camera::SimCamera;
 use parkgate::sim::gatehouse::module::{Plant, SimModule};
 use parkgate::sim::gatehouse::serial::{SimBoard, SimReader};
+use parkgate::sim::orders::{self, Order};
+use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use warp::Filter;
@@ -68,6 +72,8 @@ pub(crate) struct Plan {
     pub(crate) timing: &'static str,
     /// A policy of the site's own.
     pub(crate) policy: Option<&'static str>,
+    /// Where pictures go, where it is not the city's own server: what stands under `[attachments]`.
+    pub(crate) attachments: Option<String>,
 }
 
 impl Default for Plan {
@@ -83,6 +89,7 @@ impl Default for Plan {
             gates: String::new(),
             timing: "",
             policy: None,
+            attachments: None,
         }
     }
 }
@@ -105,6 +112,11 @@ impl Files {
         });
         runtime.spawn(warp::serve(put).incoming(listener).run());
         Self { port, held }
+    }
+
+    /// The city loses one.
+    pub(crate) fn loses(&self, sha256: &str) {
+        self.held.lock().unwrap().remove(sha256);
     }
 
     /// Whether it has this one, and it is what its name says.
@@ -132,6 +144,8 @@ pub(crate) struct Yard {
     pub(crate) broker: Mosquitto,
     pub(crate) clock: Clock,
     plan: Plan,
+    /// Commands of the city so far.
+    asked: AtomicU32,
     dir: tempfile::TempDir,
 }
 
@@ -174,6 +188,7 @@ impl Yard {
             broker,
             clock,
             plan,
+            asked: AtomicU32::new(0),
             dir,
         };
         yard.weighs(true);
@@ -197,25 +212,28 @@ impl Yard {
         );
         write("devices.toml", "[[device]]\nid = \"plc\"\nhost = \"127.0.0.1\"\nport = 9\n".to_owned());
         write("points.csv", "uid,tag,name,device,table,address,encoding\nu1,T1,one,plc,holding,0,u16\n".to_owned());
-        write(
-            "uplink.toml",
-            format!(
-                "[mqtt]\nhost = \"127.0.0.1\"\nport = {}\nack = \"broker\"\n\
-                 [attachments]\nhost = \"127.0.0.1\"\nport = {}\npictures = \"both\"\nrate = \"1MiB\"\n",
-                self.broker.port(),
-                self.files.port
-            ),
-        );
+        let own = format!("host = \"127.0.0.1\"\nport = {}\n", self.files.port);
+        write("uplink.toml", self.uplink(self.plan.attachments.as_ref().unwrap_or(&own)));
         write("site.toml", format!("[park]\n{park}\n{}", SITE.replace("ON_FIRE", on_fire)));
         write("gates.toml", self.gates());
         if let Some(policy) = policy {
             fs::create_dir(self.dir.path().join("policies")).unwrap();
             write("policies/90-own.cedar", (*policy).to_owned());
         }
-        for (name, text) in [("cam.password", "x7Kp-221b\n"), ("cam.key", SIGNED_WITH)] {
+        for (name, text) in [("cam.password", "x7Kp-221b\n"), ("cam.key", SIGNED_WITH), ("city.key", orders::SECRET)] {
             write(name, text.to_owned());
             fs::set_permissions(self.dir.path().join(name), fs::Permissions::from_mode(0o600)).unwrap();
         }
+    }
+
+    /// `uplink.toml`, with pictures going there.
+    pub(crate) fn uplink(&self, attachments: &str) -> String {
+        let (port, key, issuer) = (self.broker.port(), orders::KEY, orders::ISSUER);
+        format!(
+            "[mqtt]\nhost = \"127.0.0.1\"\nport = {port}\nack = \"broker\"\n\
+             [[mqtt.command_key]]\nid = \"{key}\"\nissuer = \"{issuer}\"\nsecret_file = \"city.key\"\n\
+             [attachments]\npictures = \"both\"\nrate = \"1MiB\"\n{attachments}"
+        )
     }
 
     fn gates(&self) -> String {
@@ -372,6 +390,20 @@ impl Yard {
             }
         }
         order.into_iter().filter_map(|id| last.remove(&id)).collect()
+    }
+
+    /// The city sends a signed command; returns its id. What it is answered comes on the stream of events.
+    pub(crate) fn asks(&self, name: &'static str, args: &Value) -> String {
+        let id = format!("c-{}", self.asked.fetch_add(1, Ordering::Relaxed));
+        let target = format!("p/{}", self.plan.gateway);
+        let signed = Order { name, args: args.to_string() }.signed(&target, &id, Timestamp(wall_ms()));
+        let mut options = MqttOptions::new(format!("asks-{id}"), "127.0.0.1", self.broker.port());
+        options.set_keep_alive(Duration::from_secs(30));
+        let (client, mut connection) = Client::new(options, 4);
+        client.publish(format!("parkgate/v1/{target}/cmd/{name}"), QoS::AtLeastOnce, false, signed).unwrap();
+        let taken = |event| matches!(event, Ok(Event::Incoming(Packet::PubAck(_))));
+        assert!(connection.iter().take(100).any(taken), "the broker did not take {id}");
+        id
     }
 
     /// Whether what stands on the weighbridge stands still.

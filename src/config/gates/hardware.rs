@@ -465,6 +465,12 @@ impl Reader<'_> {
         let port = section.or("port", &Whole(1, 65_535), 80, out);
         let channel = section.or("channel", &Whole(1, 16), 1, out);
         let proof = self.proof(&mut section, out);
+        if proof.is_none() {
+            let what =
+                say!("没有登录：ISAPI 道闸要求口令", "there is no login: a barrier that speaks ISAPI asks for one");
+            let instead = say!("请写 user 和 password_file", "write user and password_file");
+            out.warn(section.spot(), Wrong::new(what, instead));
+        }
         section.finish(&[], out);
         Some(BarrierDevice { id: id?, host: host?.value, port: small(port, 80), channel: small(channel, 1), proof })
     }

@@ -11,7 +11,7 @@ use super::super::section::Section;
 use super::super::site::{at_most, once};
 use super::super::uplink_file::secret;
 use super::super::value::{Code, Label, Listen, Located, Span};
-use super::{Devices, Word};
+use super::{Around, Devices, Word};
 use crate::domain::gate::hardware::Datum;
 use crate::domain::gate::plate::{Plate, PlateColour};
 use crate::domain::gate::word::TerminalId;
@@ -61,7 +61,7 @@ impl fmt::Debug for CodeKeys {
 
 pub(super) fn read(
     root: &mut Section<'_>,
-    dir: &Path,
+    around: &Around<'_>,
     devices: &Devices,
     files: &mut Vec<PathBuf>,
     out: &mut Findings,
@@ -84,11 +84,23 @@ pub(super) fn read(
             say!("请写 [listen] terminals = \"0.0.0.0:8808\"", "write terminals = \"0.0.0.0:8808\" under [listen]");
         unheard(what, instead, out);
     }
-    if cameras.is_some() && cameras == terminals {
-        let what = say!("相机和终端用同一地址", "cameras and terminals have the same address");
-        unheard(what, say!("请写两个端口", "write two ports"), out);
+    let pairs = [
+        (cameras, terminals, say!("相机和终端用同一地址", "cameras and terminals have the same address")),
+        (cameras, Some(around.page), say!("相机和网页用同一地址", "cameras and the page have the same address")),
+        (terminals, Some(around.page), say!("终端和网页用同一地址", "terminals and the page have the same address")),
+    ];
+    for (one, other, what) in pairs {
+        if one.zip(other).is_some_and(|(one, other)| clash(one, other)) {
+            unheard(what, say!("请写两个端口", "write two ports"), out);
+        }
     }
-    Listening { cameras, terminals, known, codes: codes(root, dir, files, out) }
+    Listening { cameras, terminals, known, codes: codes(root, around.dir, files, out) }
+}
+
+/// Whether one of them cannot be listened on beside the other. Port 0 is whichever is free.
+fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let overlap = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && overlap
 }
 
 fn known(root: &mut Section<'_>, out: &mut Findings) -> Vec<TerminalDevice> {

@@ -6,6 +6,7 @@
 //! named once, with its address; a channel of it is given to one input or output of one lane.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -96,6 +97,8 @@ pub struct Gate {
 pub(super) struct Around<'a> {
     /// The folder.
     pub(super) dir: &'a Path,
+    /// Where the page is.
+    pub(super) page: SocketAddr,
     /// This gateway; `None` where its file is wrong.
     pub(super) gateway: Option<&'a super::Gateway>,
     /// Where states are kept.
@@ -113,7 +116,7 @@ pub(super) fn read(page: &Page<'_>, table: &Spanned<DeTable<'_>>, around: &Aroun
     let places;
     (gates.devices, places) = hardware::read(&mut root, around.dir, &mut gates.files, out);
     gates.pictures = Some(pictures::read(root.section("pictures", out), around, out));
-    gates.listening = listen::read(&mut root, around.dir, &gates.devices, &mut gates.files, out);
+    gates.listening = listen::read(&mut root, around, &gates.devices, &mut gates.files, out);
     gates.desk.patience = people::patience(root.section("desk", out), out);
     lane::read(&mut root, around.site, &mut gates, out);
     shared::check_use(&gates, &places, &root.spot(), out);

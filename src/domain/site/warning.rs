@@ -55,6 +55,11 @@ pub enum WarningKind {
 }
 
 impl WarningKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Flood, Self::FireBan, Self::Weather, Self::Other];
+    /// Levels: 1 is the strongest.
+    pub const LEVELS: std::ops::RangeInclusive<u8> = 1..=4;
+
     /// Returns the word of records and policies.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause: an outage costs a request a minute.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// So often the platform may say "not now" to one attachment before others come first: it may be about this one alone.
-const PATIENT_FOR: u32 = 5;
+const PATIENT_FOR: u32 = 3;
 
 /// Sends until `stop` is cancelled.
 pub async fn run<S: Shelf>(inputs: Inputs<S>) {
@@ -96,14 +96,13 @@ impl<S: Shelf> Sender<S> {
     /// A platform that cannot take one of them may take the others.
     async fn not_now(&mut self, sha256: String, status: u16) {
         let before = self.put_off.take().filter(|(of, _)| *of == sha256).map_or(0, |(_, times)| times);
-        if before + 1 >= PATIENT_FOR {
-            tracing::warn!(sha256, status, "The platform does not take a picture; others come first.");
-            self.stands = None;
-            self.inputs.shelf.ended(sha256, Ended::Aside).await;
-        } else {
+        if before + 1 < PATIENT_FOR {
             self.put_off = Some((sha256, before + 1));
+            return self.trouble(&format!("the platform answers {status}")).await;
         }
-        self.trouble(&format!("the platform answers {status}")).await;
+        tracing::warn!(sha256, status, "The platform does not take a picture; others come first.");
+        self.stands = None;
+        self.inputs.shelf.ended(sha256, Ended::Aside).await;
     }
 
     async fn trouble(&mut self, why: &str) {

@@ -94,7 +94,11 @@ impl Shelf for Wait {
 
     async fn ended(&self, sha256: String, how: Ended) {
         let mut all = self.0.lock().unwrap();
-        all.next.retain(|attachment| attachment.sha256 != sha256);
+        if how == Ended::Aside {
+            all.next.rotate_left(1);
+        } else {
+            all.next.retain(|attachment| attachment.sha256 != sha256);
+        }
         all.ended.push((sha256, how));
     }
 }
@@ -129,22 +133,27 @@ async fn each_comes_whole_and_in_order_over_a_cut_an_outage_and_a_platform_that_
     let to = listener.local_addr().unwrap();
     let (small, large, unwanted, last) =
         (attachment("a1", 7), attachment("b2", 2 * PART + 5), attachment("c3", 9), attachment("d4", PART));
+    let choking = attachment("c9", 11);
     let shelf = Wait::default();
-    shelf.0.lock().unwrap().next.extend([small.clone(), large.clone(), unwanted, last.clone()]);
+    let all = [small.clone(), large.clone(), unwanted, choking.clone(), last.clone()];
+    shelf.0.lock().unwrap().next.extend(all);
     let (status, stop) = (watch::Sender::new(stands(1)), CancellationToken::new());
     let of = ("p".to_owned(), "gw".to_owned());
     let (shelved, said) = (shelf.clone(), status.subscribe());
     let inputs =
         Inputs { settings: settings(to), of, shelf: shelved, status: said, clock: Clock::system(), stop: stop.clone() };
     let held = Arc::new(Mutex::new(Held::default()));
-    // Busy once; the second part of the large one meets an outage, and then a platform that has lost the first one.
-    held.lock().unwrap().script = [("a1", [503].into()), ("b2", [0, 500, 409].into()), ("c3", [413].into())].into();
+    // Busy once; the second part of the large one meets an outage, and then a platform that has lost the first one; one makes the
+    // platform stumble each time, and others come before it.
+    let choke = VecDeque::from([500, 500, 500]);
+    held.lock().unwrap().script =
+        [("a1", [503].into()), ("b2", [0, 500, 409].into()), ("c3", [413].into()), ("c9", choke)].into();
     let story = async {
         status.send_replace(stands(0));
         // The first connection is cut.
         drop(listener.accept().await.unwrap());
         let all_told = async {
-            while shelf.0.lock().unwrap().ended.len() < 4 {
+            while shelf.0.lock().unwrap().ended.len() < 6 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -159,18 +168,19 @@ async fn each_comes_whole_and_in_order_over_a_cut_an_outage_and_a_platform_that_
     let held = held.lock().unwrap();
     let got = |name: &str| held.whole.get(name).cloned();
     assert_eq!(
-        (got("a1"), got("b2"), got("c3"), got("d4")),
-        (Some(small.bytes), Some(large.bytes), None, Some(last.bytes))
+        (got("a1"), got("b2"), got("c3"), got("c9"), got("d4")),
+        (Some(small.bytes), Some(large.bytes), None, Some(choking.bytes), Some(last.bytes))
     );
     let part = |n: usize| {
         format!("/files/p/gw/b2 bytes {}-{}/{}", n * PART, ((n + 1) * PART).min(2 * PART + 5) - 1, 2 * PART + 5)
     };
     let whole = |name: &str| format!("/files/p/gw/{name} whole");
-    let asked =
-        [whole("a1"), whole("a1"), part(0), part(1), part(1), part(0), part(1), part(2), whole("c3"), whole("d4")];
-    assert_eq!(held.requests, asked);
+    let first = [whole("a1"), whole("a1"), part(0), part(1), part(1), part(0), part(1), part(2), whole("c3")];
+    let then = ["c9", "c9", "c9", "d4", "c9"].map(whole);
+    assert_eq!(held.requests, [&first[..], &then[..]].concat());
     let ended: Vec<_> = shelf.0.lock().unwrap().ended.clone();
     let ended: Vec<_> = ended.iter().map(|(name, how)| (name.as_str(), *how)).collect();
-    use Ended::{Held as There, Refused};
-    assert_eq!(ended, [("a1", There), ("b2", There), ("c3", Refused), ("d4", There)]);
+    use Ended::{Aside, Held as There, Refused};
+    let asides = [("c9", Aside), ("d4", There), ("c9", There)];
+    assert_eq!(ended, [&[("a1", There), ("b2", There), ("c3", Refused)][..], &asides[..]].concat());
 }
