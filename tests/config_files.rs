@@ -171,7 +171,8 @@ fn the_examples_of_the_gates_can_be_used_and_show_the_defaults() {
     fs::write(dir.path().join("site.toml"), site).unwrap();
     fs::write(dir.path().join("gates.toml"), examples("config/gates.toml", &[])).unwrap();
     fs::write(dir.path().join("park-ca.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
-    for file in ["cam-1.password", "codes.key", "codes-next.key", "peers.password", "queue-1.key"] {
+    for file in ["cam-1.password", "barriers.password", "codes.key", "codes-next.key", "peers.password", "queue-1.key"]
+    {
         let secret = dir.path().join(file);
         fs::write(&secret, format!("x7Kp-221b of {file}\n")).unwrap();
         fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();

@@ -10,8 +10,7 @@ mod certificates;
 mod support;
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::{Command as Process, Stdio};
+use std::process::Command as Process;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
