@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::gates::{self, GateInput, Keeper, Word};
+use super::gates::{self, GateInput, Keeper, UpTo, Word};
 use super::keeping::{Keeping, Revisions};
 use super::memory::Kept;
 use super::orders::{self, Job};
@@ -94,8 +94,8 @@ pub(super) enum Request {
     RegisterGood(bool),
     /// Something of the gates; nobody answers where there are none.
     Gates(gates::Ask),
-    /// Events of the account are saved up to this one.
-    EventsSaved(u64),
+    /// What is kept of the gates line by line is saved so far.
+    Saved(UpTo),
 }
 
 /// What came of an action, and whether that is on record.
@@ -409,7 +409,7 @@ impl EngineTask {
                     self.promise(promise);
                 }
             }
-            Request::EventsSaved(up_to) => {
+            Request::Saved(up_to) => {
                 if let Some(gates) = &mut self.gates {
                     gates.saved(up_to);
                 }
@@ -552,10 +552,10 @@ impl EngineTask {
         });
     }
 
-    fn hand_on_kept(&self) {
+    fn hand_on_kept(&mut self) {
         let seqs = self.appender.next().map(|next| next.saturating_sub(1));
         let now = self.clock.now();
-        let (saved, gates) = (self.engine.danger_saved(now), self.gates.as_ref().map(|gates| gates.kept(now)));
+        let (saved, gates) = (self.engine.danger_saved(now), self.gates.as_mut().map(|gates| gates.kept(now)));
         self.outlets.kept.send_replace(Some(Arc::new(Kept { seqs, saved, gates })));
     }
 

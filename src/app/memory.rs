@@ -14,16 +14,18 @@
 //! those that a kill kept out of it are on the passage stream.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::engine::Request;
-use super::gates::{KeptGates, start};
+use super::gates::{KeptGates, UpTo, start};
 use crate::buffer::{Opened, Store};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -33,6 +35,7 @@ use crate::domain::daybook::{StoreAccount, StreamAccount};
 use crate::domain::document::DocumentKind;
 use crate::domain::engine::Engine;
 use crate::domain::gate::gates;
+use crate::domain::gate::hazmat::kept::{Line, folded};
 use crate::domain::gate::inside::event::Source;
 use crate::domain::gate::inside::{Event, Passage};
 use crate::domain::record::Stream;
@@ -41,12 +44,15 @@ use crate::domain::site::around::Evacuation;
 use crate::domain::snapshot::StoreStatus;
 use crate::domain::time::Timestamp;
 use crate::state::State;
-use crate::state::events::EventLog;
+use crate::state::lines::LineLog;
 use crate::state::registry::RegistryBook;
 use crate::uplink::source::CONSUMER;
 
 /// Name of the state file.
 const NAME: &str = "danger";
+/// Names of the gates' logs: the events of who is inside, the waybills with their checks.
+const EVENTS: &str = "events.jsonl";
+const BOOK: &str = "waybills.jsonl";
 /// Streams by whose records danger is brought back; telemetry carries what was due and what came.
 const STREAMS: [Stream; 5] = [Stream::Alarm, Stream::Passage, Stream::Event, Stream::Report, Stream::Telemetry];
 /// Numbers of a stream that are read at most, the newest: without its state file a gateway would read half a year. An alarm
@@ -95,6 +101,8 @@ pub(super) struct Remembered {
     pub(super) events: Vec<Event>,
     /// Those of them that a kill kept out of the log: they are to be saved with the next state, which says that it has them.
     pub(super) unlogged: Vec<Event>,
+    /// The waybills and their checks.
+    pub(super) book: Vec<Line>,
 }
 
 /// An event of the account, as documents have it.
@@ -110,17 +118,50 @@ pub(super) struct Memory {
     book: RegistryBook,
     store: Store,
     epoch: String,
-    /// Folder of the account's events, where there are gates.
-    events: Option<PathBuf>,
-    /// The log in it, once it is read.
-    log: Option<EventLog>,
+    /// Folder of what the gates keep line by line, where there are any.
+    lines: Option<PathBuf>,
+    /// The logs in it, once they are read.
+    logs: Logs,
+}
+
+/// What the gates keep line by line; without a log it is lost with the next start.
+#[derive(Debug, Default)]
+struct Logs {
+    events: Option<LineLog<Event>>,
+    book: Option<LineLog<Line>>,
+}
+
+impl Logs {
+    /// Appends what is not known to be saved yet. Returns up to where it is now.
+    fn append(&mut self, gates: &KeptGates) -> io::Result<UpTo> {
+        let mut up_to = UpTo::default();
+        if let Some(log) = &mut self.events {
+            log.append(gates.events.iter().map(|(_, event)| &**event))?;
+            up_to.events = gates.events.last().map(|(at, _)| *at);
+        }
+        if let Some(log) = &mut self.book {
+            log.append(gates.book.iter().map(|(_, line)| line))?;
+            up_to.book = gates.book.iter().map(|(at, _)| *at).max();
+        }
+        Ok(up_to)
+    }
+
+    /// Leaves out what does not count any more, now and then.
+    fn compact(&mut self, gates: &KeptGates) -> io::Result<()> {
+        let not_folded = |mut events: Vec<Event>| {
+            events.retain(|event| !gates.saved.is_folded(event));
+            events
+        };
+        self.events.as_mut().map_or(Ok(()), |log| log.compact(not_folded))?;
+        self.book.as_mut().map_or(Ok(()), |log| log.compact(folded))
+    }
 }
 
 impl Memory {
     pub(super) fn new(state: State, config: &Config, opened: &Opened) -> Self {
         let book = RegistryBook::new(state.clone());
         let (store, epoch) = (opened.store.clone(), opened.start.epoch.clone());
-        Self { state, book, store, epoch, events: start::events_dir(config), log: None }
+        Self { state, book, store, epoch, lines: start::lines_dir(config), logs: Logs::default() }
     }
 
     pub(super) fn store(&self) -> Store {
@@ -140,7 +181,7 @@ impl Memory {
             read_since(&self.store, stream, known(stream), &self.book, &mut later).await;
         }
         let mut remembered = Remembered::default();
-        if let Some(dir) = self.events.take() {
+        if let Some(dir) = self.lines.take() {
             remembered = self.remembered(&dir, file.as_ref(), &later);
         }
         let saved = file.map(|file| file.saved).unwrap_or_default();
@@ -151,14 +192,11 @@ impl Memory {
     }
 
     fn remembered(&mut self, dir: &Path, file: Option<&File>, later: &[Recorded]) -> Remembered {
-        let mut events = Vec::new();
-        match EventLog::open(dir) {
-            Ok((log, logged)) => (self.log, events) = (Some(log), logged),
-            Err(error) => {
-                let error = crate::cli::chain(error);
-                tracing::error!(%error, "Who was inside before the restart cannot be read: a count is due.");
-            }
-        }
+        let (log, mut events) =
+            opened(dir, EVENTS, "Who was inside before the restart cannot be read: a count is due.");
+        let (book_log, book) =
+            opened(dir, BOOK, "The waybills of before the restart cannot be read: ask for the whole list.");
+        self.logs = Logs { events: log, book: book_log };
         let logged: BTreeSet<(Source, u64)> = events.iter().map(|event| (event.source.clone(), event.seq)).collect();
         let told = later.iter().filter_map(event_of);
         let unlogged: Vec<Event> = told.filter(|event| !logged.contains(&(event.source.clone(), event.seq))).collect();
@@ -172,7 +210,8 @@ impl Memory {
         if let Some(saved) = &mut saved {
             saved.learn(later.iter().filter_map(passage_of));
         }
-        Remembered { saved, counted: file.map(|file| file.counted.clone()).unwrap_or_default(), events, unlogged }
+        let counted = file.map(|file| file.counted.clone()).unwrap_or_default();
+        Remembered { saved, counted, events, unlogged, book }
     }
 
     fn file(&self) -> Option<File> {
@@ -197,19 +236,19 @@ impl Memory {
                 && let Some(up_to) = self.save(newest).await
             {
                 // The engine may have ended: this was the last.
-                drop(requests.send(Request::EventsSaved(up_to)).await);
+                drop(requests.send(Request::Saved(up_to)).await);
             }
         }
         Ok(())
     }
 
-    /// Returns up to which of the account's events are logged, where that is news.
-    async fn save(&mut self, kept: Arc<Kept>) -> Option<u64> {
-        let (state, epoch, log) = (self.state.clone(), self.epoch.clone(), self.log.take());
-        let saving = tokio::task::spawn_blocking(move || saving(&state, epoch, log, &kept));
+    /// Returns how much of what the gates keep line by line is logged, where that is news.
+    async fn save(&mut self, kept: Arc<Kept>) -> Option<UpTo> {
+        let (state, epoch, logs) = (self.state.clone(), self.epoch.clone(), std::mem::take(&mut self.logs));
+        let saving = tokio::task::spawn_blocking(move || saving(&state, epoch, logs, &kept));
         let (up_to, saved) = match saving.await {
-            Ok((log, up_to, saved)) => {
-                self.log = log;
+            Ok((logs, up_to, saved)) => {
+                self.logs = logs;
                 (up_to, saved)
             }
             Err(error) => (None, Err(error.to_string())),
@@ -222,25 +261,29 @@ impl Memory {
     }
 }
 
-/// Events first: the file says that it includes them. Without a log they stay on the passage stream alone.
-fn saving(
-    state: &State,
-    epoch: String,
-    mut log: Option<EventLog>,
-    kept: &Kept,
-) -> (Option<EventLog>, Option<u64>, Result<(), String>) {
-    let (mut up_to, mut failed) = (None, None);
-    if let (Some(log), Some(gates)) = (&mut log, &kept.gates) {
-        match log.append(gates.events.iter().map(|(_, event)| &**event)) {
-            Ok(()) => up_to = gates.events.last().map(|(at, _)| *at),
-            Err(error) => failed = Some(error.to_string()),
-        }
-        if let Err(error) = log.compact(|event| !gates.saved.is_folded(event)) {
-            tracing::error!(%error, "The log of who is inside cannot be written anew; it grows.");
+/// Opens a log of the gates, and reads it.
+fn opened<T: Serialize + DeserializeOwned>(dir: &Path, name: &str, what: &str) -> (Option<LineLog<T>>, Vec<T>) {
+    match LineLog::open(dir, name) {
+        Ok((log, logged)) => (Some(log), logged),
+        Err(error) => {
+            let error = crate::cli::chain(error);
+            tracing::error!(%error, "{what}");
+            (None, Vec::new())
         }
     }
-    if let Some(why) = failed {
-        return (log, None, Err(why));
+}
+
+/// Logs first: the file says that it includes what is in them. Without a log events stay on the passage stream alone.
+fn saving(state: &State, epoch: String, mut logs: Logs, kept: &Kept) -> (Logs, Option<UpTo>, Result<(), String>) {
+    let mut up_to = None;
+    if let Some(gates) = &kept.gates {
+        match logs.append(gates) {
+            Ok(so_far) => up_to = Some(so_far).filter(|so_far| *so_far != UpTo::default()),
+            Err(error) => return (logs, None, Err(error.to_string())),
+        }
+        if let Err(error) = logs.compact(gates) {
+            tracing::error!(%error, "What the gates keep line by line cannot be written anew; it grows.");
+        }
     }
     let gates = kept.gates.as_ref();
     let file = File {
@@ -251,7 +294,7 @@ fn saving(
         counted: gates.map(|gates| gates.counted.clone()).unwrap_or_default(),
     };
     let bytes = serde_json::to_vec(&file).map_err(|error| error.to_string());
-    (log, up_to, bytes.and_then(|bytes| state.save(NAME, &bytes).map_err(crate::cli::chain)))
+    (logs, up_to, bytes.and_then(|bytes| state.save(NAME, &bytes).map_err(crate::cli::chain)))
 }
 
 /// The event of the account that a record tells, if it tells one.

@@ -11,7 +11,7 @@
 //! folder: after a power cut there is the old state or the new one, never half of either. A damaged file falls back to
 //! `.prev`. The folder itself is fsynced into its parents when it is made.
 
-pub mod events;
+pub mod lines;
 pub mod persons;
 pub mod pictures;
 pub mod register;

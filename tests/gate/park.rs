@@ -21,6 +21,7 @@ use parkgate::domain::gate::decide::Policies;
 use parkgate::domain::gate::gates::{Gates, Output, Saved, Settings};
 use parkgate::domain::gate::hardware::{Act, Carried, Input, LaneCommand, LaneEvent, LaneReceipt, Seen};
 use parkgate::domain::gate::hazmat;
+use parkgate::domain::gate::hazmat::kept::Line;
 use parkgate::domain::gate::inside::event::Body;
 use parkgate::domain::gate::inside::reconcile::Reconciliation;
 use parkgate::domain::gate::inside::{Event, InsideAction, Passage, Stock, Stocks, Subject};
@@ -98,6 +99,8 @@ pub(crate) struct Record {
     pub(crate) passages: BTreeMap<String, Passage>,
     /// The same, each record in its turn.
     pub(crate) recorded: Vec<Passage>,
+    /// What was kept of the waybills and their checks.
+    pub(crate) book: Vec<Line>,
     /// What each board showed, a line after the other.
     pub(crate) boards: BTreeMap<String, Vec<String>>,
     /// Days that were closed.
@@ -116,10 +119,11 @@ pub(crate) struct Record {
     pub(crate) order: Vec<Word>,
 }
 
-/// A state file, and how many passages were recorded before it.
+/// A state file, how many passages were recorded before it, and how much was kept beside it.
 pub(crate) struct Kept {
     saved: String,
     recorded: usize,
+    book: usize,
 }
 
 /// What came out.
@@ -427,10 +431,12 @@ impl Park {
     }
 
     /// What is written to the state file now.
-    pub(crate) fn save(&self) -> Kept {
+    pub(crate) fn save(&mut self) -> Kept {
+        self.seen.book.extend(self.gates.take_kept());
         Kept {
             saved: serde_json::to_string(&self.gates.saved(self.now())).unwrap(),
             recorded: self.seen.recorded.len(),
+            book: self.seen.book.len(),
         }
     }
 
@@ -439,6 +445,9 @@ impl Park {
     pub(crate) fn restart_from(&mut self, kept: &Kept, off_ms: u64) {
         let mut saved: Saved = serde_json::from_str(&kept.saved).unwrap();
         saved.learn(self.seen.recorded.iter().skip(kept.recorded).cloned());
+        // What is kept of the waybills beside it is no older than the file.
+        self.seen.book.truncate(kept.book);
+        saved.recall(self.seen.book.clone());
         let events: Vec<Event> = self.seen.events.iter().filter(|event| !saved.is_folded(event)).cloned().collect();
         let register = self.gates.register().clone();
         self.boot += 1;

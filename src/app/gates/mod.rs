@@ -22,7 +22,7 @@ pub(super) mod start;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -38,6 +38,7 @@ use crate::domain::gate::gates::view::GatesView;
 use crate::domain::gate::gates::{Gates, MAX_ONE_BY_ONE, Output, PictureOf, Saved, Surroundings};
 use crate::domain::gate::hardware::{CameraEvent, Carried, LaneCommand, LaneEvent, LaneReceipt, News, TerminalEvent};
 use crate::domain::gate::hazmat::Hazmat;
+use crate::domain::gate::hazmat::kept::{Line, Thing};
 use crate::domain::gate::hazmat::record::Output as HazmatOutput;
 use crate::domain::gate::inside::Have;
 use crate::domain::gate::inside::event::Event;
@@ -169,6 +170,17 @@ pub(super) struct KeptGates {
     pub(super) counted: BTreeSet<Evacuation>,
     /// Events of the account that are not known to be saved yet, with their places in line.
     pub(super) events: Vec<(u64, Arc<Event>)>,
+    /// The same of the waybills and their checks.
+    pub(super) book: Vec<(u64, Line)>,
+}
+
+/// Up to which places in line something is known to be saved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct UpTo {
+    /// Events of the account.
+    pub(super) events: Option<u64>,
+    /// Lines of the book.
+    pub(super) book: Option<u64>,
 }
 
 /// What an output of the gates is to whoever watches: alarms, and words to people.
@@ -238,12 +250,16 @@ pub(super) struct Keeper {
     /// Events of the account since the last that is known to be saved, with their places in line.
     events: Vec<(u64, Arc<Event>)>,
     next_event: u64,
+    /// How those waybills stand that differ from what is known to be saved, with their places in line.
+    book: BTreeMap<Thing, (u64, Line)>,
+    next_line: u64,
 }
 
 impl Keeper {
     pub(super) fn new(gates: Gates, ways: Ways, counted: BTreeSet<Evacuation>) -> Self {
         let (pending, events) = (Pending::default(), Vec::new());
-        Self { gates, ways, pending, seen: None, counted, events, next_event: 0 }
+        let book = BTreeMap::new();
+        Self { gates, ways, pending, seen: None, counted, events, next_event: 0, book, next_line: 0 }
     }
 
     /// Takes what danger has to say to a decision, where that has changed; and lets people be counted where they leave.
@@ -285,9 +301,13 @@ impl Keeper {
     }
 
     /// Returns what must survive a restart.
-    pub(super) fn kept(&self, now: Now) -> KeptGates {
-        let counted = self.counted.clone();
-        KeptGates { saved: self.gates.saved(now), counted, events: self.events.clone() }
+    pub(super) fn kept(&mut self, now: Now) -> KeptGates {
+        for line in self.gates.take_kept() {
+            self.book.insert(line.thing(), (self.next_line, line));
+            self.next_line += 1;
+        }
+        let (counted, book) = (self.counted.clone(), self.book.values().cloned().collect());
+        KeptGates { saved: self.gates.saved(now), counted, events: self.events.clone(), book }
     }
 
     /// Keeps an event of the account until it is known to be saved. When as many wait as the account keeps one by one, the
@@ -300,9 +320,12 @@ impl Keeper {
         self.next_event += 1;
     }
 
-    /// The events up to this place are saved.
-    pub(super) fn saved(&mut self, up_to: u64) {
-        let unsaved = self.events.partition_point(|(at, _)| *at <= up_to);
+    /// This is saved.
+    pub(super) fn saved(&mut self, up_to: UpTo) {
+        if let Some(up_to) = up_to.book {
+            self.book.retain(|_, (at, _)| *at > up_to);
+        }
+        let unsaved = up_to.events.map_or(0, |up_to| self.events.partition_point(|(at, _)| *at <= up_to));
         for (_, event) in self.events.drain(..unsaved) {
             self.ways.shares.share(event);
         }

@@ -25,8 +25,8 @@ use crate::state::register::RegisterStore;
 
 /// Folder of the register within the state folder.
 const REGISTER: &str = "register";
-/// Folder of the events of who is inside.
-const EVENTS: &str = "inside";
+/// Folder of what is kept line by line: the events of who is inside, the waybills.
+const LINES: &str = "inside";
 
 /// The other ends of what reaches the gates and of what they leave.
 pub(in crate::app) struct Ends {
@@ -54,9 +54,9 @@ pub(in crate::app) struct Hardware {
     pub(in crate::app) commands: mpsc::Receiver<LaneCommand>,
 }
 
-/// Returns the folder of the account's events, where the configuration has lanes.
-pub(in crate::app) fn events_dir(config: &Config) -> Option<PathBuf> {
-    (!config.gates.lanes.is_empty()).then(|| config.state_dir.join(EVENTS))
+/// Returns the folder of what is kept line by line, where the configuration has lanes.
+pub(in crate::app) fn lines_dir(config: &Config) -> Option<PathBuf> {
+    (!config.gates.lanes.is_empty()).then(|| config.state_dir.join(LINES))
 }
 
 /// Makes the gates of a configuration; without lanes there are none. What stood before a restart goes on; nothing moves by it but
@@ -76,11 +76,15 @@ pub(in crate::app) fn begin(
     let register = store.as_ref().map_or_else(Register::default, |store| store.register().clone());
     let (now, boot) = (clock.now(), source_boot(&start.epoch, start.boot));
     let (settings, policies) = (Arc::new(config.gates_settings(now.wall)), policies(config));
-    let Remembered { saved, counted, events, unlogged } = remembered;
+    let Remembered { saved, counted, events, unlogged, book } = remembered;
     let gates = match saved {
-        Some(saved) => Gates::restore(settings, policies, register, boot, saved, events, now),
+        Some(mut saved) => {
+            saved.recall(book);
+            Gates::restore(settings, policies, register, boot, saved, events, now)
+        }
         None => {
             let mut gates = Gates::new(settings, policies, register, boot, now);
+            gates.recall(book);
             if !events.is_empty() {
                 gates.handle_shared(events, now);
             }

@@ -11,6 +11,7 @@ use super::view::Decided;
 use super::{Gates, Settings, Surroundings};
 use crate::domain::gate::decide::Policies;
 use crate::domain::gate::desk::{self, Desk};
+use crate::domain::gate::hazmat::kept::Line;
 use crate::domain::gate::hazmat::{self, Hazmat};
 use crate::domain::gate::inside::{self, Event, Inside, Passage, Phase};
 use crate::domain::gate::lane::{self, Authority, Lane, Recorded};
@@ -39,6 +40,9 @@ pub struct Saved {
     /// What crossed after this was saved, by the records, in their order.
     #[serde(skip)]
     crossed: Vec<PassageId>,
+    /// The waybills and their checks, which are kept beside this.
+    #[serde(skip)]
+    book: Vec<Line>,
 }
 
 impl Saved {
@@ -69,6 +73,11 @@ impl Saved {
         }
     }
 
+    /// Takes in the waybills and their checks, as they were kept.
+    pub fn recall(&mut self, book: impl IntoIterator<Item = Line>) {
+        self.book.extend(book);
+    }
+
     /// Returns whether an event of the account that is stored is part of this already, and need not be stored any longer.
     pub fn is_folded(&self, event: &Event) -> bool {
         self.inside.is_folded(event)
@@ -76,7 +85,19 @@ impl Saved {
 }
 
 impl Gates {
-    /// Returns what must survive a restart, beside the register and the events that were given out as [`super::Output::Share`].
+    /// Returns what has changed of the waybills and their checks since the last call. It must survive a restart beside what is
+    /// saved, and is taken back by [`Saved::recall`], or without that by [`Gates::recall`].
+    pub fn take_kept(&mut self) -> Vec<Line> {
+        self.hazmat.take_kept()
+    }
+
+    /// Takes back the waybills and their checks where nothing else was saved.
+    pub fn recall(&mut self, book: impl IntoIterator<Item = Line>) {
+        self.hazmat.recall(book);
+    }
+
+    /// Returns what must survive a restart, beside the register, the events that were given out as [`super::Output::Share`] and
+    /// the book ([`Gates::take_kept`]).
     pub fn saved(&self, now: Now) -> Saved {
         Saved {
             lanes: self.lanes.iter().map(|(id, lane)| (id.clone(), lane.saved(now))).collect(),
@@ -91,6 +112,7 @@ impl Gates {
             uses: self.turn.waiting().to_vec(),
             closed: self.closed,
             crossed: Vec::new(),
+            book: Vec::new(),
         }
     }
 
@@ -126,7 +148,7 @@ impl Gates {
             gates.lanes.values().filter_map(|lane| lane.passage().map(|(passage, _)| passage.clone())).collect();
         let under_way: Vec<PassageId> = saved.inside.under_way().cloned().collect();
         gates.inside = Inside::restore(gateway, boot, rules, saved.inside, events, &standing, now);
-        gates.hazmat = Hazmat::restore(gates.settings.hazmat.clone(), saved.hazmat, now);
+        gates.hazmat = Hazmat::restore(gates.settings.hazmat.clone(), saved.hazmat, saved.book, now);
         gates.desk = Desk::restore(boot, gates.settings.desk.clone(), saved.desk, now);
         gates.musters = Musters::restore(boot, saved.musters, &gates.inside, now);
         gates.around = Surroundings { store_failed: false, ..saved.around };

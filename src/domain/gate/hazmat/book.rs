@@ -3,11 +3,15 @@
 //! The platform sends them as a whole or as what changed between two versions. A version never goes back, and a change that
 //! does not begin where this book ends asks for the whole. Numbers are never used again: of a waybill that was taken away the
 //! digest stays for ever.
+//!
+//! It is kept over a restart by its changes ([`super::kept`]).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::kept::Line;
 use super::waybill::{Waybill, WaybillState};
 use crate::domain::audit::Digest;
 use crate::domain::gate::facts::WaybillFact;
@@ -116,16 +120,18 @@ pub enum Refusal {
 }
 
 /// The book.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Waybills {
     version: u64,
-    entries: BTreeMap<WaybillNo, Entry>,
+    entries: BTreeMap<WaybillNo, Arc<Entry>>,
     gone: BTreeSet<Digest>,
     /// By text of the plate.
-    #[serde(skip)]
     by_plate: BTreeMap<String, BTreeSet<WaybillNo>>,
-    #[serde(skip)]
     manifests: BTreeMap<ManifestNo, WaybillNo>,
+    /// Those that differ from what was kept, or are gone since, with the manifests of those.
+    changed: BTreeMap<WaybillNo, Option<ManifestNo>>,
+    /// The version that was kept last.
+    kept_version: u64,
 }
 
 fn digest(number: &WaybillNo) -> Digest {
@@ -151,12 +157,12 @@ impl Waybills {
 
     /// Returns a waybill with what it was used for.
     pub fn get(&self, number: &WaybillNo) -> Option<&Entry> {
-        self.entries.get(number)
+        self.entries.get(number).map(|entry| &**entry)
     }
 
     /// Returns all of them by number.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values()
+        self.entries.values().map(|entry| &**entry)
     }
 
     /// Returns how a waybill stands for somebody who comes with it.
@@ -189,7 +195,7 @@ impl Waybills {
             (fact, entry.used.as_ref().map(|used| used.at), entry.over_at)
         };
         let numbers = self.by_plate.get(&plate.text)?;
-        let entries = numbers.iter().filter_map(|number| self.entries.get(number));
+        let entries = numbers.iter().filter_map(|number| self.get(number));
         entries.filter(|entry| same_plate(&entry.waybill.tractor, plate)).max_by_key(rank)
     }
 
@@ -247,12 +253,15 @@ impl Waybills {
             Some(_) | None => {}
         }
         let used = before.and_then(|entry| entry.used.clone());
-        let stays = |entry: &&Entry| entry.waybill.state == waybill.state;
+        let stays = |entry: &&Arc<Entry>| entry.waybill.state == waybill.state;
         let stepped_by = before.filter(stays).and_then(|entry| entry.stepped_by.clone());
         let over_at = before.and_then(|entry| entry.over_at).or_else(|| waybill.state.is_over().then_some(at));
-        self.unindex(&waybill.number);
-        self.index(&waybill);
-        self.entries.insert(waybill.number.clone(), Entry { waybill, used, over_at, stepped_by });
+        let entry = Entry { waybill, used, over_at, stepped_by };
+        // A whole list has mostly what is here.
+        if before.is_some_and(|before| **before == entry) {
+            return Ok(());
+        }
+        self.insert(entry);
         Ok(())
     }
 
@@ -261,16 +270,18 @@ impl Waybills {
     /// # Errors
     /// [`Refusal::Unknown`], [`Refusal::Backwards`] where no such step is, or [`Refusal::SamePerson`].
     pub fn step(&mut self, number: &WaybillNo, to: WaybillState, by: &str, at: Timestamp) -> Result<(), Refusal> {
-        let entry = self.entries.get_mut(number).ok_or(Refusal::Unknown)?;
+        let entry = self.get(number).ok_or(Refusal::Unknown)?;
         if !entry.waybill.state.may_step(to) {
             return Err(Refusal::Backwards { is: entry.waybill.state, to });
         }
         if to == WaybillState::Dispatched && entry.stepped_by.as_deref() == Some(by) {
             return Err(Refusal::SamePerson);
         }
-        entry.stepped_by = Some(by.to_owned());
-        entry.waybill.state = to;
-        entry.over_at = entry.over_at.or_else(|| to.is_over().then_some(at));
+        self.change(number, |entry| {
+            entry.stepped_by = Some(by.to_owned());
+            entry.waybill.state = to;
+            entry.over_at = entry.over_at.or_else(|| to.is_over().then_some(at));
+        });
         Ok(())
     }
 
@@ -279,12 +290,11 @@ impl Waybills {
     /// # Errors
     /// [`Refusal::Used`] when another passage used it: it happened all the same, and somebody must look; [`Refusal::Unknown`].
     pub fn use_up(&mut self, number: &WaybillNo, passage: &PassageId, at: Timestamp) -> Result<(), Refusal> {
-        let entry = self.entries.get_mut(number).ok_or(Refusal::Unknown)?;
-        match &entry.used {
+        match &self.get(number).ok_or(Refusal::Unknown)?.used {
             Some(used) if used.passage == *passage => Ok(()),
             Some(_) => Err(Refusal::Used),
             None => {
-                entry.used = Some(Used { passage: passage.clone(), at });
+                self.change(number, |entry| entry.used = Some(Used { passage: passage.clone(), at }));
                 Ok(())
             }
         }
@@ -292,9 +302,59 @@ impl Waybills {
 
     /// Notes that the trip is over: the vehicle has left.
     pub fn complete(&mut self, number: &WaybillNo, at: Timestamp) {
-        if let Some(entry) = self.entries.get_mut(number).filter(|entry| !entry.waybill.state.is_over()) {
-            entry.waybill.state = WaybillState::Completed;
-            entry.over_at = Some(at);
+        if self.get(number).is_some_and(|entry| !entry.waybill.state.is_over()) {
+            self.change(number, |entry| {
+                entry.waybill.state = WaybillState::Completed;
+                entry.over_at = Some(at);
+            });
+        }
+    }
+
+    /// Returns how what has changed since the last call stands now.
+    pub fn take_changes(&mut self) -> Vec<Line> {
+        let mut lines = Vec::new();
+        if std::mem::replace(&mut self.kept_version, self.version) != self.version {
+            lines.push(Line::Version(self.version));
+        }
+        let stands = |(number, manifest): (WaybillNo, Option<ManifestNo>)| match self.entries.get(&number) {
+            Some(entry) => Line::Waybill(Arc::clone(entry)),
+            None => Line::Gone { number, manifest },
+        };
+        lines.extend(std::mem::take(&mut self.changed).into_iter().map(stands));
+        lines
+    }
+
+    /// Takes back a line that was kept.
+    pub(super) fn recall(&mut self, line: Line) {
+        match line {
+            Line::Version(version) => (self.version, self.kept_version) = (version, version),
+            Line::Waybill(entry) => {
+                self.unindex(&entry.waybill.number);
+                self.index(&entry.waybill);
+                self.entries.insert(entry.waybill.number.clone(), entry);
+            }
+            Line::Gone { number, manifest } => {
+                self.unindex(&number);
+                self.entries.remove(&number);
+                self.forget(&number, manifest.as_ref());
+            }
+            Line::Checks { .. } => {}
+        }
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        let number = entry.waybill.number.clone();
+        self.unindex(&number);
+        self.index(&entry.waybill);
+        self.entries.insert(number.clone(), Arc::new(entry));
+        self.changed.insert(number, None);
+    }
+
+    /// Changes one in place: neither its plate nor its manifest.
+    fn change(&mut self, number: &WaybillNo, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.entries.get_mut(number) {
+            change(Arc::make_mut(entry));
+            self.changed.insert(number.clone(), None);
         }
     }
 
@@ -308,14 +368,21 @@ impl Waybills {
     /// A used one stays for its evidence, whatever the platform says: it goes with [`Waybills::expire`].
     fn take_away(&mut self, number: &WaybillNo) {
         let is_evidence = |entry: &Entry| entry.used.is_some() && !entry.waybill.state.is_over();
-        if self.entries.get(number).is_some_and(is_evidence) {
+        if self.get(number).is_some_and(is_evidence) {
             return;
         }
         self.unindex(number);
         if let Some(entry) = self.entries.remove(number) {
-            self.gone.insert(digest(number));
-            self.gone.extend(entry.waybill.manifest.map(|manifest| manifest_digest(&manifest.number)));
+            let manifest = entry.waybill.manifest.as_ref().map(|manifest| manifest.number.clone());
+            self.forget(number, manifest.as_ref());
+            self.changed.insert(number.clone(), manifest);
         }
+    }
+
+    /// Neither number is ever used again.
+    fn forget(&mut self, number: &WaybillNo, manifest: Option<&ManifestNo>) {
+        self.gone.insert(digest(number));
+        self.gone.extend(manifest.map(manifest_digest));
     }
 
     fn is_anothers(&self, manifest: &ManifestNo, number: &WaybillNo) -> bool {
@@ -341,12 +408,6 @@ impl Waybills {
             self.manifests.remove(&manifest.number);
         }
     }
-
-    /// Makes the indexes anew, after the book was read back.
-    pub(super) fn reindex(&mut self) {
-        let waybills: Vec<_> = self.entries.values().map(|entry| entry.waybill.clone()).collect();
-        waybills.iter().for_each(|waybill| self.index(waybill));
-    }
 }
 
 #[cfg(test)]
@@ -358,6 +419,37 @@ mod tests {
 
     fn whole(to: u64, put: Vec<Waybill>) -> Update {
         Update { from: None, to, put, removed: vec![] }
+    }
+
+    /// A book that a restart brings back from the lines of another.
+    fn read_back(lines: Vec<Line>) -> Waybills {
+        let mut back = Waybills::default();
+        let lines: Vec<Line> = serde_json::from_str(&serde_json::to_string(&lines).unwrap()).unwrap();
+        lines.into_iter().for_each(|line| back.recall(line));
+        back
+    }
+
+    #[test]
+    fn what_has_changed_is_kept_and_nothing_else() {
+        let mut book = Waybills::default();
+        let list = || vec![waybill("W1", "鲁A1"), waybill("W2", "鲁A2")];
+        book.update(whole(1, list()), T);
+        let mut kept = book.take_changes();
+        assert_eq!(kept.len(), 3, "two waybills and the version");
+        assert_eq!(book.take_changes(), []);
+        book.update(whole(2, list()), T);
+        assert_eq!(book.take_changes(), [Line::Version(2)], "the same list again");
+        book.use_up(&number("W1"), &PassageId::new("p1"), T).unwrap();
+        book.complete(&number("W1"), T);
+        book.update(whole(3, vec![]), T);
+        let last = book.take_changes();
+        assert_eq!(last.len(), 3, "one is gone, one is over, and the version: {last:?}");
+        kept.extend(last);
+        let mut back = read_back(crate::domain::gate::hazmat::kept::folded(kept));
+        assert_eq!((back.version(), back.fact(&number("W2"))), (3, WaybillFact::Missing));
+        assert_eq!(back.get(&number("W1")), book.get(&number("W1")));
+        assert_eq!(back.put(waybill("W2", "鲁A2"), T), Err(Refusal::NumberReused));
+        assert_eq!(back.take_changes(), [], "what was read back is kept already");
     }
 
     fn number(text: &str) -> WaybillNo {
@@ -383,7 +475,7 @@ mod tests {
         book.update(whole(1, vec![waybill("W1", "鲁A1"), waybill("W2", "鲁A2")]), T);
         book.update(whole(2, vec![waybill("W2", "鲁A2")]), T);
         assert_eq!(book.fact(&number("W1")), WaybillFact::Missing);
-        let back: Waybills = serde_json::from_str(&serde_json::to_string(&book).unwrap()).unwrap();
+        let back = read_back(book.take_changes());
         for mut book in [book, back] {
             assert_eq!(book.put(waybill("W1", "鲁A9"), T), Err(Refusal::NumberReused));
         }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::kept::Line;
 use crate::domain::gate::word::WaybillNo;
 use crate::domain::time::{ClockTrust, Timestamp};
 
@@ -40,9 +41,11 @@ pub struct Answer {
 }
 
 /// The answers by waybill and item.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Checks {
     answers: BTreeMap<WaybillNo, BTreeMap<String, Answer>>,
+    /// Waybills whose answers differ from what was kept.
+    changed: BTreeSet<WaybillNo>,
 }
 
 /// Returns the items that the shipped configuration has. The first five are Art. 31 of 令 2019-29 as far as its text is
@@ -64,6 +67,18 @@ impl Checks {
     /// Takes an answer; a newer one stands instead of an older one (the older one was recorded).
     pub fn answer(&mut self, number: &WaybillNo, item: &str, answer: Answer) {
         self.answers.entry(number.clone()).or_default().insert(item.to_owned(), answer);
+        self.changed.insert(number.clone());
+    }
+
+    /// Returns how what has changed since the last call stands now. What is forgotten goes with its waybill.
+    pub fn take_changes(&mut self) -> Vec<Line> {
+        let changed = std::mem::take(&mut self.changed).into_iter();
+        changed.filter_map(|number| Some((self.answers.get(&number)?.clone(), number))).map(told).collect()
+    }
+
+    /// Takes back what was kept.
+    pub(super) fn recall(&mut self, number: WaybillNo, answers: BTreeMap<String, Answer>) {
+        self.answers.insert(number, answers);
     }
 
     /// Returns what was answered for a waybill, by item.
@@ -85,6 +100,10 @@ impl Checks {
     pub fn keep_only(&mut self, known: impl Fn(&WaybillNo) -> bool) {
         self.answers.retain(|number, _| known(number));
     }
+}
+
+fn told((answers, number): (BTreeMap<String, Answer>, WaybillNo)) -> Line {
+    Line::Checks { number, answers }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub mod book;
 pub mod checks;
 pub mod geo;
 pub mod goods;
+pub mod kept;
 pub mod lot;
 pub mod map;
 pub mod named;

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::book::Waybills;
-use super::checks::Checks;
 use super::goods::{HazardClass, Load};
+use super::kept::{Line, folded};
 use super::lot::SavedLot;
 use super::rules::Rules;
 use super::said::Mismatch;
@@ -27,8 +26,6 @@ use crate::domain::time::{ClockTrust, Now, Timestamp};
 pub struct Saved {
     at: Timestamp,
     clock: ClockTrust,
-    waybills: Waybills,
-    checks: Checks,
     lot: SavedLot,
     visits: Vec<SavedVisit>,
     quotas: Vec<(CompanyId, u32, u64)>,
@@ -72,6 +69,23 @@ fn millis(time: Duration) -> u64 {
 }
 
 impl Hazmat {
+    /// Returns what has changed of the waybills and their checks since the last call: it is kept beside what is saved.
+    pub fn take_kept(&mut self) -> Vec<Line> {
+        let mut lines = self.waybills.take_changes();
+        lines.extend(self.checks.take_changes());
+        lines
+    }
+
+    /// Takes back all that was kept.
+    pub fn recall(&mut self, book: impl IntoIterator<Item = Line>) {
+        for line in folded(book) {
+            match line {
+                Line::Checks { number, answers } => self.checks.recall(number, answers),
+                line @ (Line::Version(_) | Line::Waybill(_) | Line::Gone { .. }) => self.waybills.recall(line),
+            }
+        }
+    }
+
     /// Returns what must survive a restart.
     pub fn save(&self, now: Now) -> Saved {
         let ran = |running: &Running| millis(running.elapsed(now.mono));
@@ -104,8 +118,6 @@ impl Hazmat {
         Saved {
             at: now.wall,
             clock: now.trust,
-            waybills: self.waybills.clone(),
-            checks: self.checks.clone(),
             lot: self.lot.save(),
             visits: self.visits.values().map(visit).collect(),
             quotas: self.quotas.iter().map(quota).collect(),
@@ -116,8 +128,8 @@ impl Hazmat {
         }
     }
 
-    /// Takes up what a restart left, under the rules in force now.
-    pub fn restore(rules: Arc<Rules>, saved: Saved, now: Now) -> Self {
+    /// Takes up what a restart left, and the book by its lines, under the rules in force now.
+    pub fn restore(rules: Arc<Rules>, saved: Saved, book: impl IntoIterator<Item = Line>, now: Now) -> Self {
         let trusted = saved.clock != ClockTrust::Unsynced && now.trust != ClockTrust::Unsynced;
         let off = u64::try_from(now.wall.0.saturating_sub(saved.at.0)).unwrap_or(0);
         let off = if trusted { Duration::from_millis(off) } else { Duration::ZERO };
@@ -147,9 +159,7 @@ impl Hazmat {
             done: saved.done,
         };
         let mut hazmat = Self::new(rules);
-        hazmat.waybills = saved.waybills;
-        hazmat.waybills.reindex();
-        hazmat.checks = saved.checks;
+        hazmat.recall(book);
         hazmat.visits = saved.visits.into_iter().map(visit).map(|visit| (visit.plate.clone(), visit)).collect();
         hazmat.lot.restore(saved.lot, now.mono + hazmat.rules.promises.come_within);
         hazmat.visits.keys().for_each(|plate| hazmat.lot.hold(plate));

@@ -7,11 +7,12 @@ use std::time::Duration;
 use crate::domain::gate::facts::HazmatFacts;
 use crate::domain::gate::hazmat::apart::{Signature, Table};
 use crate::domain::gate::hazmat::goods::{FireGroup, Goods, HazardClass, Portion, Unit};
+use crate::domain::gate::hazmat::kept::Line;
 use crate::domain::gate::hazmat::lot::{Area, BaySpec};
 use crate::domain::gate::hazmat::record::{Output, Phase, Violation, ViolationKind};
 use crate::domain::gate::hazmat::rules::Rules;
 use crate::domain::gate::hazmat::waybill::{Purpose, Waybill, WaybillState};
-use crate::domain::gate::hazmat::{Asked, Entered, Escort, Hazmat, Known, Left, Went};
+use crate::domain::gate::hazmat::{Asked, Entered, Escort, Hazmat, Known, Left, Saved, Went};
 use crate::domain::gate::plate::{Plate, PlateColour};
 use crate::domain::gate::register::facts::Carrier;
 use crate::domain::gate::word::{BayId, CompanyId, Direction, PassageId, PersonRef, WaybillNo, ZoneId};
@@ -87,6 +88,8 @@ pub(crate) struct Park {
     pub(crate) wall: Timestamp,
     pub(crate) trust: ClockTrust,
     pub(crate) outputs: Vec<Output>,
+    /// What was kept of the waybills and their checks.
+    kept: Vec<Line>,
     passages: u32,
 }
 
@@ -111,6 +114,7 @@ impl Park {
             wall: Timestamp(1_795_507_200_000),
             trust: ClockTrust::Synced,
             outputs: Vec::new(),
+            kept: Vec::new(),
             passages: 0,
         }
     }
@@ -137,11 +141,12 @@ impl Park {
 
     /// The gateway is off for so long, and its monotonic clock begins anew.
     pub(crate) fn restart(&mut self, off: Duration) {
-        let json = serde_json::to_string(&self.hazmat.save(self.now())).unwrap();
+        self.kept.extend(self.hazmat.take_kept());
+        let json = serde_json::to_string(&(self.hazmat.save(self.now()), &self.kept)).unwrap();
         self.wall = self.wall.after(off);
         self.mono = Mono::from_secs(3);
-        let saved = serde_json::from_str(&json).unwrap();
-        self.hazmat = Hazmat::restore(Arc::clone(self.hazmat.rules()), saved, self.now());
+        let (saved, kept): (Saved, Vec<Line>) = serde_json::from_str(&json).unwrap();
+        self.hazmat = Hazmat::restore(Arc::clone(self.hazmat.rules()), saved, kept, self.now());
     }
 
     pub(crate) fn drain(&mut self) {

@@ -398,6 +398,7 @@ fn whose_card_and_which_waybill_a_terminal_has_must_be_those_of_its_vehicle() {
     ride.park.drain();
     assert_eq!(ride.told(), [(TerminalMismatch, Phase::Begins)]);
     let saved = ride.park.hazmat.save(now);
-    let again = Hazmat::restore(ride.park.hazmat.rules().clone(), saved, now);
+    let kept = ride.park.hazmat.take_kept();
+    let again = Hazmat::restore(ride.park.hazmat.rules().clone(), saved, kept, now);
     assert_eq!(again.mismatches().collect::<Vec<_>>(), [(&terminal, Mismatch::OtherPlate)]);
 }
