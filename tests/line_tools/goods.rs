@@ -196,5 +196,13 @@ fn a_tank_truck_with_everything_valid_enters_once_and_not_again_with_the_same_wa
     assert_eq!(module.look().pulses[0], before[0], "and the arm stays down");
     // Everything that was told is in the chain.
     line(&run(&["audit", "verify"]), &["the chain holds: entries 1 to"]);
+    // Killed, it still has the waybill with its checks and its use.
+    gateway.kill9();
+    let mut gateway = Gateway::start_with(dir.path(), web_port, clock.env());
+    gateway.wait_ready();
+    let shown = run(&["hazmat", "show", "YD-2026-0001"]);
+    line(&shown, &["goods", "合格 passed"]);
+    assert!(!shown.contains("not used"), "{shown}");
+    assert!(fails(&["hazmat", "enter", file, "--why", "再次"]).contains("not changed any more"));
     assert_eq!(gateway.sigterm(), Some(0));
 }
