@@ -180,7 +180,7 @@ fn the_examples_of_the_gates_can_be_used_and_show_the_defaults() {
     let loaded = load(dir.path()).unwrap_or_else(|problems| panic!("{problems}"));
     assert!(loaded.warnings.is_empty(), "{}", report(&loaded.warnings));
     let gates = loaded.config.gates;
-    assert_eq!((gates.gates.len(), gates.lanes.len(), gates.devices.cameras.len(), gates.files.len()), (1, 1, 1, 6));
+    assert_eq!((gates.gates.len(), gates.lanes.len(), gates.devices.cameras.len(), gates.files.len()), (1, 1, 1, 7));
     let listening = &gates.listening;
     assert_eq!((listening.cameras.unwrap().port(), listening.known.len(), listening.codes.0.len()), (8090, 1, 2));
     assert!(loaded.config.files.iter().any(|file| file.ends_with("gates.toml")));

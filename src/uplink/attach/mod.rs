@@ -196,8 +196,14 @@ mod tests {
         );
         assert_eq!((of("409 Conflict"), of("416 No")), (Answer::FromTheFirst, Answer::FromTheFirst));
         assert_eq!((of("413 Large"), of("422 Bad hash")), (Answer::Never(413), Answer::Never(422)));
-        for status in ["301 Moved", "401 Unauthorized", "404 Not Found", "500 Oops", "503 Busy"] {
-            assert!(matches!(of(status), Answer::Trouble(_)), "{status}");
+        for (status, number) in [
+            ("301 Moved", 301),
+            ("401 Unauthorized", 401),
+            ("404 Not Found", 404),
+            ("500 Oops", 500),
+            ("503 Busy", 503),
+        ] {
+            assert_eq!(of(status), Answer::NotNow(number));
         }
         assert!(matches!(judge(b""), Answer::Trouble(_)) && matches!(judge(b"SSH-2.0\r\n"), Answer::Trouble(_)));
     }
