@@ -104,6 +104,11 @@ fn a_known_vehicle_goes_in_by_its_plate_and_nothing_that_comes_later_moves_an_ar
     let pictures = until(SOON, "its two pictures are on record", named);
     eventually(SOON, "the city has them too", || pictures.iter().all(|sha256| yard.files.has(sha256)));
 
+    // A beam that was checked is believed again; a lane that leads one way is not turned.
+    yard.guard("trust", "east-in", &["--input", "beam"]);
+    let why = yard.refused(&["lane"], &["turn", "--lane", "east-in", "--why", "换向", "--to", "out"]);
+    assert!(why.contains("one direction"), "{why}");
+
     // A module that is unplugged is an alarm.
     let down = || {
         let alarms = city.objects("alarm", "alarm").into_iter();

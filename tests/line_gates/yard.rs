@@ -342,6 +342,14 @@ impl Yard {
         told
     }
 
+    /// The same where it is refused; returns why.
+    pub(crate) fn refused(&self, words: &[&str], more: &[&str]) -> String {
+        let output = self.command(words).args(more).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success(), "{words:?} {more:?} is done: {told}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     /// A guard does something at a lane.
     pub(crate) fn guard(&self, what: &str, lane: &str, more: &[&str]) {
         self.says(&["lane"], &[&[what, "--lane", lane, "--why", "测试 test"], more].concat());

@@ -196,7 +196,7 @@ pub(super) fn add_to(book: &mut AlarmBook, site: &SiteBook, lanes: &BTreeSet<Str
     for lane in site.lanes.iter().filter(|lane| lanes.contains(&lane.id)) {
         let zone = site.zones.get(lane.zone).map(|zone| zone.id.as_str());
         for fault in LaneFault::ALL.iter().copied() {
-            let text = format!("{} {} | {}", lane.name, fault.zh(), fault.as_str().replace('_', " "));
+            let text = format!("{} {} | {}: {}", lane.name, fault.zh(), lane.name_en, fault.en());
             add(format!("lane.{}.{fault}", lane.id), Class::Equipment, of_lane(fault), zone, text);
         }
     }
