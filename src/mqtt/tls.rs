@@ -1,12 +1,33 @@
-//! TLS towards a broker.
+//! TLS towards a broker, and a plain or protected connection to whoever speaks HTTP beside it.
 
 use std::sync::Arc;
 
+use rumqttc::tokio_rustls::TlsConnector;
 use rumqttc::{TlsConfiguration, Transport};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use super::settings::Tls;
+
+/// A connection, plain or not.
+pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Line for T {}
+
+/// Connects, and proves who is there where that is asked for. Without a limit of its own: the caller has one.
+///
+/// # Errors
+/// Which file is wrong, or what went wrong on the way, for people.
+pub async fn connect(host: &str, port: u16, tls: Option<&Tls>) -> Result<Box<dyn Line>, String> {
+    let plain = TcpStream::connect((host, port)).await.map_err(|error| error.to_string())?;
+    let Some(tls) = tls else { return Ok(Box::new(plain)) };
+    let config = client_config(tls).await?;
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
+    let line = TlsConnector::from(Arc::new(config)).connect(name, plain).await.map_err(|error| error.to_string())?;
+    Ok(Box::new(line))
+}
 
 /// Returns how a connection is made. The PEM files are read anew for each, so that a renewed certificate is taken without a
 /// restart.

@@ -1,4 +1,4 @@
-//! One request to an HTTP gateway and what its answer means. HTTP/1.0 without TLS (RFC 9112): the answer ends with the connection,
+//! One request to an HTTP gateway and what its answer means. HTTP/1.0 (RFC 9112): the answer ends with the connection,
 //! and is never in chunks; no more is needed for a line of text.
 
 use std::fmt::Write as _;
@@ -20,7 +20,9 @@ pub fn request(gateway: &Http, phone: &Phone, text: &str) -> Vec<u8> {
         Content::Json => filled(&gateway.body, &values, json),
         Content::Form => filled(&gateway.body, &values, percent),
     };
-    let mut head = format!("{} {path} HTTP/1.0\r\nHost: {}\r\nConnection: close\r\n", gateway.method, gateway.host);
+    let host = if gateway.host.contains(':') { format!("[{}]", gateway.host) } else { gateway.host.clone() };
+    let (method, port) = (gateway.method, gateway.port);
+    let mut head = format!("{method} {path} HTTP/1.0\r\nHost: {host}:{port}\r\nConnection: close\r\n");
     if !body.is_empty() {
         let kind = match gateway.content {
             Content::Json => "application/json; charset=utf-8",
@@ -107,7 +109,9 @@ mod tests {
 
     fn gateway() -> Http {
         Http {
-            host: "10.0.0.9:8080".into(),
+            host: "10.0.0.9".into(),
+            port: 8080,
+            tls: None,
             path: "/send?to={phone}".into(),
             method: "POST",
             headers: vec![("Authorization".into(), "Bearer {secret}".into())],

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::mqtt::settings::Tls;
+
 /// A sender, behind one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gateway {
@@ -57,11 +59,15 @@ impl fmt::Display for Port {
     }
 }
 
-/// An HTTP gateway. Without TLS: of the local net only.
+/// An HTTP gateway; without TLS one of the local net.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http {
-    /// `host:port`.
+    /// Host.
     pub host: String,
+    /// Port.
+    pub port: u16,
+    /// By what it proves itself, and we to it, where the address is `https`.
+    pub tls: Option<Tls>,
     /// Path and query, with `{phone}`, `{text}`, `{secret}`.
     pub path: String,
     /// `POST` or `GET`.

@@ -2,18 +2,23 @@
 //! modem unplugged is an alarm before anybody needs it. Over TCP as behind a serial server, and at a serial port (a pty of socat).
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use parkgate::sim::modem::{Modem, Received};
 use serde_json::Value;
 
+use super::certificates::certificates;
+use super::support::peer::Peer;
 use super::support::process::{Gateway, Guard, Mosquitto};
 use super::support::wait::{SOON, eventually, free_port, until};
 use super::{City, Field, folder, run, said, support};
 
 const LEADER: &str = "+8613800138001";
 const ROOM: &str = "13800138000";
+/// The card wants one.
+const PIN: &str = "pin_file = \"sms.pin\"\n";
 
 /// A modem whose card has a PIN, and what it runs on.
 fn modem() -> (tokio::runtime::Runtime, Modem) {
@@ -23,10 +28,10 @@ fn modem() -> (tokio::runtime::Runtime, Modem) {
     (runtime, modem)
 }
 
-/// The gas alarm climbs from the page to the shift leader's telephone after a second; `way` says where the modem is.
+/// The gas alarm climbs from the page to the shift leader's telephone after a second; `way` says where the sender is.
 fn with_texts(dir: &Path, way: &str) {
     let alarms = format!(
-        "[[channel]]\nid = \"sms\"\n{way}\npin_file = \"sms.pin\"\n\
+        "[[channel]]\nid = \"sms\"\n{way}\n\
          [[escalation]]\nname = \"standard\"\nsteps = [\n  {{ after = \"0s\", channel = \"page\", to = \"control_room\" }},\n  \
          {{ after = \"1s\", channel = \"sms\", to = \"shift_leader\" }},\n]\n"
     );
@@ -65,7 +70,7 @@ fn nobody_acknowledges_and_the_shift_leader_has_the_text_and_a_lost_modem_is_an_
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let web = free_port();
     folder(dir.path(), field.server.addr().port(), broker.port(), web);
-    with_texts(dir.path(), &format!("host = \"127.0.0.1\"\ntcp_port = {}", modem.addr().port()));
+    with_texts(dir.path(), &format!("{PIN}host = \"127.0.0.1\"\ntcp_port = {}", modem.addr().port()));
     let gateway = Gateway::start_ready(dir.path(), web);
     eventually(SOON, "the channel is up", || {
         let listed = said(dir.path(), &["channel"], &["--csv"]);
@@ -122,7 +127,7 @@ fn a_text_goes_out_by_a_serial_port_and_a_modem_that_was_pulled_out_is_used_agai
     let mut wires = plugged(&socat, &port, &modem);
     let web = free_port();
     folder(dir.path(), field.server.addr().port(), broker.port(), web);
-    with_texts(dir.path(), &format!("port = \"{}\"", port.display()));
+    with_texts(dir.path(), &format!("{PIN}port = \"{}\"", port.display()));
     let gateway = Gateway::start_ready(dir.path(), web);
     let is_up = || said(dir.path(), &["channel"], &["--csv"]).contains("sms,text,正常 up");
     eventually(SOON, "the channel is up", is_up);
@@ -138,5 +143,50 @@ fn a_text_goes_out_by_a_serial_port_and_a_modem_that_was_pulled_out_is_used_agai
     let tested = said(dir.path(), &["channel"], &["test", "sms", "--to", "control_room"]);
     assert!(tested.contains("accepted, reference"), "{tested}");
     assert_eq!(to(&modem, ROOM).len(), 1);
+    assert_eq!(gateway.sigterm(), Some(0));
+}
+
+/// The gateway is a stranger's: Python's http.server and OpenSSL. Who it is proves itself, and so do we.
+#[test]
+fn a_text_goes_out_over_https_and_a_gateway_that_nobody_vouches_for_is_an_alarm_before_it_is_needed() {
+    if support::require_cmd("openssl").is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    for (authority, subject) in [("park", "files"), ("park", "gateway"), ("stranger", "other")] {
+        certificates(dir.path(), authority, subject);
+    }
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    fs::set_permissions(at("gateway.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    let Some(server) = Peer::start("https_server.py", &[&at("files.pem"), &at("files.key"), &at("park.pem")]) else {
+        return;
+    };
+    let Some(broker) = Mosquitto::start() else { return };
+    let (field, city) = (Field::start(), City::listens(broker.port()));
+    let (port, web) = (server.hears(SOON, "port"), free_port());
+    let vouched_for_by = |authority: &str| {
+        format!(
+            "url = \"https://127.0.0.1:{port}/send\"\nbody = '{{\"to\":\"{{phone}}\",\"text\":\"{{text}}\"}}'\nanswer = '\"code\":0'\n\
+             [channel.tls]\nca_file = \"{authority}.pem\"\ncert_file = \"gateway.pem\"\nkey_file = \"gateway.key\""
+        )
+    };
+    folder(dir.path(), field.server.addr().port(), broker.port(), web);
+    with_texts(dir.path(), &vouched_for_by("stranger"));
+    let gateway = Gateway::start_ready(dir.path(), web);
+    city.hears("sms.channel", "unacked", "active");
+    with_texts(dir.path(), &vouched_for_by("park"));
+    gateway.sighup();
+    city.hears("sms.channel", "returned_unacked", "clear");
+
+    field.show(60, 100);
+    let post = server.hears(SOON, "post");
+    let body: Value = serde_json::from_str(post["body"].as_str().unwrap()).unwrap();
+    assert_eq!((&post["path"], &body["to"]), (&"/send".into(), &LEADER.into()));
+    assert!(body["text"].as_str().is_some_and(|text| text.contains("AT701")), "{body}");
+    let receipt = until(SOON, "the record has the receipt", || {
+        let all = city.of("AT701.gas").into_iter();
+        all.filter(|record| record["told"]["channel"] == "sms").find(|record| record["cause"] == "receipt")
+    });
+    assert_eq!(receipt["told"]["receipt"]["accepted"], "HTTP 200", "{receipt}");
     assert_eq!(gateway.sigterm(), Some(0));
 }

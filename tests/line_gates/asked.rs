@@ -76,7 +76,7 @@ fn pictures_go_over_tls_only_to_whom_the_authority_vouches_for_and_a_corrected_c
     }
     let at = |name: &str| dir.path().join(name).display().to_string();
     fs::set_permissions(at("gateway.key"), fs::Permissions::from_mode(0o600)).unwrap();
-    let Some(server) = Peer::start("files_server.py", &[&at("files.pem"), &at("files.key"), &at("park.pem")]) else {
+    let Some(server) = Peer::start("https_server.py", &[&at("files.pem"), &at("files.key"), &at("park.pem")]) else {
         return;
     };
     let port = server.hears(SOON, "port");

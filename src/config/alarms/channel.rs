@@ -10,7 +10,7 @@ use super::file::check_output;
 use super::rules::{Channel, Via};
 use crate::config::problem::{Findings, Spot, Words, Wrong, say};
 use crate::config::section::{Got, Section};
-use crate::config::uplink_file::secret;
+use crate::config::uplink_file::{secret, tls};
 use crate::config::value::{Choice, Code, DeviceFile, Host, Kind, Label, Located, Url, Whole, clip, not_allowed};
 use crate::domain::phone::{Phone, Phones};
 use crate::field::settings::{Endpoint, Port as BusPort, Source};
@@ -112,7 +112,7 @@ fn words(file: &Got<PathBuf>, files: &mut Vec<PathBuf>, out: &mut Findings) -> O
 }
 
 fn http(section: &mut Section<'_>, files: &mut Vec<PathBuf>, out: &mut Findings) -> Option<Http> {
-    let url = section.read("url", &PlainUrl, out);
+    let url = section.read("url", &WebUrl, out);
     let method = section.or("method", &Choice(&["POST", "GET"]), "POST", out);
     let content = section.or("content", &Choice(&["json", "form"]), "json", out);
     let body = section.read("body", &Template, out);
@@ -121,11 +121,34 @@ fn http(section: &mut Section<'_>, files: &mut Vec<PathBuf>, out: &mut Findings)
     let folder = section.folder();
     let secret = section.read("secret_file", &Located(&folder), out).and_then(|file| words(&file, files, out));
     let headers = headers(section, out);
+    let mut proof = section.section("tls", out);
+    let (shows, spot) = (proof.is_present(), proof.spot());
+    let tls = if shows {
+        tls(proof, &folder, files, out)
+    } else {
+        proof.finish(&[], out);
+        None
+    };
     let url = url?;
-    let rest = url.value.strip_prefix("http://").unwrap_or_default();
-    let (host, path) = rest.split_once('/').map_or((rest, String::new()), |(host, path)| (host, path.to_owned()));
+    let is_protected = url.value.starts_with("https://");
+    if is_protected != shows {
+        let what = match shows {
+            true => say!("有 tls，地址却是 http://", "there is `tls`, and the address is http://"),
+            false => say!("https:// 须写明由谁签发证书", "https:// needs to know who signs the certificate"),
+        };
+        let instead = match shows {
+            true => say!("请写 https://，或删去 tls", "write https://, or remove `tls`"),
+            false => say!("请加 [channel.tls] ca_file = \"ca.pem\"", "add [channel.tls] ca_file = \"ca.pem\""),
+        };
+        out.error(if shows { spot } else { url.spot.clone() }, Wrong::new(what, instead));
+    }
+    let rest = url.value.split_once("://").map_or("", |(_, rest)| rest);
+    let (place, path) = rest.split_once('/').map_or((rest, String::new()), |(place, path)| (place, path.to_owned()));
+    let (host, port) = place.rsplit_once(':').unwrap_or((place, "80"));
     let http = Http {
-        host: host.to_owned(),
+        host: host.trim_matches(['[', ']']).to_owned(),
+        port: port.parse().unwrap_or(80),
+        tls,
         path: format!("/{path}"),
         method,
         headers,
@@ -187,22 +210,17 @@ fn headers(section: &mut Section<'_>, out: &mut Findings) -> Vec<(String, String
     headers
 }
 
-/// An `http://` address. Another scheme is told why not.
-struct PlainUrl;
+/// An address of the web, protected or not.
+struct WebUrl;
 
-impl Kind for PlainUrl {
+impl Kind for WebUrl {
     type Out = String;
 
     fn read(&self, value: &DeValue<'_>) -> Result<String, Wrong> {
-        if value.as_str().is_some_and(|text| text.starts_with("https://")) {
-            let what = say!("短信网关不支持 https", "a text gateway over https is not supported");
-            let instead = say!(
-                "请用局域网内的 http:// 网关，或在本机放一个转发的代理",
-                "use an http:// gateway of the local net, or a proxy on this machine"
-            );
-            return Err(Wrong::new(what, instead));
+        match value.as_str() {
+            Some(text) if text.starts_with("https://") => Url("https", 443).read(value),
+            _ => Url("http", 80).read(value),
         }
-        Url("http", 80).read(value)
     }
 }
 

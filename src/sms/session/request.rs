@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::super::Trouble;
@@ -11,9 +10,10 @@ use super::super::http::{MAX_ANSWER, judge, request};
 use super::super::settings::Http;
 use crate::domain::danger::ChannelState;
 use crate::domain::phone::Phone;
+use crate::mqtt::tls::{self, Line};
 
-/// Time for a connection within the local net.
-const CONNECT: Duration = Duration::from_secs(3);
+/// Time for a connection, TLS in it.
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// Looks whether the gateway takes connections: more it does not say without a text.
 pub(super) async fn look(gateway: &Http) -> Result<ChannelState, Trouble> {
@@ -31,12 +31,15 @@ pub(super) async fn send(gateway: &Http, phone: &Phone, text: &str, within: Dura
     let exchange = async {
         stream.write_all(&request(gateway, phone, text)).await?;
         let mut answer = Vec::new();
-        (&mut stream).take(MAX_ANSWER as u64).read_to_end(&mut answer).await?;
-        Ok::<_, std::io::Error>(answer)
+        match (&mut stream).take(MAX_ANSWER as u64).read_to_end(&mut answer).await {
+            // Over TLS some end without a farewell; what came is judged.
+            Err(error) if answer.is_empty() => Err(error),
+            _ => Ok(answer),
+        }
     };
     match timeout(within, exchange).await {
         Ok(Ok(answer)) => judge(gateway, phone, &answer),
-        Ok(Err(error)) => Err(broken(&error)),
+        Ok(Err(error)) => Err(broken(&error.to_string())),
         Err(_) => {
             let s = within.as_secs();
             Err(Trouble::new(
@@ -47,14 +50,14 @@ pub(super) async fn send(gateway: &Http, phone: &Phone, text: &str, within: Dura
     }
 }
 
-async fn connect(gateway: &Http) -> Result<TcpStream, Trouble> {
-    match timeout(CONNECT, TcpStream::connect(&gateway.host)).await {
+async fn connect(gateway: &Http) -> Result<Box<dyn Line>, Trouble> {
+    match timeout(CONNECT, tls::connect(&gateway.host, gateway.port, gateway.tls.as_ref())).await {
         Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => Err(broken(&error)),
+        Ok(Err(why)) => Err(broken(&why)),
         Err(_) => Err(Trouble::new("短信网关连接超时", format!("no connection to the gateway within {CONNECT:?}"))),
     }
 }
 
-fn broken(error: &std::io::Error) -> Trouble {
+fn broken(error: &str) -> Trouble {
     Trouble::new(format!("短信网关连接失败：{error}"), format!("the gateway cannot be reached: {error}"))
 }

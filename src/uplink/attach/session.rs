@@ -1,17 +1,13 @@
 //! Sends attachments one after another, each request over a connection of its own.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use rumqttc::tokio_rustls::TlsConnector;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::{Answer, Attachment, Ended, Inputs, MAX_ANSWER, Settings, Shelf, head, judge, may_send, part_of};
 use crate::domain::time::Mono;
-use crate::mqtt::tls;
+use crate::mqtt::tls::{Line, connect};
 
 /// How often it is looked for one where there was none.
 const LOOK: Duration = Duration::from_secs(1);
@@ -125,7 +121,7 @@ impl<S: Shelf> Sender<S> {
         let part = part_of(next.bytes.len(), self.from(next));
         let head = head(settings, (park, gateway), &next.sha256, &part, next.bytes.len());
         let body = next.bytes.get(part).unwrap_or_default();
-        match timeout(CONNECT, connect(settings)).await {
+        match timeout(CONNECT, connect(&settings.host, settings.port, settings.tls.as_ref())).await {
             Ok(Ok(stream)) => self.exchange(stream, head.as_bytes(), body).await,
             Ok(Err(why)) => Answer::Trouble(why),
             Err(_) => Answer::Trouble("no connection within the time allowed".to_owned()),
@@ -171,21 +167,6 @@ impl<S: Shelf> Sender<S> {
 fn due(bytes: usize, rate: u32) -> Duration {
     let ms = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(1000) / u64::from(rate.max(1));
     Duration::from_millis(ms)
-}
-
-/// A connection, plain or not.
-trait Line: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Line for T {}
-
-async fn connect(settings: &Settings) -> Result<Box<dyn Line>, String> {
-    let Settings { host, port, tls, .. } = settings;
-    let plain = TcpStream::connect((host.as_str(), *port)).await.map_err(|error| error.to_string())?;
-    let Some(tls) = tls else { return Ok(Box::new(plain)) };
-    let config = tls::client_config(tls).await?;
-    let name = ServerName::try_from(host.clone()).map_err(|error| error.to_string())?;
-    let line = TlsConnector::from(Arc::new(config)).connect(name, plain).await.map_err(|error| error.to_string())?;
-    Ok(Box::new(line))
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-"""An HTTPS server that takes files by PUT, on Python's own ssl and http.server.
+"""An HTTPS server that takes files by PUT and texts by POST, on Python's own ssl and http.server.
 
-usage: files_server.py CERTIFICATE KEY AUTHORITY
+usage: https_server.py CERTIFICATE KEY AUTHORITY
 
 Shows CERTIFICATE, and takes no one who does not show one signed by AUTHORITY. Prints {"port": N}; {"put": {"path", "length",
-"sha256"}} for each file; {"refused": why} for each handshake that fails. Serves until its stdin closes.
+"sha256"}} for each file; {"post": {"path", "body"}} for each text, which it answers with {"code":0}; {"refused": why} for each
+handshake that fails. Serves until its stdin closes.
 """
 
 import hashlib
@@ -25,6 +26,13 @@ class Taker(BaseHTTPRequestHandler):
         self.send_response(201)
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        say(post={"path": self.path, "body": body})
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"code":0}')
 
     def log_message(self, *_):
         pass
