@@ -19,7 +19,7 @@ pub enum Kind {
     /// A modem that takes AT commands.
     Modem(Modem),
     /// An HTTP gateway.
-    Http(Http),
+    Http(Box<Http>),
 }
 
 /// A modem.

@@ -32,7 +32,7 @@ pub(super) fn read(
     let before = out.errors();
     let id = section.need("id", &Code(64), "\"broadcast\"", out).map(|got| got.value);
     let via = if section.has("url") {
-        http(&mut section, files, out).map(Sender::Http)
+        http(&mut section, files, out).map(|http| Sender::Http(Box::new(http)))
     } else if section.has("port") || section.has("host") {
         modem(&mut section, files, out).map(Sender::Modem)
     } else {
@@ -121,7 +121,7 @@ fn http(section: &mut Section<'_>, files: &mut Vec<PathBuf>, out: &mut Findings)
     let folder = section.folder();
     let secret = section.read("secret_file", &Located(&folder), out).and_then(|file| words(&file, files, out));
     let headers = headers(section, out);
-    let mut proof = section.section("tls", out);
+    let proof = section.section("tls", out);
     let (shows, spot) = (proof.is_present(), proof.spot());
     let tls = if shows {
         tls(proof, &folder, files, out)

@@ -47,7 +47,7 @@ pub async fn run(gateway: Gateway, texts: Texts, said: mpsc::Sender<Said>, clock
 /// What sends.
 enum Sender {
     Modem(Box<Modem>),
-    Http(super::settings::Http),
+    Http(Box<super::settings::Http>),
 }
 
 impl Sender {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::{Answer, Attachment, Ended, Inputs, MAX_ANSWER, Settings, Shelf, head, judge, may_send, part_of};
+use super::{Answer, Attachment, Ended, Inputs, MAX_ANSWER, Shelf, head, judge, may_send, part_of};
 use crate::domain::time::Mono;
 use crate::mqtt::tls::{Line, connect};
 

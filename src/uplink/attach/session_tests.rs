@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use warp::Filter;
 use warp::http::StatusCode;
 
-use super::super::PART;
+use super::super::{PART, Settings};
 use super::*;
 use crate::clock::Clock;
 use crate::domain::snapshot::{SessionStatus, UplinkStatus};
