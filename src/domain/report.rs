@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::reading::{Quality, Reading, Value};
+use super::reading::{Reading, Value};
 use super::registry::{Deadband, PointSpec};
 use super::time::Mono;
 
@@ -16,13 +16,12 @@ use super::time::Mono;
 #[derive(Clone, Copy, Debug)]
 pub struct Reporter {
     last: Option<Reading>,
-    /// Up to this time, included, a reading that says nothing new is not worth a report; `None` where each is.
+    /// Up to this time, included, a reading that says nothing new is not worth a report; `None` where each is. Follows from
+    /// `reported` and `patience`.
     quiet_until: Option<Mono>,
-    /// Between these, ends included, a good number says nothing new: what most readings are, seen by two comparisons. Nothing lies
-    /// between them where `last` is no good number. Follows from `last` and `width`.
-    quiet: (f64, f64),
     /// How far from the last one a value says nothing new; negative where every value does.
     width: f64,
+    reported: Mono,
     /// How long after a report the next reading would still come before the longest silence; `None` where it never would.
     patience: Option<Duration>,
 }
@@ -30,60 +29,44 @@ pub struct Reporter {
 impl Default for Reporter {
     /// Of a point of which nothing is known: every reading is reported.
     fn default() -> Self {
-        Self { last: None, quiet_until: None, quiet: NOTHING, width: EVERY_VALUE, patience: None }
+        Self { last: None, quiet_until: None, width: EVERY_VALUE, reported: Mono::default(), patience: None }
     }
 }
 
 /// A width that no difference is within.
 const EVERY_VALUE: f64 = -1.0;
-/// Nothing lies between these.
-const NOTHING: (f64, f64) = (f64::INFINITY, f64::NEG_INFINITY);
 
 impl Reporter {
-    /// Takes over what the point means; the next reading is reported.
+    /// Takes over what the point means; what was reported stays known.
     pub fn follow(&mut self, meaning: &PointSpec) {
         self.width = match meaning.deadband {
             Deadband::Off => EVERY_VALUE,
             Deadband::Absolute(width) => width.max(0.0),
         };
         self.patience = meaning.max_silence.checked_sub(meaning.interval);
-        self.forget();
+        self.quiet_until = self.patience.map(|patience| self.reported + patience);
     }
 
     /// Returns whether `reading`, read at `at`, is to be reported, and remembers it if so.
     #[inline(always)]
     pub fn report(&mut self, reading: &Reading, at: Mono) -> bool {
-        let in_time = self.quiet_until.is_some_and(|until| at <= until);
-        if in_time && (self.is_within(reading) || !self.is_news(reading)) {
+        let is_quiet = self.quiet_until.is_some_and(|until| at <= until);
+        if is_quiet && !self.is_news(reading) {
             return false;
         }
-        self.remember(reading, at);
-        true
-    }
-
-    #[inline(always)]
-    fn is_within(&self, reading: &Reading) -> bool {
-        let (low, high) = self.quiet;
-        reading.quality == Quality::Good
-            && matches!(reading.value, Some(Value::Number(value)) if low <= value && value <= high)
-    }
-
-    #[inline]
-    fn remember(&mut self, reading: &Reading, at: Mono) {
         self.last = Some(*reading);
+        self.reported = at;
         self.quiet_until = self.patience.map(|patience| at + patience);
-        self.quiet = match reading {
-            Reading { value: Some(Value::Number(value)), quality: Quality::Good } => around(*value, self.width),
-            Reading { .. } => NOTHING,
-        };
+        true
     }
 
     /// Forgets what was reported: the next reading is reported whatever it is.
     pub fn forget(&mut self) {
-        (self.last, self.quiet) = (None, NOTHING);
+        self.last = None;
     }
 
     /// Whether a reading says something else than the last that was reported.
+    #[inline(always)]
     fn is_news(&self, new: &Reading) -> bool {
         let Some(last) = &self.last else { return true };
         if last.quality != new.quality {
@@ -104,23 +87,6 @@ impl Reporter {
     }
 }
 
-/// The values that differ from this one by no more than a width, as the difference is rounded: so the ends are moved inwards until
-/// they do.
-fn around(value: f64, width: f64) -> (f64, f64) {
-    if width < 0.0 {
-        return NOTHING;
-    }
-    let within = |end: f64| (end - value).abs() <= width;
-    let (mut low, mut high) = (value - width, value + width);
-    while !within(low) {
-        low = low.next_up();
-    }
-    while !within(high) {
-        high = high.next_down();
-    }
-    (low, high)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -128,6 +94,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::reading::Quality;
     use crate::domain::registry::testing::registry_with;
 
     /// Polled each second, silent for a minute at most.
