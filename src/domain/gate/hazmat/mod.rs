@@ -12,8 +12,8 @@
 //! only completed passages, bays seen taken and seen empty, and what people say, change it. So a vehicle that was let in by
 //! hand, that parks where it likes, or leaves unseen, is followed all the same, and told of.
 //!
-//! In reading order: [`goods`], [`waybill`], [`named`], [`book`], [`checks`]; [`apart`], [`lot`]; [`visit`]; [`geo`], [`map`], [`track`];
-//! [`rules`]; [`record`]; the machine itself in this file, `passages`, `yard`, `watch`, `asked`, `saved`.
+//! In reading order: [`goods`], [`waybill`], [`named`], [`book`], [`checks`], [`kept`]; [`apart`], [`lot`]; [`visit`]; [`geo`], [`map`],
+//! [`track`]; [`rules`]; [`record`]; the machine itself in this file, `passages`, `yard`, `watch`, `asked`, `saved`.
 
 pub mod apart;
 mod asked;
