@@ -418,6 +418,9 @@ mod tests {
             // Noise with a frame of a good CRC in it is no noise, nor is noise whose last bytes make one with the answer's first.
             let of_the_answer = Stray { unit: 1, shape: Shape::Values { function: 3, bytes: 16 } };
             prop_assume!(strays_in(&all) == (vec![of_the_answer], before.len()));
+            // Nor may the answer's own data hold one, as one in ten thousand does: if the line pauses right behind it, that is
+            // taken for the frame, and the slave is asked again.
+            prop_assume!((1..answer.len()).all(|at| whole_frame(&answer[at..]).is_none()));
             let mut receiver = Receiver::new(1, READ, true);
             let mut rest = all.as_slice();
             let mut found = Found::Nothing;

@@ -368,7 +368,9 @@ impl Desk {
             }
         }
         for seat in self.cameras.values_mut().filter(|seat| seat.silent_at().is_some_and(|at| at <= now.mono)) {
-            let why = format!("{} 秒无心跳 / not heard for as long", seat.camera.silent_after.as_secs());
+            let silent = || format!("{} 秒无心跳 / not heard for as long", seat.camera.silent_after.as_secs());
+            // One whose password was changed still pushes.
+            let why = seat.turned_away.map_or_else(silent, |why| why.as_str().to_owned());
             self.out.extend(seat.dead(now.mono, &why));
         }
     }

@@ -344,7 +344,9 @@ fn a_camera_that_is_not_believed_says_why_it_is_down_and_nobody_takes_a_camera_d
     assert_eq!(whys(&scene.drain()), [down(TurnedAway::Stranger)]);
     assert_eq!(whys(&scene.push(What::Heartbeat, 30)), [(true, String::new())]);
     assert!(scene.desk.handle_turned_away("cam-1", TurnedAway::Wrong, at(40)));
-    assert_eq!(whys(&scene.drain()), [], "it is heard: that was somebody else");
+    assert_eq!(whys(&scene.drain()), [], "it is heard: that may be somebody else");
+    scene.desk.handle_timeout(at(60_000));
+    assert_eq!(whys(&scene.drain()), [down(TurnedAway::Wrong)], "it was not");
     assert!(!scene.desk.handle_turned_away("cam-2", TurnedAway::Wrong, at(50)), "no such camera");
 }
 
