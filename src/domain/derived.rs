@@ -129,21 +129,17 @@ impl Work {
         if let Formula::Vote { need, limit, bad_counts } = self.formula {
             return vote(inputs, need, limit, bad_counts);
         }
-        let read = || inputs.iter().flatten();
-        if read().count() < inputs.len() {
-            return None;
-        }
-        let quality = read().map(|r| r.quality).max_by_key(|quality| rank(*quality))?;
-        if read().any(|r| r.value.is_none()) {
+        let read: Vec<Reading> = inputs.iter().copied().collect::<Option<_>>()?;
+        let quality = read.iter().map(|r| r.quality).max_by_key(|quality| rank(*quality))?;
+        let Some(values) = read.iter().map(|r| r.value.map(Value::as_f64)).collect::<Option<Vec<f64>>>() else {
             self.seen.clear();
             return Some(Reading::missing(quality));
-        }
-        let mut values = read().filter_map(|r| r.value).map(Value::as_f64);
+        };
         if let Formula::Rate { window, per } = self.formula {
-            let rate = self.rate(values.next()?, at, window, per)?;
+            let rate = self.rate(*values.first()?, at, window, per)?;
             return Some(self.given(rate, quality));
         }
-        Some(self.given(plain(self.formula, values)?, quality))
+        Some(self.given(plain(self.formula, &values)?, quality))
     }
 
     fn given(&self, result: f64, quality: Quality) -> Reading {
@@ -174,15 +170,14 @@ impl Work {
 }
 
 /// Formulas of one moment.
-fn plain(formula: Formula, values: impl Iterator<Item = f64> + Clone) -> Option<f64> {
-    let mut each = values.clone();
-    let (first, second) = (each.next()?, each.next());
-    let count = || f64::from(u16::try_from(values.clone().count()).unwrap_or(u16::MAX));
+fn plain(formula: Formula, values: &[f64]) -> Option<f64> {
+    let (first, second) = (values.first().copied()?, values.get(1).copied());
+    let count = f64::from(u16::try_from(values.len()).unwrap_or(u16::MAX));
     match formula {
-        Formula::Sum => Some(values.sum()),
-        Formula::Mean => Some(values.clone().sum::<f64>() / count()),
-        Formula::Min => Some(values.fold(first, f64::min)),
-        Formula::Max => Some(values.fold(first, f64::max)),
+        Formula::Sum => Some(values.iter().sum()),
+        Formula::Mean => Some(values.iter().sum::<f64>() / count),
+        Formula::Min => Some(values.iter().copied().fold(first, f64::min)),
+        Formula::Max => Some(values.iter().copied().fold(first, f64::max)),
         Formula::Difference => second.map(|second| first - second),
         Formula::Ratio => second.map(|second| first / second),
         Formula::Convert { factor } => Some(first * factor),

@@ -29,7 +29,7 @@ use std::time::Duration;
 pub use self::danger::ACTIVE_SET_EVERY;
 pub use self::plan::{Plan, PlanDevice};
 
-use self::derivations::Derivations;
+use self::derivations::{Derivations, Due};
 use self::device::{BySlot, Device};
 use super::danger::Danger;
 use super::daybook::{Delivery, Fact};
@@ -301,17 +301,17 @@ impl Engine {
 
     /// Lets readings stand, and what is derived from them.
     fn stand(&mut self, index: usize, readings: Cells, time: Mono, origin: Origin, now: Now) {
-        let feeds = self.derivations.feed(index, &readings);
+        let fed = self.derivations.fed_by(index, &readings);
         self.stand_alone(index, readings, time, origin, now);
-        if feeds {
-            self.follow(time, now);
+        if !fed.is_empty() {
+            self.follow(fed, time, now);
         }
     }
 
-    fn follow(&mut self, time: Mono, now: Now) {
+    fn follow(&mut self, fed: Due, time: Mono, now: Now) {
         let devices = &self.devices;
         let point = |(device, ordinal): (usize, u16)| devices.get(device)?.points.get(usize::from(ordinal))?.reading;
-        for (device, readings) in self.derivations.follow(time, point) {
+        for (device, readings) in self.derivations.follow(fed, time, point) {
             self.stand_alone(device, readings, time, Origin::Polled, now);
         }
     }
@@ -346,7 +346,7 @@ impl Engine {
 
     /// Lets what stands be understood anew, without having been read again.
     fn restate(&mut self, index: usize, mut readings: Cells, time: Mono, now: Now) {
-        let feeds = self.derivations.feed(index, &readings);
+        let fed = self.derivations.fed_by(index, &readings);
         self.mark_stopped(index, &mut readings);
         self.endanger(index, &readings, time, now);
         let Some(Device { points, .. }) = self.devices.get_mut(index) else { return };
@@ -356,8 +356,8 @@ impl Engine {
             point.reporter.report(reading, time)
         });
         self.push_samples(index, readings, Told::POLLED, time, now);
-        if feeds {
-            self.follow(time, now);
+        if !fed.is_empty() {
+            self.follow(fed, time, now);
         }
     }
 

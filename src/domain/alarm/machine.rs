@@ -243,21 +243,19 @@ impl Alarms {
     }
 
     /// Takes what was read together: all of it stands before anything is judged, so that a bit and the state word beside
-    /// it are seen as one. Returns whether anything of it was new to anybody: if not, nothing has come of it.
+    /// it are seen as one.
     #[inline]
-    pub fn handle_readings<'r, I>(&mut self, device: usize, readings: I, at: Mono, now: Now) -> bool
+    pub fn handle_readings<'r, I>(&mut self, device: usize, readings: I, at: Mono, now: Now)
     where
         I: IntoIterator<Item = (u16, &'r Reading, Option<InstrumentState>)>,
     {
         let mut asked = std::mem::take(&mut self.asked);
         self.points.stand(device, readings, at, &mut asked);
-        let is_news = !asked.is_empty();
-        if is_news {
+        if !asked.is_empty() {
             self.ask_watchers(&mut asked, now);
-            self.drain(now);
         }
         self.asked = asked;
-        is_news
+        self.drain(now);
     }
 
     fn ask_watchers(&mut self, asked: &mut Vec<Watcher>, now: Now) {

@@ -15,14 +15,8 @@ use super::channels::{Message, Placed, keep, place};
 use super::{Danger, LOOK_EVERY, MAX_AWAITED, Machine, Telling, told};
 
 impl Danger {
-    /// Carries what the machines gave out to where it belongs, until nothing is left; then it is known what is due next. To be
-    /// called after whatever changes one of them.
-    pub(super) fn settle(&mut self, now: Now) {
-        self.carry(now);
-        self.due = self.next_due();
-    }
-
-    fn carry(&mut self, now: Now) {
+    /// Carries what the machines gave out to where it belongs, until nothing is left.
+    pub fn settle(&mut self, now: Now) {
         loop {
             if let Some(output) = self.alarms.poll_output() {
                 self.take_from_alarms(output, now);

@@ -183,8 +183,6 @@ pub struct Danger {
     /// When floods and chattering alarms are looked for next, and what was found last.
     look_at: Mono,
     seen: (bool, usize),
-    /// When something is due. Asked after every input, and worked out by [`Danger::settle`], because most inputs say nothing new.
-    due: Option<Mono>,
 }
 
 impl Danger {
@@ -212,7 +210,6 @@ impl Danger {
             alone: 0,
             look_at: now.mono,
             seen: (false, 0),
-            due: None,
             boot,
             rules,
         };
@@ -235,23 +232,18 @@ impl Danger {
 
     /// Takes readings of one device that stand from `at` on, before report by exception: point ordinal, reading, and what its
     /// instrument was doing. What was read together is handed in together, so that an alarm bit is seen with the state word
-    /// beside it.
+    /// beside it. [`Danger::settle`] follows.
     #[inline]
     pub fn handle_readings<'r, I>(&mut self, device: usize, readings: I, at: Mono, now: Now)
     where
         I: Iterator<Item = (u16, &'r Reading, Option<InstrumentState>)> + Clone,
     {
-        let mut is_news = self.alarms.handle_readings(device, readings.clone(), at, now);
-        if let Some(watched) = self.watched.get(device).filter(|watched| !watched.is_empty()) {
-            for (ordinal, reading, _) in readings {
-                if let Some(Some(uid)) = watched.get(usize::from(ordinal)) {
-                    self.site.handle_reading(uid, *reading, now);
-                    is_news = true;
-                }
+        self.alarms.handle_readings(device, readings.clone(), at, now);
+        let Some(watched) = self.watched.get(device).filter(|watched| !watched.is_empty()) else { return };
+        for (ordinal, reading, _) in readings {
+            if let Some(Some(uid)) = watched.get(usize::from(ordinal)) {
+                self.site.handle_reading(uid, *reading, now);
             }
-        }
-        if is_news {
-            self.settle(now);
         }
     }
 
@@ -313,13 +305,6 @@ impl Danger {
 
     /// Returns when [`Danger::handle_timeout`] must next be called, where anything is due.
     pub fn poll_timeout(&self) -> Option<Mono> {
-        if cfg!(test) {
-            assert_eq!(self.due, self.next_due(), "something was done without settling it");
-        }
-        self.due
-    }
-
-    pub(super) fn next_due(&self) -> Option<Mono> {
         let machines = [self.alarms.poll_timeout(), self.site.poll_timeout(), self.daybook.poll_timeout()];
         machines.into_iter().flatten().chain([self.look_at]).min()
     }

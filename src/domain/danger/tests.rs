@@ -139,6 +139,7 @@ impl Rig {
     pub(super) fn read(&mut self, ordinal: u16, value: f64, now: Now) {
         let reading = Reading::good(Value::Number(value));
         self.danger.handle_readings(0, [(ordinal, &reading, None)].into_iter(), now.mono, now);
+        self.danger.settle(now);
         self.drain(now);
     }
 

@@ -183,6 +183,7 @@ impl Engine {
                 self.danger.handle_readings(index, readings, at, now);
             }
         }
+        self.danger.settle(now);
     }
 
     /// Hands in everything that stands: after a new configuration.

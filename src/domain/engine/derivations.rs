@@ -17,12 +17,10 @@ pub(super) struct Derivations {
     nodes: Vec<Node>,
     /// By device and ordinal, the nodes made of it; nothing behind the last that is an input.
     by_input: Vec<Vec<Vec<usize>>>,
-    /// By node, whether it is to be computed.
-    due: Vec<bool>,
-    /// What was computed in this pass, and the inputs of the one under way: kept for their room.
-    results: Vec<(Place, Reading)>,
-    inputs: Vec<Option<Reading>>,
 }
+
+/// Nodes to be computed.
+pub(super) type Due = BTreeSet<usize>;
 
 #[derive(Debug)]
 struct Node {
@@ -55,8 +53,7 @@ impl Derivations {
             nodes.extend(ready);
             waiting = rest;
         }
-        let due = vec![false; nodes.len()];
-        let mut derivations = Self { nodes, due, ..Self::default() };
+        let mut derivations = Self { nodes, by_input: Vec::new() };
         let inputs = |(index, node): (usize, &Node)| -> Vec<_> { node.inputs.iter().map(|i| (*i, index)).collect() };
         let links: Vec<(Place, usize)> = derivations.nodes.iter().enumerate().flat_map(inputs).collect();
         links.into_iter().for_each(|(input, index)| derivations.link(input, index));
@@ -77,53 +74,40 @@ impl Derivations {
         }
     }
 
-    /// Takes note of what must be computed anew after these readings of a device; returns whether anything must.
+    /// Returns what must be computed anew after these readings of a device.
     #[inline]
-    pub(super) fn feed(&mut self, device: usize, readings: &[(u16, Reading)]) -> bool {
-        let Some(of_device) = self.by_input.get(device).filter(|of_device| !of_device.is_empty()) else { return false };
-        let fed = readings.iter().filter_map(|(ordinal, _)| of_device.get(usize::from(*ordinal))).flatten();
-        let mut any = false;
-        for index in fed {
-            if let Some(due) = self.due.get_mut(*index) {
-                (*due, any) = (true, true);
-            }
-        }
-        any
+    pub(super) fn fed_by(&self, device: usize, readings: &[(u16, Reading)]) -> Due {
+        let Some(of_device) = self.by_input.get(device).filter(|of_device| !of_device.is_empty()) else {
+            return Due::new();
+        };
+        readings.iter().filter_map(|(ordinal, _)| of_device.get(usize::from(*ordinal))).flatten().copied().collect()
     }
 
     /// Computes what is due, and what follows from that, at `at`: by device, ordinals ascending.
     pub(super) fn follow(
         &mut self,
+        mut due: Due,
         at: Mono,
         standing: impl Fn(Place) -> Option<Reading>,
-    ) -> Vec<(usize, Vec<(u16, Reading)>)> {
-        self.results.clear();
+    ) -> BTreeMap<usize, Vec<(u16, Reading)>> {
+        let mut results: BTreeMap<Place, Reading> = BTreeMap::new();
         // A node stands behind those it is made of, so that one pass is enough.
-        for (index, node) in self.nodes.iter_mut().enumerate() {
-            if !self.due.get_mut(index).is_some_and(std::mem::take) {
-                continue;
-            }
-            let results = &self.results;
-            let computed = |place: &Place| results.iter().find(|(of, _)| of == place).map(|(_, reading)| *reading);
-            self.inputs.clear();
-            self.inputs.extend(node.inputs.iter().map(|place| computed(place).or_else(|| standing(*place))));
-            let Some(reading) = node.work.compute(&self.inputs, at) else { continue };
-            self.results.push((node.place, reading));
-            let (device, ordinal) = node.place;
-            let of_device = self.by_input.get(device);
-            for next in of_device.and_then(|of| of.get(usize::from(ordinal))).into_iter().flatten() {
-                if let Some(due) = self.due.get_mut(*next) {
-                    *due = true;
-                }
+        while let Some(index) = due.pop_first() {
+            let Some(node) = self.nodes.get_mut(index) else { continue };
+            let read = |place: &Place| results.get(place).copied().or_else(|| standing(*place));
+            let inputs: Vec<Option<Reading>> = node.inputs.iter().map(read).collect();
+            if let Some(reading) = node.work.compute(&inputs, at) {
+                results.insert(node.place, reading);
+                let (device, ordinal) = node.place;
+                let of_device = self.by_input.get(device);
+                due.extend(of_device.and_then(|of| of.get(usize::from(ordinal))).into_iter().flatten());
             }
         }
-        self.results.sort_unstable_by_key(|(place, _)| *place);
-        let of_one_device = self.results.chunk_by(|((one, _), _), ((other, _), _)| one == other);
-        let cells = |results: &[(Place, Reading)]| {
-            let device = results.first().map_or(0, |((device, _), _)| *device);
-            (device, results.iter().map(|((_, ordinal), reading)| (*ordinal, *reading)).collect())
-        };
-        of_one_device.map(cells).collect()
+        let mut by_device: BTreeMap<usize, Vec<(u16, Reading)>> = BTreeMap::new();
+        for ((device, ordinal), reading) in results {
+            by_device.entry(device).or_default().push((ordinal, reading));
+        }
+        by_device
     }
 }
 
