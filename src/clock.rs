@@ -69,7 +69,7 @@ impl Clock {
 
     /// Returns monotonic time.
     pub fn mono(&self) -> Mono {
-        Mono(self.origin_mono + self.slept() + instant_now().saturating_duration_since(self.origin))
+        Mono::from(self.origin_mono + self.slept() + instant_now().saturating_duration_since(self.origin))
     }
 
     /// A machine that slept wakes up with its wall clock gone on: without this it would look like a step of that clock.
@@ -141,7 +141,7 @@ impl Clock {
 
     fn note_kernel(&self, synced: bool) {
         if synced {
-            let ms = u64::try_from(self.mono().0.as_millis()).unwrap_or(NEVER);
+            let ms = self.mono().millis();
             self.shared.synced_ms.store(ms, Ordering::Relaxed);
         }
         if !self.shared.fixed.load(Ordering::Relaxed) {
@@ -152,7 +152,7 @@ impl Clock {
 
     /// Waits until `at`; returns at once when it has passed.
     pub async fn sleep_until(&self, at: Mono) {
-        tokio::time::sleep_until(self.origin + at.0.saturating_sub(self.origin_mono + self.slept())).await;
+        tokio::time::sleep_until(self.origin + at.since_start().saturating_sub(self.origin_mono + self.slept())).await;
     }
 
     /// Waits until `at`, or for ever when there is nothing to wait for.

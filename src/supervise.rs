@@ -219,7 +219,7 @@ impl Pulse {
 
     /// Says "still turning".
     pub fn beat(&self, now: Mono) {
-        self.last_ms.store(u64::try_from(now.0.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.last_ms.store(now.millis(), Ordering::Relaxed);
     }
 
     /// Returns how long ago the last beat was.

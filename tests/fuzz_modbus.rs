@@ -13,7 +13,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use parkgate::clock::Clock;
-use parkgate::domain::reading::{Quality, Reading};
+use parkgate::domain::reading::Quality;
 use parkgate::field::modbus::Answer;
 use parkgate::field::modbus::class::Ask;
 use parkgate::field::modbus::plan::items;
@@ -133,9 +133,9 @@ fn readings_hold(ask: Ask, answer: &Answer) {
         let request = Request::new(&items, 0..items.len(), &points).unwrap();
         let readings = request.readings(answer);
         assert_eq!(readings.len(), points.len());
-        for (_, Reading { value, quality }) in readings {
-            assert_eq!(value.is_none(), quality == Quality::Sensor);
-            assert!(value.is_none_or(|value| value.as_f64().is_finite()));
+        for (_, reading) in readings {
+            assert_eq!(reading.has_value(), reading.quality != Quality::Sensor);
+            assert!(reading.value().is_none_or(|value| value.as_f64().is_finite()));
         }
     }
 }

@@ -306,7 +306,7 @@ async fn a_late_answer_is_never_taken_for_the_next_one() {
     let (mut good, mut last) = (0, None);
     while good < 20 {
         let sample = reader.until(sample).await;
-        if let Some(Value::Number(n)) = sample.readings[0].1.value {
+        if let Some(Value::Number(n)) = sample.readings[0].1.value() {
             assert!(n % 3.0 < 1.5, "answer {n} was late");
             assert!(last < Some(n), "each answer once");
             last = Some(n);
@@ -368,7 +368,7 @@ async fn too_many_bits_are_no_value_and_spare_bits_of_the_last_byte_are_fine() {
     let mut reader = one(&server, (0..9).map(|a| point(Table::Coil, a, Encoding::Bool)).collect());
     assert_eq!(reader.until(sample).await.readings[0].1, Reading::missing(Quality::Comm));
     let good = reader.until(|e| sample(e).filter(|s| s.readings[0].1.quality == Quality::Good)).await;
-    let bits: Vec<Option<Value>> = good.readings.iter().map(|(_, r)| r.value).collect();
+    let bits: Vec<Option<Value>> = good.readings.iter().map(|(_, r)| r.value()).collect();
     let expected = [true, false, true, false, false, true, false, true, true];
     assert_eq!(bits, expected.map(|bit| Some(Value::Bool(bit))));
     reader.stop().await;

@@ -119,7 +119,7 @@ async fn every_encoding_in_every_order_is_read_back_exactly() {
     add(82, Encoding::F32, WordOrder::Abcd, Reading::missing(Quality::Sensor));
     let scaled =
         Point { scale: 0.1, decimals: Some(1), range: Some((0.0, 20.0)), ..point(Table::Holding, 5, Encoding::U16) };
-    expected.push((scaled, Reading { value: Some(Value::Number(25.0)), quality: Quality::OverRange }));
+    expected.push((scaled, Reading::new(Some(Value::Number(25.0)), Quality::OverRange)));
 
     let points = expected.iter().map(|(point, _)| point.clone()).collect();
     let mut reader = Reader::start(link(vec![patient("plc", peer.port, 1, points)]));

@@ -173,7 +173,7 @@ async fn a_late_answer_never_becomes_the_reading_of_another_block() {
     let (mut good, mut missing) = (0, 0);
     while good < 32 || missing < 4 {
         for (ordinal, reading) in reader.until(sample_of(0)).await.readings {
-            match reading.value {
+            match reading.value() {
                 Some(_) => {
                     assert_eq!(reading, number(expected[&ordinal]), "WRONG DATA");
                     good += 1;
@@ -209,7 +209,7 @@ async fn much_too_late(wires: SerialLine) {
     let (mut good, mut missing) = (0, 0);
     while good < 16 || missing < 8 {
         for (ordinal, reading) in reader.until(sample_of(0)).await.readings {
-            match reading.value {
+            match reading.value() {
                 Some(_) => {
                     assert_eq!(reading, number(expected[usize::from(ordinal)]), "WRONG DATA");
                     good += 1;
@@ -319,7 +319,7 @@ async fn rtu_over_tcp_reads_and_a_late_slave_of_a_serial_server_is_never_wrong()
     let (mut good, mut missing) = (0, 0);
     while good < 24 || missing < 4 {
         for (ordinal, reading) in reader.until(sample_of(0)).await.readings {
-            match reading.value {
+            match reading.value() {
                 Some(_) => {
                     let address = if ordinal < 4 { ordinal } else { ordinal + 36 };
                     assert_eq!(reading, number(1000 + address), "WRONG DATA");

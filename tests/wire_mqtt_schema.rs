@@ -74,7 +74,7 @@ fn every_kind(gateway: &Gateway) {
         (3, Reading::good(Value::Counter(u64::MAX))),
         (4, Reading::good(Value::Bool(true))),
         (5, Reading::missing(Quality::Comm)),
-        (6, Reading { value: Some(Value::Number(1e300)), quality: Quality::OverRange }),
+        (6, Reading::new(Some(Value::Number(1e300)), Quality::OverRange)),
     ];
     gateway.make(
         Stream::Telemetry,

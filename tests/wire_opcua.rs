@@ -164,7 +164,7 @@ impl Reader {
 
     async fn until_quality(&mut self, ordinal: u16, quality: Quality) {
         let seen =
-            |r: &Self| r.values.get(&ordinal).filter(|(r, _)| r.quality == quality && r.value.is_none()).map(drop);
+            |r: &Self| r.values.get(&ordinal).filter(|(r, _)| r.quality == quality && r.value().is_none()).map(drop);
         self.until(&format!("point {ordinal} is {quality:?}"), seen).await;
     }
 
@@ -395,7 +395,7 @@ async fn stored(dir: &Path, ordinal: u16) -> Vec<(i64, f64, bool)> {
             let registry = book.get(entry.stamp.rev).unwrap();
             let Ok(Body::Samples(samples)) = codec::decode(&entry.body, &registry) else { continue };
             let cell = samples.cells.iter().find(|(at, _)| *at == ordinal);
-            if let (Some(t), Some(value)) = (samples.t, cell.and_then(|(_, reading)| reading.value)) {
+            if let (Some(t), Some(value)) = (samples.t, cell.and_then(|(_, reading)| reading.value())) {
                 values.push((t.0, value.as_f64(), samples.historical));
             }
         }

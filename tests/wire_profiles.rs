@@ -79,7 +79,7 @@ impl Line {
         let mut points = devices.flat_map(|(spec, view)| spec.points.iter().zip(&view.points));
         let (_, view) = points.find(|(spec, _)| spec.tag.as_str() == tag).unwrap_or_else(|| panic!("no point {tag}"));
         let Some(reading) = view.reading else { return ("unread".to_owned(), String::new()) };
-        (reading.value.map_or("-".to_owned(), |v| v.to_string()), reading.quality.as_str().to_owned())
+        (reading.value().map_or("-".to_owned(), |v| v.to_string()), reading.quality.as_str().to_owned())
     }
 
     fn now(&self) -> Now {

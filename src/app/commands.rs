@@ -199,7 +199,7 @@ fn select(snapshot: &Snapshot, selection: &Selection) -> (Map<String, Json>, usi
             }
             if values.len() < MAX_VALUES {
                 let t = state.at.map(|at| snapshot.now.wall_at(at).to_string());
-                let value = state.reading.and_then(|r| r.value).map_or(Json::Null, json_of);
+                let value = state.reading.and_then(|r| r.value()).map_or(Json::Null, json_of);
                 let quality = state.reading.map_or(Quality::Stale, |r| r.quality).as_str();
                 values.insert(point.tag.to_string(), json!({ "value": value, "quality": quality, "t": t }));
             } else {

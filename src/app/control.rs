@@ -358,7 +358,7 @@ fn points<'a>(snapshot: &'a Snapshot, tags: &'a [String]) -> impl Iterator<Item 
         tag: found.spec.tag.to_string(),
         name: found.spec.name.clone(),
         device: found.device.to_owned(),
-        value: found.reading.and_then(|r| r.value).map_or_else(|| "-".to_owned(), |v| shown(v, found.spec.decimals)),
+        value: found.reading.and_then(|r| r.value()).map_or_else(|| "-".to_owned(), |v| shown(v, found.spec.decimals)),
         unit: found.spec.unit.clone(),
         quality: found.reading.map_or(Quality::Stale, |r| r.quality).as_str().to_owned(),
         t: found.at.map(|at| snapshot.now.wall_at(at).to_string()).unwrap_or_default(),
@@ -400,7 +400,7 @@ fn judged(found: &Found<'_>, wanted: &Wanted, snapshot: &Snapshot) -> Result<Loo
     // What was read long ago says nothing of what the instrument shows now.
     let age = found.at.map_or(Duration::MAX, |at| snapshot.now.mono.since(at));
     let fresh = age <= found.spec.interval * 3 + Duration::from_secs(1);
-    let difference = reading.value.map(|v| (v.as_f64() - wanted.expected).abs());
+    let difference = reading.value().map(|v| (v.as_f64() - wanted.expected).abs());
     let close = difference.is_some_and(|d| d <= tolerance);
     let mut detail = format!("tolerance ±{tolerance}");
     if let Some(difference) = difference {
@@ -412,7 +412,7 @@ fn judged(found: &Found<'_>, wanted: &Wanted, snapshot: &Snapshot) -> Result<Loo
     if found.spec.commissioning == Commissioning::InService {
         detail.push_str(", in service");
     }
-    let value = reading.value.map(|v| format!("{} {}", shown(v, found.spec.decimals), found.spec.unit));
+    let value = reading.value().map(|v| format!("{} {}", shown(v, found.spec.decimals), found.spec.unit));
     Ok(LoopTest {
         tag: found.spec.tag.to_string(),
         device: found.device.to_owned(),

@@ -28,8 +28,6 @@
 //!
 //! The CRC and the length stand in the value itself, so a batch found anywhere in a damaged file proves itself.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use crate::domain::record::{Entry, Stamp, Stream};
@@ -243,7 +241,7 @@ fn decode_payload(header: &Header, raw: &Bytes) -> Result<Vec<Entry>, BatchError
         let wall = wall.wrapping_add(unzigzag(at.varint()?));
         let length = usize::try_from(at.varint()?).map_err(|_| BatchError::Payload)?;
         let body = at.slice(length)?;
-        let mono = Mono(Duration::from_nanos(u64::try_from(mono).map_err(|_| BatchError::Payload)?));
+        let mono = Mono::from_nanos(u64::try_from(mono).map_err(|_| BatchError::Payload)?);
         let stamp = Stamp { boot, rev, mono, wall: Timestamp(wall), trust };
         entries.push(Entry { seq: header.first.saturating_add(n), stamp, body });
     }
@@ -304,7 +302,7 @@ fn unzigzag(value: u64) -> i64 {
 
 /// Nanoseconds since the machine's start: 292 years of them fit.
 fn nanos(mono: Mono) -> i64 {
-    i64::try_from(mono.0.as_nanos()).unwrap_or(i64::MAX)
+    i64::try_from(mono.nanos()).unwrap_or(i64::MAX)
 }
 
 fn trust_code(trust: ClockTrust) -> u8 {
@@ -367,7 +365,7 @@ mod tests {
     prop_compose! {
         fn entry()(gap in 0_u64..3, boot in 0_u32..3, rev in 0_u32..3, mono in 0_u64..1 << 60, wall in any::<i64>(),
             trust in 0_u8..3, body in proptest::collection::vec(any::<u8>(), 0..900)) -> (u64, Stamp, Vec<u8>) {
-            let stamp = Stamp { boot, rev, mono: Mono(Duration::from_nanos(mono)), wall: Timestamp(wall),
+            let stamp = Stamp { boot, rev, mono: Mono::from_nanos(mono), wall: Timestamp(wall),
                 trust: trust_of(trust).unwrap() };
             (gap / 2, stamp, body)
         }

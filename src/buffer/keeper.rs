@@ -240,8 +240,7 @@ impl Keeper {
             self.settled(stream).first_missing(first).saturating_sub(1).min(stored)
         });
         let (mono, wall) = shared.now();
-        let mono = u64::try_from(mono.0.as_millis()).unwrap_or(u64::MAX);
-        self.marks.seen = Some(Seen { wall: wall.0, mono, machine: sys::clock::machine_boot_id() });
+        self.marks.seen = Some(Seen { wall: wall.0, mono: mono.millis(), machine: sys::clock::machine_boot_id() });
         let mirror = self.marks.store(&shared.settings.dir, &shared.settings.mirror_dir)?;
         shared.set_trouble("marks", None);
         shared.set_trouble("mirror", mirror.map(|why| format!("镜像失败 (mirror failed): {why}")));

@@ -271,5 +271,5 @@ fn raise(numbers: &watch::Sender<[u64; N]>, stream: Stream, to: u64) {
 
 /// Monotonic time, for the store's own intervals.
 pub(super) fn mono_now() -> Mono {
-    Mono(sys::clock::boottime())
+    Mono::from(sys::clock::boottime())
 }

@@ -172,7 +172,7 @@ impl Writer {
 
     fn cell(&mut self, reading: &Reading, decimals: Option<u8>) {
         let quality = u64::from(reading.quality.code());
-        match (reading.value, reading.quality) {
+        match (reading.value(), reading.quality) {
             (Some(value), Quality::Good) => self.value(value, decimals),
             (Some(value), _) => {
                 self.varint(quality << 2 | 2);
@@ -336,9 +336,9 @@ impl Reader<'_> {
             2 => {
                 let quality = quality_of(head >> 2)?;
                 let inner = self.varint()?;
-                Ok(Reading { value: Some(self.value(inner, decimals)?), quality })
+                Ok(Reading::new(Some(self.value(inner, decimals)?), quality))
             }
-            3 => Ok(Reading { value: None, quality: quality_of(head >> 2)? }),
+            3 => Ok(Reading::missing(quality_of(head >> 2)?)),
             _ => Ok(Reading::good(self.value(head, decimals)?)),
         }
     }
@@ -571,8 +571,8 @@ mod tests {
 
     fn reading() -> impl Strategy<Value = Reading> {
         (proptest::option::of(value()), 0u8..11)
-            .prop_map(|(value, q)| Reading { value, quality: Quality::from_code(q).unwrap() })
-            .prop_filter("no value is never good", |r| r.value.is_some() || r.quality != Quality::Good)
+            .prop_map(|(value, q)| Reading::new(value, Quality::from_code(q).unwrap()))
+            .prop_filter("no value is never good", |r| r.value().is_some() || r.quality != Quality::Good)
     }
 
     proptest! {
@@ -674,7 +674,7 @@ mod tests {
             (0..125u16).map(|o| (o, Reading::good(Value::Number(f64::from(o) * 10.1 + 600.0)))).collect::<Vec<_>>();
         let rounded = cells
             .into_iter()
-            .map(|(o, r)| (o, Reading::good(Value::Number((r.value.unwrap().as_f64() * 10.0).round() / 10.0))));
+            .map(|(o, r)| (o, Reading::good(Value::Number((r.value().unwrap().as_f64() * 10.0).round() / 10.0))));
         let samples = Samples {
             device: 0,
             basis: Basis::Poll,

@@ -131,7 +131,7 @@ impl Work {
         }
         let read: Vec<Reading> = inputs.iter().copied().collect::<Option<_>>()?;
         let quality = read.iter().map(|r| r.quality).max_by_key(|quality| rank(*quality))?;
-        let Some(values) = read.iter().map(|r| r.value.map(Value::as_f64)).collect::<Option<Vec<f64>>>() else {
+        let Some(values) = read.iter().map(|r| r.value().map(Value::as_f64)).collect::<Option<Vec<f64>>>() else {
             self.seen.clear();
             return Some(Reading::missing(quality));
         };
@@ -146,7 +146,7 @@ impl Work {
         let factor = 10_f64.powi(self.decimals.map_or(0, i32::from));
         let rounded = if self.decimals.is_some() { (result * factor).round() / factor } else { result };
         if rounded.is_finite() {
-            Reading { value: Some(Value::Number(rounded + 0.0)), quality }
+            Reading::new(Some(Value::Number(rounded + 0.0)), quality)
         } else {
             let quality = if quality == Quality::Good { Quality::Sensor } else { quality };
             Reading::missing(quality)
@@ -188,7 +188,7 @@ fn plain(formula: Formula, values: &[f64]) -> Option<f64> {
 fn vote(inputs: &[Option<Reading>], need: u16, limit: Limit, bad_counts: bool) -> Option<Reading> {
     inputs.iter().any(Option::is_some).then_some(())?;
     let measures = |r: &Reading| matches!(r.quality, Quality::Good | Quality::OverRange | Quality::UnderRange);
-    let value = |r: &Option<Reading>| r.filter(measures).and_then(|r| r.value).map(Value::as_f64);
+    let value = |r: &Option<Reading>| r.filter(measures).and_then(|r| r.value()).map(Value::as_f64);
     let counts = |value: f64| match limit {
         Limit::Set => value != 0.0,
         Limit::Above(limit) => value >= limit,
@@ -200,7 +200,7 @@ fn vote(inputs: &[Option<Reading>], need: u16, limit: Limit, bad_counts: bool) -
     let is_set = sound + if bad_counts { bad } else { 0 } >= need;
     let is_certain = sound >= need || sound + bad < need;
     let quality = if is_certain { Quality::Good } else { Quality::Suspect };
-    Some(Reading { value: Some(Value::Bool(is_set)), quality })
+    Some(Reading::new(Some(Value::Bool(is_set)), quality))
 }
 
 #[cfg(test)]
@@ -218,7 +218,7 @@ mod tests {
     }
 
     fn value(reading: Option<Reading>) -> Option<f64> {
-        reading?.value.map(Value::as_f64)
+        reading?.value().map(Value::as_f64)
     }
 
     #[test]
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_worst_input_is_the_quality_and_an_unread_one_says_nothing() {
-        let over = Some(Reading { value: Some(Value::Number(9.0)), quality: Quality::OverRange });
+        let over = Some(Reading::new(Some(Value::Number(9.0)), Quality::OverRange));
         assert_eq!(now(Formula::Sum, &[number(1.0), over]).unwrap().quality, Quality::OverRange);
         let lost = Some(Reading::missing(Quality::Comm));
         assert_eq!(now(Formula::Sum, &[over, lost]), Some(Reading::missing(Quality::Comm)));
@@ -285,7 +285,7 @@ mod tests {
         let lost = Some(Reading::missing(Quality::Calibration));
         let told = |formula, inputs: &[Option<Reading>]| {
             let told = now(formula, inputs).unwrap();
-            (told.value == Some(Value::Bool(true)), told.quality)
+            (told.value() == Some(Value::Bool(true)), told.quality)
         };
         assert_eq!(told(vote(true), &[number(30.0), number(26.0), number(1.0)]), (true, Quality::Good));
         assert_eq!(told(vote(true), &[number(30.0), number(2.0), number(1.0)]), (false, Quality::Good));
@@ -307,8 +307,8 @@ mod tests {
             let mut work = Work::new(formulas[which], decimals);
             for secs in 0..3 {
                 if let Some(reading) = work.compute(&inputs, Mono::from_secs(secs)) {
-                    prop_assert!(reading.value.is_none_or(|v| v.as_f64().is_finite()));
-                    prop_assert!(reading.value.is_some() || reading.quality != Quality::Good);
+                    prop_assert!(reading.value().is_none_or(|v| v.as_f64().is_finite()));
+                    prop_assert!(reading.value().is_some() || reading.quality != Quality::Good);
                 }
             }
         }

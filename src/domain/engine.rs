@@ -328,7 +328,7 @@ impl Engine {
             point.reading = Some(*reading);
             point.at = Some(time);
             known = known.wrapping_add(1);
-            bad = bad.wrapping_add(u64::from(reading.value.is_none()));
+            bad = bad.wrapping_add(u64::from(!reading.has_value()));
             // Readings of one request are of one class, mostly.
             if heard != Some(point.class) {
                 heard = Some(point.class);
@@ -438,7 +438,7 @@ impl Engine {
         let points = || (0_u16..).zip(&device.points);
         let stale: Vec<(u16, Reading)> = points()
             .filter(|(_, point)| silent.contains(&point.class))
-            .map(|(o, p)| (o, Reading { value: p.reading.and_then(|r| r.value), quality: Quality::Stale }))
+            .map(|(o, p)| (o, Reading::new(p.reading.and_then(|r| r.value()), Quality::Stale)))
             .collect();
         let silent = stale.iter().map(|(ordinal, _)| *ordinal).collect();
         let standing = |ordinal: u16| device.points.get(usize::from(ordinal)).and_then(|point| point.reading);

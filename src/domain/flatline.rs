@@ -35,7 +35,7 @@ impl Flatline {
 
     /// Takes a reading taken at `at`, and returns it as it is to be understood.
     pub fn take(&mut self, reading: Reading, at: Mono) -> Reading {
-        let Some(value) = reading.value else {
+        let Some(value) = reading.value() else {
             self.pause();
             return reading;
         };
@@ -47,7 +47,7 @@ impl Flatline {
         let stays_low = below.zip(self.low).is_some_and(|(below, low)| low >= below.stays);
         let doubted = stays_low || self.is_frozen(value);
         let may_be_doubted = matches!(reading.quality, Quality::Good | Quality::UnderRange);
-        if doubted && may_be_doubted { Reading { quality: Quality::Suspect, ..reading } } else { reading }
+        if doubted && may_be_doubted { reading.with_quality(Quality::Suspect) } else { reading }
     }
 
     /// Notes that for a time nothing is measured: it does not count.
@@ -118,7 +118,7 @@ mod tests {
     fn what_stays_below_is_suspect_and_what_dips_is_not() {
         let below = Below { limit: -5.0, stays: Duration::from_secs(120) };
         let mut watch = Flatline::new(None, Some(below));
-        let under = |v| Reading { quality: Quality::UnderRange, ..number(v) };
+        let under = |v| number(v).with_quality(Quality::UnderRange);
         let story = [number(0.0), under(-6.0), number(-4.0), under(-6.1), under(-6.2), under(-6.3), number(0.1)];
         use Quality::{Good, Suspect, UnderRange};
         let told = each_minute(&mut watch, 0, story);
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn over_range_stands_however_long() {
-        let over = Reading { quality: Quality::OverRange, ..number(100.0) };
+        let over = number(100.0).with_quality(Quality::OverRange);
         let told = each_minute(&mut after_an_hour(None), 0, std::iter::repeat_n(over, 200));
         assert!(told.iter().all(|q| *q == Quality::OverRange));
     }
@@ -144,7 +144,7 @@ mod tests {
                 run = if last == Some(value) { run + step } else { 0 };
                 last = Some(value);
                 let told = watch.take(number(f64::from(value)), Mono::from_secs(now));
-                prop_assert_eq!(told.value, number(f64::from(value)).value);
+                prop_assert_eq!(told.value(), number(f64::from(value)).value());
                 prop_assert_eq!(told.quality == Quality::Suspect, run >= 3600);
             }
         }

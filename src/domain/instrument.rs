@@ -86,7 +86,7 @@ impl InstrumentState {
             return reading;
         }
         let kept = matches!(self, Self::Inhibited | Self::Unknown);
-        Reading { value: reading.value.filter(|_| kept), quality }
+        Reading::new(reading.value().filter(|_| kept), quality)
     }
 }
 
@@ -349,7 +349,7 @@ mod tests {
         ];
         for (state, quality, kept) in table {
             let judged = state.judge(gas);
-            assert_eq!((judged.quality, judged.value.is_some()), (quality, kept), "{state:?}");
+            assert_eq!((judged.quality, judged.value().is_some()), (quality, kept), "{state:?}");
             for nothing_read in [Quality::Comm, Quality::Stale] {
                 assert_eq!(state.judge(Reading::missing(nothing_read)), Reading::missing(nothing_read));
             }

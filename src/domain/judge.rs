@@ -259,7 +259,7 @@ impl Judge {
             let Some(reading) = word.reading_in(&sample.readings) else { continue };
             let now = if word.last == Some(reading) { word.state } else { state_in(&word.map, reading) };
             word.last = Some(reading);
-            self.strange += u64::from(reading.value.is_some() && now == Some(InstrumentState::Unknown));
+            self.strange += u64::from(reading.value().is_some() && now == Some(InstrumentState::Unknown));
             if somebody_waits || word.state != now {
                 changes.push(Change { word: index, before: word.state, first: word.since.is_none(), now });
             }
@@ -403,7 +403,7 @@ impl Change {
 
 /// No state where nothing was read; unknown where the device refuses the word.
 fn state_in(map: &StateMap, reading: Reading) -> Option<InstrumentState> {
-    match (reading.value, reading.quality) {
+    match (reading.value(), reading.quality) {
         (_, Quality::Comm | Quality::Stale) => None,
         (Some(value), _) => Some(map.state(value)),
         (None, _) => Some(InstrumentState::Unknown),
@@ -477,7 +477,7 @@ mod tests {
                     continue;
                 };
                 let now = state_in(&word.map, *reading);
-                judge.strange += u64::from(reading.value.is_some() && now == Some(InstrumentState::Unknown));
+                judge.strange += u64::from(reading.value().is_some() && now == Some(InstrumentState::Unknown));
                 changes.push(Change { word: index, before: word.state, first: word.since.is_none(), now });
                 if word.since.is_none() || word.state != now {
                     (word.state, word.since) = (now, Some(sample.at));
@@ -518,7 +518,7 @@ mod tests {
 
         fn gas(&self) -> (Option<f64>, Quality) {
             let gas = self.standing[&0];
-            (gas.value.map(Value::as_f64), gas.quality)
+            (gas.value().map(Value::as_f64), gas.quality)
         }
     }
 

@@ -121,23 +121,99 @@ impl Quality {
     }
 }
 
-/// A value with its quality. `value` is `None` exactly when nothing that could be a value was read.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// A value with its quality. There is no value exactly when nothing that could be one was read.
+///
+/// Ten bytes, although a [`Value`] alone has sixteen: every point has two of them, and what a park says in the hour that the
+/// store stands still waits in memory.
+#[derive(Clone, Copy)]
 pub struct Reading {
-    /// What was read, in the point's unit.
-    pub value: Option<Value>,
+    bits: [u8; 8],
+    kind: Kind,
     /// How far to believe it.
     pub quality: Quality,
 }
 
+/// What the bits of a reading are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Missing,
+    Number,
+    Single,
+    Integer,
+    Counter,
+    Bool,
+}
+
 impl Reading {
+    /// What was read, in the point's unit, and how far to believe it.
+    #[inline]
+    pub fn new(value: Option<Value>, quality: Quality) -> Self {
+        let (kind, bits) = match value {
+            None => (Kind::Missing, 0),
+            Some(Value::Number(v)) => (Kind::Number, v.to_bits()),
+            Some(Value::Single(v)) => (Kind::Single, u64::from(v.to_bits())),
+            Some(Value::Integer(v)) => (Kind::Integer, v.cast_unsigned()),
+            Some(Value::Counter(v)) => (Kind::Counter, v),
+            Some(Value::Bool(v)) => (Kind::Bool, u64::from(v)),
+        };
+        Self { bits: bits.to_ne_bytes(), kind, quality }
+    }
+
     /// A measurement.
+    #[inline]
     pub fn good(value: Value) -> Self {
-        Self { value: Some(value), quality: Quality::Good }
+        Self::new(Some(value), Quality::Good)
     }
 
     /// No value, and why.
+    #[inline]
     pub fn missing(quality: Quality) -> Self {
-        Self { value: None, quality }
+        Self::new(None, quality)
+    }
+
+    /// The same value, to be believed so far.
+    #[inline]
+    #[must_use]
+    pub fn with_quality(self, quality: Quality) -> Self {
+        Self { quality, ..self }
+    }
+
+    /// Returns what was read, in the point's unit.
+    #[inline]
+    pub fn value(&self) -> Option<Value> {
+        let bits = u64::from_ne_bytes(self.bits);
+        Some(match self.kind {
+            Kind::Missing => return None,
+            Kind::Number => Value::Number(f64::from_bits(bits)),
+            Kind::Single => Value::Single(f32::from_bits(low_32(bits))),
+            Kind::Integer => Value::Integer(bits.cast_signed()),
+            Kind::Counter => Value::Counter(bits),
+            Kind::Bool => Value::Bool(bits != 0),
+        })
+    }
+
+    /// Returns whether anything was read that could be a value.
+    #[inline]
+    pub fn has_value(&self) -> bool {
+        self.kind != Kind::Missing
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a `Single` was put in with 32 bits")]
+fn low_32(bits: u64) -> u32 {
+    bits as u32
+}
+
+impl PartialEq for Reading {
+    /// As values are: 0.0 and -0.0 are one.
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.quality == other.quality && self.value() == other.value()
+    }
+}
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reading").field("value", &self.value()).field("quality", &self.quality).finish()
     }
 }

@@ -5,8 +5,6 @@
 //! its value left the deadband around the value last *reported*, or when the next reading would come after its longest
 //! silence. So a slow drift cannot creep away, and a point that never changes is still heard in time.
 
-use std::time::Duration;
-
 use super::reading::{Reading, Value};
 use super::registry::{Deadband, PointSpec};
 use super::time::Mono;
@@ -16,20 +14,19 @@ use super::time::Mono;
 #[derive(Clone, Copy, Debug)]
 pub struct Reporter {
     last: Option<Reading>,
-    /// Up to this time, included, a reading that says nothing new is not worth a report; `None` where each is. Follows from
-    /// `reported` and `patience`.
-    quiet_until: Option<Mono>,
+    /// Before this time a reading that says nothing new is not worth a report.
+    quiet_before: Mono,
     /// How far from the last one a value says nothing new; negative where every value does.
     width: f64,
-    reported: Mono,
-    /// How long after a report the next reading would still come before the longest silence; `None` where it never would.
-    patience: Option<Duration>,
+    /// How long after a report it is quiet: as long as the next reading would still come before the longest silence. In
+    /// nanoseconds.
+    quiet_for: u64,
 }
 
 impl Default for Reporter {
     /// Of a point of which nothing is known: every reading is reported.
     fn default() -> Self {
-        Self { last: None, quiet_until: None, width: EVERY_VALUE, reported: Mono::default(), patience: None }
+        Self { last: None, quiet_before: Mono::default(), width: EVERY_VALUE, quiet_for: 0 }
     }
 }
 
@@ -37,26 +34,26 @@ impl Default for Reporter {
 const EVERY_VALUE: f64 = -1.0;
 
 impl Reporter {
-    /// Takes over what the point means; what was reported stays known.
+    /// Takes over what the point means; the next reading is reported whatever it is.
     pub fn follow(&mut self, meaning: &PointSpec) {
         self.width = match meaning.deadband {
             Deadband::Off => EVERY_VALUE,
             Deadband::Absolute(width) => width.max(0.0),
         };
-        self.patience = meaning.max_silence.checked_sub(meaning.interval);
-        self.quiet_until = self.patience.map(|patience| self.reported + patience);
+        // A reading that comes just then is the last that would be in time.
+        let patience = meaning.max_silence.checked_sub(meaning.interval);
+        self.quiet_for = patience.map_or(0, |patience| Mono::from(patience).nanos().saturating_add(1));
+        self.forget();
     }
 
     /// Returns whether `reading`, read at `at`, is to be reported, and remembers it if so.
     #[inline(always)]
     pub fn report(&mut self, reading: &Reading, at: Mono) -> bool {
-        let is_quiet = self.quiet_until.is_some_and(|until| at <= until);
-        if is_quiet && !self.is_news(reading) {
+        if at < self.quiet_before && !self.is_news(reading) {
             return false;
         }
         self.last = Some(*reading);
-        self.reported = at;
-        self.quiet_until = self.patience.map(|patience| at + patience);
+        self.quiet_before = Mono::from_nanos(at.nanos().saturating_add(self.quiet_for));
         true
     }
 
@@ -74,10 +71,10 @@ impl Reporter {
         }
         let within = |last: f64, new: f64| (new - last).abs() <= self.width;
         // What points mostly are first; 64-bit counters differ although their `f64` forms may not.
-        match (&last.value, &new.value) {
-            (Some(Value::Number(last)), Some(Value::Number(new))) => !within(*last, *new),
+        match (last.value(), new.value()) {
+            (Some(Value::Number(last)), Some(Value::Number(new))) => !within(last, new),
             (Some(Value::Bool(last)), Some(Value::Bool(new))) => {
-                !within(f64::from(u8::from(*last)), f64::from(u8::from(*new)))
+                !within(f64::from(u8::from(last)), f64::from(u8::from(new)))
             }
             (Some(last), Some(new)) if self.width == 0.0 => last != new,
             (Some(last), Some(new)) => !within(last.as_f64(), new.as_f64()),
@@ -135,7 +132,7 @@ mod tests {
 
     #[test]
     fn every_change_of_quality_is_reported_whatever_the_deadband() {
-        let over = Reading { value: Some(Value::Number(5.0)), quality: Quality::OverRange };
+        let over = Reading::new(Some(Value::Number(5.0)), Quality::OverRange);
         let lost = Reading::missing(Quality::Comm);
         let story = [(0, number(5.0)), (1, over), (2, lost), (3, lost), (4, number(5.0))];
         assert_eq!(reported(Deadband::Absolute(100.0), &story), [true, true, true, false, true]);
@@ -157,7 +154,7 @@ mod tests {
 
     /// What is news by the words of the module, without a short way.
     fn is_news(last: Reading, new: Reading, deadband: Deadband) -> bool {
-        match (last.value, new.value) {
+        match (last.value(), new.value()) {
             _ if last.quality != new.quality => true,
             (None, None) => false,
             (Some(last), Some(new)) => match deadband {
@@ -180,7 +177,7 @@ mod tests {
             any::<bool>().prop_map(Value::Bool),
         ];
         let quality = prop_oneof![4 => Just(Quality::Good), 1 => Just(Quality::Suspect)];
-        (prop::option::weighted(0.9, value), quality).prop_map(|(value, quality)| Reading { value, quality })
+        (prop::option::weighted(0.9, value), quality).prop_map(|(value, quality)| Reading::new(value, quality))
     }
 
     proptest! {

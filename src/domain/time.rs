@@ -2,30 +2,79 @@
 //! travels without its [`ClockTrust`].
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Time that only goes forward: since the machine's start (`CLOCK_BOOTTIME`). Constructible from literals in tests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Mono(pub Duration);
+/// Time that only goes forward: since the machine's start (`CLOCK_BOOTTIME`), in whole nanoseconds, of which 64 bits last for
+/// 584 years. Constructible from literals in tests.
+///
+/// One nanosecond more is kept, so that an `Option<Mono>` is no larger: every point, alarm and lane has some.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mono(NonZeroU64);
 
 impl Mono {
     /// Returns the time `secs` seconds after the machine's start.
     pub const fn from_secs(secs: u64) -> Self {
-        Self(Duration::from_secs(secs))
+        Self::from_nanos(secs.saturating_mul(1_000_000_000))
     }
 
     /// Returns the time `ms` milliseconds after the machine's start.
     pub const fn from_millis(ms: u64) -> Self {
-        Self(Duration::from_millis(ms))
+        Self::from_nanos(ms.saturating_mul(1_000_000))
+    }
+
+    /// Returns the time `ns` nanoseconds after the machine's start.
+    pub const fn from_nanos(ns: u64) -> Self {
+        Self(NonZeroU64::MIN.saturating_add(ns))
+    }
+
+    /// Returns how long after the machine's start this is.
+    pub const fn since_start(self) -> Duration {
+        Duration::from_nanos(self.nanos())
+    }
+
+    /// Returns how many whole seconds after the machine's start this is.
+    pub const fn seconds(self) -> u64 {
+        self.nanos() / 1_000_000_000
+    }
+
+    /// Returns how many whole milliseconds after the machine's start this is.
+    pub const fn millis(self) -> u64 {
+        self.nanos() / 1_000_000
+    }
+
+    /// Returns how many nanoseconds after the machine's start this is.
+    pub const fn nanos(self) -> u64 {
+        self.0.get() - 1
     }
 
     /// Returns how long before `self` the time `earlier` was; zero when it was not before.
-    pub fn since(self, earlier: Mono) -> Duration {
-        self.0.saturating_sub(earlier.0)
+    pub const fn since(self, earlier: Mono) -> Duration {
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
+    }
+}
+
+impl Default for Mono {
+    /// The machine's start.
+    fn default() -> Self {
+        Self::from_nanos(0)
+    }
+}
+
+impl From<Duration> for Mono {
+    /// So long after the machine's start.
+    fn from(since_start: Duration) -> Self {
+        Self::from_nanos(nanos(since_start))
+    }
+}
+
+impl fmt::Debug for Mono {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Mono").field(&self.since_start()).finish()
     }
 }
 
@@ -33,7 +82,7 @@ impl Add<Duration> for Mono {
     type Output = Mono;
 
     fn add(self, delay: Duration) -> Mono {
-        Mono(self.0.saturating_add(delay))
+        Mono(self.0.saturating_add(nanos(delay)))
     }
 }
 
@@ -41,8 +90,13 @@ impl Sub<Duration> for Mono {
     type Output = Mono;
 
     fn sub(self, delay: Duration) -> Mono {
-        Mono(self.0.saturating_sub(delay))
+        Mono::from_nanos(self.nanos().saturating_sub(nanos(delay)))
     }
+}
+
+/// The nanoseconds of a span; what is longer than 584 years is as long as those.
+const fn nanos(span: Duration) -> u64 {
+    span.as_secs().saturating_mul(1_000_000_000).saturating_add(span.subsec_nanos() as u64)
 }
 
 /// Wall time: milliseconds since 1970-01-01T00:00:00Z. Printed in UTC; days and reports use the park's zone elsewhere.

@@ -116,21 +116,21 @@ impl Meter {
     }
 
     fn add_busy(&mut self, from: Mono, to: Mono) {
-        let mut at = from.0;
-        while at < to.0 {
-            let second = at.as_secs();
-            let end = Duration::from_secs(second + 1).min(to.0);
-            *self.busy.entry(second).or_default() += end.saturating_sub(at);
+        let mut at = from;
+        while at < to {
+            let second = at.seconds();
+            let end = Mono::from_secs(second + 1).min(to);
+            *self.busy.entry(second).or_default() += end.since(at);
             at = end;
         }
-        let oldest = to.0.as_secs().saturating_sub(N_SECONDS);
+        let oldest = to.seconds().saturating_sub(N_SECONDS);
         self.busy = self.busy.split_off(&oldest);
     }
 
     /// Share of the last so many whole seconds, or of those since it began.
     fn share(&self, now: Mono, seconds: u64) -> Option<f64> {
-        let end = now.0.as_secs();
-        let start = end.saturating_sub(seconds).max(self.began.0.as_secs() + 1);
+        let end = now.seconds();
+        let start = end.saturating_sub(seconds).max(self.began.seconds() + 1);
         let span = end.checked_sub(start).filter(|span| *span > 0)?;
         let busy: Duration = self.busy.range(start..end).map(|(_, busy)| *busy).sum();
         Some((busy.as_secs_f64() / Duration::from_secs(span).as_secs_f64()).min(1.0))

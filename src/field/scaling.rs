@@ -92,7 +92,7 @@ impl Scaling {
             (false, true) => Quality::UnderRange,
             (false, false) => Quality::Good,
         };
-        Reading { value: Some(value), quality }
+        Reading::new(Some(value), quality)
     }
 
     fn of_current(&self, current: f64) -> Reading {
@@ -106,7 +106,7 @@ impl Scaling {
         let value = self.low + (current - LIVE_ZERO) / SPAN * (self.high - self.low);
         let value = self.rounded(value);
         if value.is_finite() {
-            Reading { value: Some(Value::Number(value + 0.0)), quality }
+            Reading::new(Some(Value::Number(value + 0.0)), quality)
         } else {
             Reading::missing(Quality::Sensor)
         }
@@ -148,7 +148,7 @@ mod tests {
 
     fn read(scaling: &Scaling, raw: f64) -> (Option<f64>, Quality) {
         let reading = scaling.number(raw).map_or(Reading::missing(Quality::Sensor), |value| scaling.judged(value));
-        (reading.value.map(Value::as_f64), reading.quality)
+        (reading.value().map(Value::as_f64), reading.quality)
     }
 
     #[test]

@@ -121,7 +121,7 @@ struct Runner {
 impl Runner {
     fn new(link: watch::Receiver<Arc<Link>>, joints: Joints, clock: Clock, stop: CancellationToken) -> Self {
         let endpoint = link.borrow().endpoint.clone();
-        let started_ms = u64::try_from(clock.mono().0.as_millis()).unwrap_or_default();
+        let started_ms = clock.mono().millis();
         let rng = fastrand::Rng::with_seed(u64::from(fnv1a(&endpoint.to_string())) << 32 ^ started_ms);
         let signals = Signals { link, stop, watching: true, fresh: true };
         let backoff = link_backoff(&[]);

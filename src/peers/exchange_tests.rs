@@ -275,7 +275,7 @@ impl Park {
         let until = self.ms + secs * 1_000;
         while self.ms < until {
             let due = self.gateways.iter().filter_map(|gateway| gateway.exchange.poll_timeout()).min();
-            let due = due.and_then(|due| u64::try_from(due.0.as_millis()).ok()).unwrap_or(until);
+            let due = due.map_or(until, Mono::millis);
             self.ms = due.clamp(self.ms + 500, until.max(self.ms + 500));
             while (0..self.gateways.len()).fold(false, |busy, n| self.turn(n) | busy) {}
         }

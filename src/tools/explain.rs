@@ -13,7 +13,7 @@ use crate::field::settings::{Device, Point, Signal};
 pub fn steps(point: &Point, words: &[u16], unit: &str) -> (Vec<String>, Reading) {
     let reading = Decoder::new(point).registers(words);
     let plain = Point { scale: 1.0, offset: 0.0, decimals: None, range: None, signal: Signal::Value, ..point.clone() };
-    let raw = Decoder::new(&plain).registers(words).value;
+    let raw = Decoder::new(&plain).registers(words).value();
     let hex = words.iter().map(|w| format!("{w:04X}")).collect::<Vec<_>>().join(" ");
     let mut steps = vec![format!("寄存器 registers    {} = {hex}", place(point))];
     if words.len() > 1 {
@@ -30,7 +30,7 @@ pub fn steps(point: &Point, words: &[u16], unit: &str) -> (Vec<String>, Reading)
     if let (Signal::Loop, Some((low, high))) = (point.signal, point.range) {
         steps.push(format!("电流环 loop         4 … 20 mA → {low} … {high} {unit}"));
     }
-    if let (Some(decimals), Some(value)) = (point.decimals, reading.value) {
+    if let (Some(decimals), Some(value)) = (point.decimals, reading.value()) {
         steps.push(format!("小数位 decimals     {decimals} → {}", self::shown(value)));
     }
     if let Some((low, high)) = point.range {
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn every_step_from_registers_to_value_is_named() {
         let (steps, reading) = steps(&point(Encoding::F32), &[0xE979, 0x42F6], "℃");
-        assert_eq!(reading.value, Some(Value::Single(123.456)));
+        assert_eq!(reading.value(), Some(Value::Single(123.456)));
         let text = steps.join("\n");
         for part in ["holding 2..3 (4x00003) = E979 42F6", "cdab", "f32 → 123.456"] {
             assert!(text.contains(part), "{part}: {text}");

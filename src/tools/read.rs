@@ -181,7 +181,7 @@ fn as_read(found: &Found<'_>, device: &str, reading: Reading, clock: &Clock) -> 
         tag: found.spec.tag.to_string(),
         name: found.spec.name.clone(),
         device: device.to_owned(),
-        value: reading.value.map_or_else(|| "-".to_owned(), explain::shown),
+        value: reading.value().map_or_else(|| "-".to_owned(), explain::shown),
         unit: found.spec.unit.clone(),
         quality: reading.quality.as_str().to_owned(),
         t: clock.now().wall.to_string(),
@@ -193,7 +193,7 @@ fn print_steps(steps: Vec<String>, reading: Option<Reading>) {
         say(&format!("  {step}"));
     }
     if let Some(reading) = reading {
-        let value = reading.value.map_or_else(|| "-".to_owned(), explain::shown);
+        let value = reading.value().map_or_else(|| "-".to_owned(), explain::shown);
         say(&format!("  结果 result         {value}, {}", reading.quality.as_str()));
     }
 }

@@ -101,7 +101,7 @@ fn samples_body(out: &mut Vec<u8>, samples: &Samples, device: &DeviceKeys) -> Re
             out.push(b',');
         }
         out.extend_from_slice(&point.key);
-        match reading.value {
+        match reading.value() {
             Some(value) => json::value(out, value, point.decimals),
             None => out.extend_from_slice(b"null"),
         }

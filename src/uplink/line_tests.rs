@@ -81,7 +81,7 @@ impl Line {
     }
 
     fn wall(&self) -> Now {
-        Now { mono: self.now, wall: Timestamp(self.wall.0).after(self.now.0), trust: self.wall.1 }
+        Now { mono: self.now, wall: Timestamp(self.wall.0).after(self.now.since_start()), trust: self.wall.1 }
     }
 
     /// A record is made, told live and (where there is a store) stored at once.
@@ -114,7 +114,7 @@ impl Line {
     /// Lets a moment pass.
     fn step(&mut self) {
         self.now = self.now + STEP;
-        if self.now.0.as_millis().is_multiple_of(500) {
+        if self.now.millis().is_multiple_of(500) {
             Feed::ALL.into_iter().for_each(|feed| self.outbox.feed(feed).settle());
         }
         while self.on_line.front().is_some_and(|sent| sent.arrives <= self.now) {

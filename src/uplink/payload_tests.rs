@@ -65,7 +65,7 @@ fn written(body: &Body) -> String {
 fn samples_are_written_as_the_contract_shows() {
     let cells = vec![
         (0, Reading::good(Value::Number(23.4))),
-        (1, Reading { value: Some(Value::Single(5.71)), quality: Quality::OverRange }),
+        (1, Reading::new(Some(Value::Single(5.71)), Quality::OverRange)),
         (2, Reading::missing(Quality::Comm)),
     ];
     let body =

@@ -90,7 +90,7 @@ impl<P: Park> Hub<P> {
     /// Waits for the next full second of the monotonic clock and returns a look of that second: all viewers wake
     /// together and share it.
     async fn next_look(&self) -> Arc<Look> {
-        let ms = u64::try_from(self.park.now().mono.0.as_millis()).unwrap_or(0);
+        let ms = self.park.now().mono.millis();
         let second = ms - ms % TICK_MS + TICK_MS;
         tokio::time::sleep(Duration::from_millis(second - ms)).await;
         self.look_since(Mono::from_millis(second)).await

@@ -161,7 +161,7 @@ impl Scene {
 
 fn now(since: Duration) -> Now {
     let ms = i64::try_from(since.as_millis()).unwrap();
-    Now { mono: Mono(since), wall: Timestamp(1_800_000_000_000 + ms), trust: ClockTrust::Synced }
+    Now { mono: Mono::from(since), wall: Timestamp(1_800_000_000_000 + ms), trust: ClockTrust::Synced }
 }
 
 /// A value by which the test holds.

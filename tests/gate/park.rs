@@ -219,7 +219,7 @@ impl Park {
         let awake = self.worlds.keys().any(|lane| self.is_awake(lane));
         let asked = self.worlds.iter().map(|(lane, world)| world.asked + self.pace(lane));
         let arms = self.worlds.values().filter_map(World::arrives).map(|in_ms| self.turned + in_ms);
-        let due = self.gates.poll_timeout(self.now()).map(millis).filter(|_| awake);
+        let due = self.gates.poll_timeout(self.now()).map(Mono::millis).filter(|_| awake);
         asked.chain(arms).chain(due).min().unwrap_or(end).clamp(self.ms + 1, end)
     }
 
@@ -268,9 +268,9 @@ impl Park {
     fn ask_module(&mut self, lane: &LaneId) -> Vec<LaneEvent> {
         let at = self.now().mono;
         let Some(world) = self.worlds.get_mut(lane) else { return Vec::new() };
-        world.asked = millis(at);
+        world.asked = at.millis();
         let heard = world.says.iter().filter(|(input, _)| !world.silent.contains(input));
-        world.heard.extend(heard.clone().map(|(input, on)| (*input, (millis(at), *on))));
+        world.heard.extend(heard.clone().map(|(input, on)| (*input, (at.millis(), *on))));
         let event = |(input, on): (&Input, &Option<bool>)| {
             let what = Seen::Input { input: *input, on: *on };
             LaneEvent { lane: lane.clone(), at, what }
@@ -547,10 +547,6 @@ impl World {
         };
         u64::try_from(way).ok().filter(|_| !self.bar.broken)
     }
-}
-
-fn millis(at: Mono) -> u64 {
-    u64::try_from(at.0.as_millis()).unwrap()
 }
 
 pub(crate) fn supervisor() -> Actor {

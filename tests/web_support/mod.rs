@@ -113,10 +113,10 @@ impl FakePark {
         let value = Value::Number(round(low + share * (high - low), spec.decimals));
         let reading = match (d, p) {
             (DOWN, _) => Reading::missing(Quality::Comm),
-            (0, 3) => Reading { value: Some(Value::Number(127.3)), quality: Quality::OverRange },
+            (0, 3) => Reading::new(Some(Value::Number(127.3)), Quality::OverRange),
             (1, 1) => Reading::good(Value::Number(0.0)),
             (4, 1) => Reading::missing(Quality::Sensor),
-            (4, 3) => Reading { value: Some(value), quality: Quality::Calibration },
+            (4, 3) => Reading::new(Some(value), Quality::Calibration),
             (_, 4) if spec.decimals == Some(0) => Reading::good(Value::Bool(true)),
             _ => Reading::good(value),
         };
@@ -214,7 +214,7 @@ impl Park for FakePark {
             worst_late: Duration::from_millis(44),
         };
         let registry = Arc::clone(&self.registry);
-        let started = now.mono - Duration::from_secs(183_600).min(now.mono.0);
+        let started = now.mono - Duration::from_secs(183_600).min(now.mono.since_start());
         let danger = DangerView::quiet(now);
         Some(Arc::new(Snapshot { now, boot: 17, started, registry, devices, totals, danger }))
     }
@@ -343,7 +343,7 @@ fn samples(from: Timestamp) -> Vec<TrendSample> {
         let value = 23.0 + 4.0 * (t / 600.0).sin() + 0.3 * (t / 17.0).sin();
         let reading = match second {
             2000..2240 => Reading::missing(Quality::Comm),
-            2700..2900 => Reading { value: Some(Value::Number(81.0)), quality: Quality::OverRange },
+            2700..2900 => Reading::new(Some(Value::Number(81.0)), Quality::OverRange),
             _ => Reading::good(Value::Number(round(value, Some(1)))),
         };
         TrendSample { at: from.after(Duration::from_secs(u64::from(second))), reading }

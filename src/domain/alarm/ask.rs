@@ -33,7 +33,7 @@ pub enum Test {
 impl Test {
     /// Returns whether it holds of a measurement; `None` when the reading is none.
     pub fn of(self, reading: Reading) -> Option<bool> {
-        let value = reading.value.filter(|_| reading.quality == Quality::Good)?;
+        let value = reading.value().filter(|_| reading.quality == Quality::Good)?;
         Some(match self {
             Self::On => value.as_f64() != 0.0,
             Self::Off => value.as_f64() == 0.0,

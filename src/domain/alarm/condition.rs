@@ -110,7 +110,7 @@ pub(super) fn top(levels: &[Level]) -> u8 {
 fn limit(scene: &Scene<'_>, cell: Option<&Cell>, side: Side) -> Verdict {
     let Some(reading) = cell.and_then(|cell| cell.reading) else { return Verdict::UNKNOWN };
     let levels = &scene.spec.levels;
-    match (reading.quality, reading.value, side) {
+    match (reading.quality, reading.value(), side) {
         (Quality::Good, Some(value), _) => Verdict::at(level_of(levels, side, value, scene.on)),
         (Quality::OverRange, _, Side::High) | (Quality::UnderRange, _, Side::Low) => Verdict::at_least(top(levels)),
         _ => Verdict::UNKNOWN,
@@ -118,7 +118,7 @@ fn limit(scene: &Scene<'_>, cell: Option<&Cell>, side: Side) -> Verdict {
 }
 
 fn measured(reading: Option<Reading>) -> Option<Value> {
-    reading.filter(|reading| reading.quality == Quality::Good)?.value
+    reading.filter(|reading| reading.quality == Quality::Good)?.value()
 }
 
 /// The level of a distance from 0.

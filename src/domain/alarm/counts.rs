@@ -29,7 +29,7 @@ impl Flood {
     /// Notes a raise.
     pub(super) fn note(&mut self, at: Mono) {
         self.forget(at);
-        let second = at.0.as_secs();
+        let second = at.seconds();
         match self.by_second.back_mut() {
             Some((last, n)) if *last == second => *n += 1,
             _ => self.by_second.push_back((second, 1)),
@@ -41,14 +41,14 @@ impl Flood {
 
     /// Returns how many there were within the span that ends now.
     pub(super) fn within(&self, now: Mono) -> u64 {
-        let from = (now - FLOOD_SPAN).0.as_secs();
-        let all = now.0 < FLOOD_SPAN;
+        let from = (now - FLOOD_SPAN).seconds();
+        let all = now.since_start() < FLOOD_SPAN;
         self.by_second.iter().filter(|(second, _)| all || *second > from).map(|(_, n)| n).sum()
     }
 
     fn forget(&mut self, now: Mono) {
-        let from = (now - FLOOD_SPAN).0.as_secs();
-        while now.0 >= FLOOD_SPAN && self.by_second.front().is_some_and(|(second, _)| *second <= from) {
+        let from = (now - FLOOD_SPAN).seconds();
+        while now.since_start() >= FLOOD_SPAN && self.by_second.front().is_some_and(|(second, _)| *second <= from) {
             let gone = self.by_second.pop_front().map_or(0, |(_, n)| n);
             self.within = self.within.saturating_sub(gone);
         }

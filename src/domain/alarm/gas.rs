@@ -177,7 +177,7 @@ fn gas(scene: &Scene<'_>, detector: &Detector, watch: &Watch, side: Side, compar
 fn by_value(spec: &AlarmSpec, side: Side, reading: Option<Reading>, on: &Switches) -> Verdict {
     let Some(reading) = reading else { return Verdict::UNKNOWN };
     let level = |value| level_of(&spec.levels, side, value, on);
-    match (reading.quality, reading.value, side) {
+    match (reading.quality, reading.value(), side) {
         (Quality::Good, Some(value), _) => Verdict::at(level(value)),
         (Quality::OverRange, _, Side::High) | (Quality::UnderRange, _, Side::Low) => {
             Verdict::at_least(top(&spec.levels))
@@ -236,7 +236,7 @@ fn differ(
     let measured = if verdict.certain || over { verdict.level } else { return None };
     let agreed = watch.agreed.get_mut(usize::from(side == Side::Low))?;
     *agreed = if told == 0 && measured == 0 { 0 } else { (*agreed).max(measured) };
-    let value = reading?.value.map(|value| value.as_f64());
+    let value = reading?.value().map(|value| value.as_f64());
     let may_differ = gas.levels.iter().zip(1_u8..).any(|(level, n)| {
         let Some((limit, value)) = level.limit.zip(value) else { return over && told < n };
         // How far beyond the limit, and how far behind it, the value is.

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::super::instrument::InstrumentState;
-use super::super::reading::{Quality, Reading, Value};
+use super::super::reading::{Quality, Reading};
 use super::super::time::Mono;
 use super::spec::{AlarmBook, AlarmSpec, Condition, Detector, PointRef, Reference, Side, Subject};
 
@@ -34,8 +34,9 @@ pub(super) enum Watcher {
     Alarm(usize),
 }
 
-/// What stands of one point.
+/// What stands of one point: one cache line.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub(super) struct Cell {
     /// `None` until something was read, and after its device was lost.
     pub(super) reading: Option<Reading>,
@@ -52,8 +53,10 @@ pub(super) struct Cell {
     rest: (f64, f64),
     /// Whether what stands lies there.
     rests: bool,
-    watchers: Range<usize>,
+    watchers: Range<u32>,
 }
+
+const _: () = assert!(size_of::<Cell>() == 64);
 
 /// Nothing lies between these.
 const RESTLESS: (f64, f64) = (f64::INFINITY, f64::NEG_INFINITY);
@@ -75,15 +78,17 @@ impl Cell {
         true
     }
 
+    /// Those of all watchers that look at this point.
+    fn watchers_in<'w>(&self, all: &'w [Watcher]) -> &'w [Watcher] {
+        let index = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+        all.get(index(self.watchers.start)..index(self.watchers.end)).unwrap_or_default()
+    }
+
     #[inline(always)]
     fn is_at_rest(&self, reading: &Reading) -> bool {
         let (low, high) = self.rest;
         let between = |value: f64| low < value && value < high;
-        reading.quality == Quality::Good
-            && match &reading.value {
-                Some(Value::Number(value)) => between(*value),
-                value => value.is_some_and(|value| between(value.as_f64())),
-            }
+        reading.quality == Quality::Good && reading.value().is_some_and(|value| between(value.as_f64()))
     }
 }
 
@@ -130,9 +135,10 @@ impl Points {
     }
 
     fn add(&mut self, at: PointRef, watchers: BTreeSet<Watcher>, timed: bool, rest: (f64, f64)) {
-        let from = self.watchers.len();
+        let end = |watchers: &[Watcher]| u32::try_from(watchers.len()).unwrap_or(u32::MAX);
+        let from = end(&self.watchers);
         self.watchers.extend(watchers);
-        let watchers = from..self.watchers.len();
+        let watchers = from..end(&self.watchers);
         let (reading, state, rests) = (None, None, false);
         self.cells.push(Cell { reading, state, at: Mono::default(), timed, open: 0, rest, rests, watchers });
         if self.by_device.len() <= at.device {
@@ -165,7 +171,7 @@ impl Points {
             let index = usize::try_from(*slot).ok().and_then(|slot| slot.checked_sub(1));
             let Some(cell) = index.and_then(|index| self.cells.get_mut(index)) else { continue };
             if cell.stand(reading, state, at) {
-                asked.extend_from_slice(self.watchers.get(cell.watchers.clone()).unwrap_or_default());
+                asked.extend_from_slice(cell.watchers_in(&self.watchers));
             }
         }
     }

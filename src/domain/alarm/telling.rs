@@ -316,7 +316,7 @@ impl Alarms {
         let open = self.instances.get(index).and_then(|instance| instance.open.as_ref());
         let record = open.and_then(|open| open.last.as_ref());
         let priority = record.map_or(Priority::Blue, |record| record.priority);
-        let value = self.points.reading_of(spec).and_then(|reading| reading.value).map(told_value);
+        let value = self.points.reading_of(spec).and_then(|reading| reading.value()).map(told_value);
         let unit = record.and_then(|record| record.unit.as_deref()).unwrap_or_default();
         let value = value.map_or_else(String::new, |value| format!(" {value} {unit}"));
         let zone = spec.zone.as_ref().map_or_else(String::new, |zone| format!("（{zone}）"));

@@ -136,7 +136,7 @@ impl Alarms {
             to: open.state,
             cause,
             text: spec.text.as_str().into(),
-            value: reading.and_then(|reading| reading.value).map(told_value),
+            value: reading.and_then(|reading| reading.value()).map(told_value),
             peak: open.peak,
             unit: unit.filter(|unit| !unit.is_empty()).cloned(),
             limit: level.and_then(|level| level.limit),
@@ -260,11 +260,11 @@ impl Occurrence {
 
     fn note_peak(&mut self, spec: &AlarmSpec, reading: Option<super::super::reading::Reading>) {
         let has_peak = matches!(spec.condition, Condition::High | Condition::Low | Condition::Gas { .. });
-        let value = reading.and_then(|reading| reading.value).filter(|_| has_peak && self.beneath.is_active());
+        let value = reading.and_then(|reading| reading.value()).filter(|_| has_peak && self.beneath.is_active());
         let Some(value) = value.map(|value| value.as_f64()) else { return };
         let is_worse = |peak: f64| if spec.condition.is_low() { value < peak } else { value > peak };
         if self.peak.is_none_or(is_worse) {
-            self.peak = reading.and_then(|reading| reading.value).map(told_value);
+            self.peak = reading.and_then(|reading| reading.value()).map(told_value);
         }
     }
 

@@ -144,7 +144,7 @@ impl Life {
     fn wait(&mut self, ms: u64) {
         let end = self.ms + ms;
         while let Some(due) = self.rig.danger.poll_timeout() {
-            let due = u64::try_from(due.0.as_millis()).unwrap();
+            let due = due.millis();
             if due > end {
                 break;
             }

@@ -219,11 +219,11 @@ pub(super) struct Limit {
 
 impl Limit {
     pub(super) fn new(now: Now, limit: Duration) -> Self {
-        Self { from_ms: ms(now.mono.0), limit_ms: ms(limit), spent_ms: 0 }
+        Self { from_ms: now.mono.millis(), limit_ms: ms(limit), spent_ms: 0 }
     }
 
     pub(super) fn elapsed(&self, now: Mono) -> Duration {
-        Duration::from_millis(self.spent_ms.saturating_add(ms(now.0).saturating_sub(self.from_ms)))
+        Duration::from_millis(self.spent_ms.saturating_add(now.millis().saturating_sub(self.from_ms)))
     }
 
     pub(super) fn ends(&self) -> Mono {

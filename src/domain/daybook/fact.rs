@@ -26,7 +26,7 @@ impl Moment {
     /// Returns the moment `at` of this run.
     pub(super) fn of(boot: u32, at: Mono, now: Now) -> Self {
         let trusted = now.trust != ClockTrust::Unsynced;
-        Self { boot, mono_ms: ms(at.0), wall: now.wall_at(at), trusted }
+        Self { boot, mono_ms: at.millis(), wall: now.wall_at(at), trusted }
     }
 
     /// Returns the monotonic time; of use in the same run only.

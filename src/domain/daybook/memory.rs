@@ -433,7 +433,7 @@ impl Daybook {
             now.wall.0.saturating_sub(last.wall.0).saturating_sub(i64::try_from(ms(elapsed)).unwrap_or(i64::MAX));
         let at = Moment { trusted: last.trust != ClockTrust::Unsynced, ..Moment::of(self.boot, now.mono, now) };
         // While nobody knows the time, the span is that in which it passed.
-        let at = if at.trusted { at } else { Moment { mono_ms: ms(last.mono.0), ..at } };
+        let at = if at.trusted { at } else { Moment { mono_ms: last.mono.millis(), ..at } };
         if step.abs() > super::making::CLOCK_STEP_MS {
             self.tally_at(at).step(now.wall, step);
         }

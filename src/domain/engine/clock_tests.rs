@@ -91,7 +91,7 @@ fn a_clock_that_steps_invents_nothing_loses_nothing_and_keeps_the_order() {
         let changes: Vec<ClockChange> = records.iter().filter_map(|r| told(&r)).collect();
         assert_eq!(changes, [ClockChange { from: before.1, to: after.1, offset_ms: after.0 - before.0 }], "{what}");
         let at = records.iter().position(|r| matches!(r.body, Body::Clock(_))).unwrap();
-        let off = |r: &Record| r.stamp.wall.0 - 1_795_420_800_000 - i64::try_from(r.stamp.mono.0.as_millis()).unwrap();
+        let off = |r: &Record| r.stamp.wall.0 - 1_795_420_800_000 - i64::try_from(r.stamp.mono.millis()).unwrap();
         let (earlier, later) = records.split_at(at);
         assert!(earlier.iter().all(|r| (off(r), r.stamp.trust) == before), "{what}: nothing is rewritten");
         assert!(later.iter().all(|r| (off(r), r.stamp.trust) == after), "{what}: told before the first stamp after it");

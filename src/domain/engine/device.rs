@@ -55,7 +55,7 @@ pub(super) struct Class {
     pub(super) sends: bool,
 }
 
-/// One of its points: two cache lines.
+/// One of its points: one cache line, because every reading asks for it.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 pub(super) struct Point {
@@ -95,7 +95,7 @@ impl Device {
         }
     }
 
-    /// Takes over what its points mean; what was reported so far stays.
+    /// Takes over what its points mean; the next reading of each is a report.
     pub(super) fn follow(&mut self, specs: &[PointSpec]) {
         self.stops = specs.iter().any(|spec| spec.commissioning.is_stopped());
         self.commissions = specs.iter().any(|spec| spec.commissioning == Commissioning::Commissioning);
@@ -226,3 +226,5 @@ impl FromIterator<DeviceSlot> for BySlot {
         Self { lowest: *lowest, indices }
     }
 }
+
+const _: () = assert!(size_of::<Point>() == 64 && size_of::<(u16, Reading)>() == 12);

@@ -233,7 +233,7 @@ fn a_sum_and_what_is_made_of_it_follow_the_readings_of_any_device() {
     let standing = |engine: &Engine| {
         let device = &engine.snapshot(at(9)).devices[2];
         assert_eq!(device.link, LinkState::Up);
-        device.points.iter().map(|p| p.reading.map(|r| (r.value.map(Value::as_f64), r.quality))).collect::<Vec<_>>()
+        device.points.iter().map(|p| p.reading.map(|r| (r.value().map(Value::as_f64), r.quality))).collect::<Vec<_>>()
     };
     engine.handle_event(sample(0, 1, &[1.5, 9.0]), at(1));
     assert_eq!(standing(&engine), [None, None], "not every input was read");
@@ -384,7 +384,7 @@ fn a_class_of_which_nothing_is_heard_turns_stale_once() {
     let records = tick_through(&mut engine, 2, 40);
     let stale = samples_of(&records);
     assert_eq!(stale.len(), 1);
-    assert!(stale[0].cells.iter().all(|(_, r)| r.quality == Quality::Stale && r.value.is_some()));
+    assert!(stale[0].cells.iter().all(|(_, r)| r.quality == Quality::Stale && r.value().is_some()));
 }
 
 #[test]
@@ -490,7 +490,7 @@ fn the_same_inputs_give_the_same_records() {
 fn some_poll(random: &mut fastrand::Rng, before: &[Reading; 5]) -> Vec<(u16, Reading)> {
     let some = |random: &mut fastrand::Rng, last: Reading| match random.u8(0..12) {
         0 => Reading::missing([Quality::Comm, Quality::Sensor][random.usize(0..2)]),
-        1 => Reading { value: Some(Value::Number(7.0)), quality: Quality::OverRange },
+        1 => Reading::new(Some(Value::Number(7.0)), Quality::OverRange),
         2..5 => Reading::good(Value::Number(f64::from(random.u8(0..30)) / 10.0)),
         _ => last,
     };
@@ -524,9 +524,9 @@ fn what_is_recorded_of_a_poll_is_what_the_rule_says_of_each_of_its_readings() {
         for (ordinal, reading) in &readings {
             let index = usize::from(*ordinal);
             stands[index] = *reading;
-            *(if reading.value.is_some() { &mut good } else { &mut bad }) += 1;
+            *(if reading.value().is_some() { &mut good } else { &mut bad }) += 1;
             let is_worth = reported[index].is_none_or(|(last, at)| {
-                let value = |reading: Reading| reading.value.map(Value::as_f64);
+                let value = |reading: Reading| reading.value().map(Value::as_f64);
                 let moved = match (value(last), value(*reading), points[index].deadband) {
                     (Some(_), Some(_), crate::domain::registry::Deadband::Off) => true,
                     (Some(a), Some(b), crate::domain::registry::Deadband::Absolute(width)) => (a - b).abs() > width,

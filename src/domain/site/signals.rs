@@ -98,7 +98,7 @@ impl Site {
         if key.point != *uid {
             return;
         }
-        let value = reading.value.filter(|_| reading.quality == Quality::Good).map(|value| value.as_f64() != 0.0);
+        let value = reading.value().filter(|_| reading.quality == Quality::Good).map(|value| value.as_f64() != 0.0);
         let (lost, was_lost) = (value.is_none(), std::mem::replace(&mut state.lost, value.is_none()));
         let turned = value.map(|value| value == key.turned);
         let before = state.turned;

@@ -82,7 +82,7 @@ impl WindNow {
             if reading.quality == Quality::Stale || now.since(at) > station.stale {
                 return Err(NoWind::Stale);
             }
-            let value = reading.value.filter(|_| reading.quality == Quality::Good).ok_or(NoWind::Bad)?;
+            let value = reading.value().filter(|_| reading.quality == Quality::Good).ok_or(NoWind::Bad)?;
             Ok(value.as_f64())
         };
         let (speed, from) = (good(self.speed)?, good(self.direction)?);

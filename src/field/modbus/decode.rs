@@ -119,7 +119,7 @@ mod tests {
     fn good(point: &Point, words: &[u16]) -> String {
         let reading = read(point, words);
         assert_eq!(reading.quality, Quality::Good, "{words:x?}");
-        reading.value.expect("a good reading has a value").to_string()
+        reading.value().expect("a good reading has a value").to_string()
     }
 
     #[test]
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn beyond_its_range_a_value_is_kept_and_marked() {
         let point = Point { range: Some((-10.0, 60.0)), scale: 0.1, decimals: Some(1), ..point(Encoding::I16) };
-        let with = |value, quality| Reading { value: Some(Value::Number(value)), quality };
+        let with = |value, quality| Reading::new(Some(Value::Number(value)), quality);
         assert_eq!(read(&point, &[601]), with(60.1, Quality::OverRange));
         assert_eq!(read(&point, &[600]), with(60.0, Quality::Good));
         assert_eq!(read(&point, &[(-101_i16).cast_unsigned()]), with(-10.1, Quality::UnderRange));
@@ -359,7 +359,7 @@ mod tests {
                     let (total, value) = scaled(n, tenths, decimals, offset);
                     if total.unsigned_abs() >= 1 << 50 {
                         // Beyond what a double holds to the last decimal.
-                        let read = reading.value.map(Value::as_f64).unwrap();
+                        let read = reading.value().map(Value::as_f64).unwrap();
                         prop_assert!((read - value).abs() <= value.abs() * 1e-14, "{} {}", read, value);
                         return Ok(());
                     }
@@ -376,7 +376,7 @@ mod tests {
 
     /// A scaled float is what it says to the last decimal shown.
     fn close(reading: &Reading, raw: f64, decimals: u32, offset: i32) -> Result<(), TestCaseError> {
-        let Some(value) = reading.value.map(Value::as_f64) else {
+        let Some(value) = reading.value().map(Value::as_f64) else {
             prop_assert!(!raw.is_finite(), "{}", raw);
             return Ok(());
         };
@@ -399,7 +399,7 @@ mod tests {
             let orders = [WordOrder::Abcd, WordOrder::Cdab, WordOrder::Badc, WordOrder::Dcba];
             let point = Point { order: orders[order], scale, offset, decimals, range: Some((0.0, 1.0)), ..point(encodings[which]) };
             let reading = read(&point, &words);
-            match reading.value {
+            match reading.value() {
                 Some(value) => prop_assert!(value.as_f64().is_finite() && reading.quality != Quality::Sensor),
                 None => prop_assert_eq!(reading.quality, Quality::Sensor),
             }

@@ -120,7 +120,7 @@ impl Runner {
     fn new(inputs: Inputs) -> Self {
         let server = Arc::clone(&inputs.link.borrow().server);
         let now = inputs.clock.now();
-        let started = u64::try_from(now.mono.0.as_millis()).unwrap_or_default();
+        let started = now.mono.millis();
         let rng = fastrand::Rng::with_seed(u64::from(fnv1a(&server.id)) << 32 ^ started);
         let watch = Watch::new(server, now);
         Self { inputs, watch, asked: Arc::default(), rng, watching: true, trouble: None }

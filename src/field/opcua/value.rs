@@ -81,7 +81,7 @@ pub fn reading(value: Option<&Variant>, status: u32, scaling: &Scaling) -> (Read
         // The value of a loop is made of its current; one that is broken has none, whatever the server calls it.
         Some(quality) => {
             let judged = scaling.judged(value);
-            (judged.value.map_or(judged, |_| Reading { quality, ..judged }), None)
+            (if judged.has_value() { judged.with_quality(quality) } else { judged }, None)
         }
     }
 }
@@ -166,7 +166,7 @@ mod tests {
 
     fn quality_of(status: u32) -> (Quality, bool) {
         let (reading, _) = reading(Some(&Variant::Double(5.0)), status, &plain());
-        (reading.quality, reading.value.is_some())
+        (reading.quality, reading.value().is_some())
     }
 
     #[test]
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn every_scalar_keeps_its_digits() {
-        let read = |value: Variant| reading(Some(&value), 0, &plain()).0.value.unwrap();
+        let read = |value: Variant| reading(Some(&value), 0, &plain()).0.value().unwrap();
         assert_eq!(read(Variant::Boolean(true)), Value::Bool(true));
         assert_eq!(read(Variant::SByte(-3)), Value::Number(-3.0));
         assert_eq!(read(Variant::UInt32(u32::MAX)), Value::Number(4_294_967_295.0));
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(read(Variant::UInt64(u64::MAX)), Value::Counter(u64::MAX));
         assert_eq!(read(Variant::Float(23.4)), Value::Single(23.4));
         let (scaled, _) = reading(Some(&Variant::Int16(234)), 0, &Scaling::new(0.1, -1.0, Some(1), Some((0.0, 20.0))));
-        assert_eq!(scaled, Reading { value: Some(Value::Number(22.4)), quality: Quality::OverRange });
+        assert_eq!(scaled, Reading::new(Some(Value::Number(22.4)), Quality::OverRange));
     }
 
     #[test]
@@ -269,10 +269,10 @@ mod tests {
             range in prop::option::of((-1e9_f64..0.0, 0.0_f64..1e9)),
         ) {
             let (reading, _) = reading(value.as_ref(), status, &Scaling::new(scale, offset, decimals, range));
-            prop_assert!(status >> 30 < 2 || reading.value.is_none());
+            prop_assert!(status >> 30 < 2 || reading.value().is_none());
             prop_assert!(status >> 30 == 0 || reading.quality != Quality::Good);
-            prop_assert!(reading.value.is_some() || reading.quality != Quality::Good);
-            prop_assert!(reading.value.is_none_or(|v| v.as_f64().is_finite()));
+            prop_assert!(reading.value().is_some() || reading.quality != Quality::Good);
+            prop_assert!(reading.value().is_none_or(|v| v.as_f64().is_finite()));
         }
     }
 }

@@ -162,7 +162,7 @@ impl Guard {
 
     fn challenge(&mut self, algorithm: Algorithm, stale: bool, now: Mono) -> Refused {
         self.numbers += 1;
-        let seed = format!("{}:{}", self.numbers, now.0.as_nanos());
+        let seed = format!("{}:{}", self.numbers, now.nanos());
         let tag = hex(&self.key.sign(seed.as_bytes()));
         let nonce: String = tag.chars().take(32).collect();
         if self.issued.len() >= NONCES {

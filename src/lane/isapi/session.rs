@@ -164,7 +164,7 @@ impl Link {
     }
 
     fn proof(&mut self, request: &Request<'_>) -> Option<String> {
-        let cnonce = hex(&self.clock.mono().0.as_nanos().to_be_bytes());
+        let cnonce = hex(&self.clock.mono().nanos().to_be_bytes());
         let (user, password) = (&self.barrier.user, &self.barrier.password);
         self.challenge.as_mut().map(|challenge| challenge.answer(request, user, password, &cnonce))
     }

@@ -105,7 +105,7 @@ impl Scene {
             }
             self.told.extend(std::iter::from_fn(|| self.machine.poll_output()));
             match self.machine.poll_timeout() {
-                Some(at) if at <= ms(until) => self.now = u64::try_from(at.0.as_millis()).unwrap().max(self.now),
+                Some(at) if at <= ms(until) => self.now = at.millis().max(self.now),
                 _ => break,
             }
         }

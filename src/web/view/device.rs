@@ -107,7 +107,7 @@ fn range_text((low, high): (f64, f64)) -> String {
 
 /// The value: "no data" never looks like a number, an old one never like a fresh one.
 fn value(look: &Look, v: &Viewer<'_>, spec: &PointSpec, view: &PointView) -> Cell {
-    let Some((reading, value)) = view.reading.and_then(|r| r.value.map(|value| (r, value))) else {
+    let Some((reading, value)) = view.reading.and_then(|r| r.value().map(|value| (r, value))) else {
         return Cell::toned(Tone::None, v.t(Text::NoData));
     };
     let text = format::value(value, format::decimals(spec));
@@ -150,8 +150,8 @@ fn bar(look: &Look, spec: &PointSpec, view: &PointView) -> Cell {
     let Some((low, high)) = spec.range.filter(|(low, high)| high > low) else {
         return Cell::live("").dim();
     };
-    let reading = view.reading.filter(|r| r.value.is_some());
-    let percent = reading.and_then(|r| r.value).map(|value| (value.as_f64() - low) / (high - low) * 100.0);
+    let reading = view.reading.filter(|r| r.value().is_some());
+    let percent = reading.and_then(|r| r.value()).map(|value| (value.as_f64() - low) / (high - low) * 100.0);
     let quality = reading.map_or(Quality::Good, |r| r.quality);
     let tone = if overdue(look, spec, view) { Tone::Stale } else { tone_of(quality) };
     Cell::meter(percent, tone)

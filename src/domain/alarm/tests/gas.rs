@@ -267,8 +267,8 @@ fn fault_bit_silence_frozen_and_drift_are_faults_and_no_gas() {
         (good(3.0), true),
         (bad(Quality::Comm), false),
         (bad(Quality::Stale), false),
-        (Reading { quality: Quality::Suspect, ..good(3.0) }, false),
-        (Reading { quality: Quality::UnderRange, ..good(-6.0) }, false),
+        (good(3.0).with_quality(Quality::Suspect), false),
+        (good(-6.0).with_quality(Quality::UnderRange), false),
         (bad(Quality::Sensor), false),
     ] {
         let mut park = with_controller();
@@ -285,9 +285,9 @@ fn fault_bit_silence_frozen_and_drift_are_faults_and_no_gas() {
 #[test]
 fn over_range_holds_the_highest_level_and_a_wrap_does_not_clear_it() {
     let mut park = by_value();
-    park.read(0, Reading { quality: Quality::OverRange, ..good(100.0) });
+    park.read(0, good(100.0).with_quality(Quality::OverRange));
     assert_eq!(park.last().level, 2);
-    for after in [Reading { quality: Quality::UnderRange, ..good(-20.0) }, bad(Quality::Sensor)] {
+    for after in [good(-20.0).with_quality(Quality::UnderRange), bad(Quality::Sensor)] {
         park.read(0, after);
         assert_eq!(park.state(GAS), State::Unacked);
         assert_eq!(park.alarms.active(park.now)[0].last.level, 2);

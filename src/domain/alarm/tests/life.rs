@@ -108,7 +108,7 @@ fn returned_but_not_acknowledged_it_stays_to_be_seen_and_sounds_again() {
 fn beyond_the_range_is_beyond_the_limit_and_the_other_side_says_nothing() {
     let low = AlarmSpec { levels: levels([20.0, 10.0], 0.0), ..alarm(at(0, 0), Condition::Low) };
     let mut park = Bench::new(book(vec![high(), low], vec![]));
-    let over = |quality| Reading { quality, ..good(0.0) };
+    let over = |quality| good(0.0).with_quality(quality);
     park.read(0, over(Quality::OverRange));
     assert_eq!((park.last().level, park.last().rule.as_ref()), (2, "high"));
     park.read(0, over(Quality::UnderRange));
@@ -184,7 +184,7 @@ fn digital_quality_and_flat_line() {
     let mut park = Bench::new(book(alarms, vec![]));
     park.read(0, Reading::good(Value::Counter(8)));
     park.read(0, bad(Quality::Sensor));
-    park.read(0, Reading { quality: Quality::Suspect, ..good(4.0) });
+    park.read(0, good(4.0).with_quality(Quality::Suspect));
     park.read_in(0, good(4.0), Some(InstrumentState::Calibration));
     park.read(0, good(7.0));
     let told: Vec<_> = park.records.iter().map(|r| (r.rule.to_string(), r.cause)).collect();

@@ -150,7 +150,7 @@ impl Model {
         if let Some(tag) = record.tag.as_deref() {
             let reading = self.readings[tag];
             assert_eq!(reading.quality, Quality::Good, "{record:?}");
-            assert!(reading.value.unwrap().as_f64() < 25.0, "{record:?}");
+            assert!(reading.value().unwrap().as_f64() < 25.0, "{record:?}");
         }
     }
 }
@@ -159,8 +159,8 @@ fn some_reading(random: &mut fastrand::Rng) -> Reading {
     let bad_ones = [Quality::Comm, Quality::Sensor, Quality::Stale, Quality::Calibration, Quality::Suspect];
     match random.u8(0..20) {
         0..4 => bad(bad_ones[random.usize(0..bad_ones.len())]),
-        4 => Reading { quality: Quality::OverRange, ..good(100.0) },
-        5 => Reading { quality: Quality::UnderRange, ..good(-9.0) },
+        4 => good(100.0).with_quality(Quality::OverRange),
+        5 => good(-9.0).with_quality(Quality::UnderRange),
         6..11 => good(f64::from(random.u8(0..25))),
         11..17 => good(f64::from(random.u8(20..60))),
         _ => good(f64::from(random.u8(45..60))),

@@ -108,7 +108,7 @@ impl Rig {
 
     fn wait(&mut self, secs: u64) {
         let until = self.mono + secs * 1000;
-        while let Some(due) = self.desk.poll_timeout().map(|due| u64::try_from(due.0.as_millis()).unwrap()) {
+        while let Some(due) = self.desk.poll_timeout().map(|due| due.millis()) {
             if due > until {
                 break;
             }

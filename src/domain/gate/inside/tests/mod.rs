@@ -121,7 +121,7 @@ impl Gate {
     pub(in crate::domain::gate) fn wait(&mut self, secs: u64) {
         let until = self.mono + secs * 1000;
         for _ in 0..100_000 {
-            let due = self.inside.poll_timeout(self.now()).map(|due| u64::try_from(due.0.as_millis()).unwrap());
+            let due = self.inside.poll_timeout(self.now()).map(|due| due.millis());
             let Some(due) = due.filter(|due| *due <= until) else { break };
             let step = due.max(self.mono) - self.mono;
             (self.mono, self.wall) = (self.mono + step, self.wall + i64::try_from(step).unwrap());
