@@ -67,7 +67,7 @@ fn told_in(kind: DocumentKind) -> String {
 }
 
 fn every_kind(gateway: &Gateway) {
-    let cells = vec![
+    let cells = [
         (0, Reading::good(Value::Number(23.4))),
         (1, Reading::good(Value::Single(5.71))),
         (2, Reading::good(Value::Integer(-9_007_199_254_740_993))),
@@ -84,7 +84,7 @@ fn every_kind(gateway: &Gateway) {
             t: None,
             historical: false,
             mode: Mode::Drill,
-            cells,
+            cells: cells.into_iter().collect(),
         }),
     );
     gateway.sample(7);

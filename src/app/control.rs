@@ -400,7 +400,7 @@ fn judged(found: &Found<'_>, wanted: &Wanted, snapshot: &Snapshot) -> Result<Loo
     // What was read long ago says nothing of what the instrument shows now.
     let age = found.at.map_or(Duration::MAX, |at| snapshot.now.mono.since(at));
     let fresh = age <= found.spec.interval * 3 + Duration::from_secs(1);
-    let difference = reading.value().map(|v| (v.as_f64() - wanted.expected).abs());
+    let difference = reading.as_f64().map(|v| (v - wanted.expected).abs());
     let close = difference.is_some_and(|d| d <= tolerance);
     let mut detail = format!("tolerance ±{tolerance}");
     if let Some(difference) = difference {

@@ -631,7 +631,7 @@ mod tests {
     }
 
     fn sample(slot: u32, clock: &Clock) -> FieldEvent {
-        let readings = vec![(0, Reading::good(Value::Number(1.5)))];
+        let readings = [(0, Reading::good(Value::Number(1.5)))].into_iter().collect();
         FieldEvent::Sample(Sample { slot: DeviceSlot(slot), at: clock.mono(), origin: Origin::Polled, readings })
     }
 

@@ -40,7 +40,7 @@ use bytes::Bytes;
 
 use super::document::DocumentKind;
 use super::output::{LoopTest, OutputWrite, WriteResult};
-use super::reading::{Quality, Reading, Value};
+use super::reading::{Quality, Reading, Readings, Value};
 use super::record::{Basis, Body, Boot, ClockChange, Coverage, Mode, Samples, SourceGap, SourceGapReason};
 use super::registry::{DeviceSpec, Registry};
 use super::time::{ClockTrust, Timestamp};
@@ -306,7 +306,7 @@ impl Reader<'_> {
         }
         let t = if flags & 32 == 0 { None } else { Some(Timestamp(unzigzag(self.varint()?))) };
         let ordinals = self.runs()?;
-        let mut cells = Vec::with_capacity(ordinals.len());
+        let mut cells = Readings::with_capacity(ordinals.len());
         for ordinal in ordinals {
             let point = spec.points.get(usize::from(ordinal)).ok_or_else(|| unknown("point", u64::from(ordinal)))?;
             cells.push((ordinal, self.cell(point.decimals)?));
@@ -698,7 +698,7 @@ mod tests {
                 t: None,
                 historical: false,
                 mode: Mode::Real,
-                cells,
+                cells: cells.into(),
             }),
             &wide,
         );

@@ -37,7 +37,7 @@ use super::field_event::{FieldEvent, GapNotice, LOST_AFTER, LinkChange, LinkStat
 use super::id::DeviceSlot;
 use super::judge::{Judge, Judged};
 use super::output::{LoopTest, OutputWrite, WriteResult};
-use super::reading::{Quality, Reading};
+use super::reading::{Quality, Reading, Readings};
 use super::record::{Basis, Body, Boot, ClockChange, Coverage, Mode, Record, Samples, SourceGap, Stamp, Stream};
 use super::registry::{Commissioning, Registry};
 use super::snapshot::{Snapshot, Totals};
@@ -95,9 +95,6 @@ impl From<Origin> for Told {
     }
 }
 
-/// Readings of one time.
-type Cells = Vec<(u16, Reading)>;
-
 impl Engine {
     /// Starts an engine: records the boot and the registry revision.
     pub fn new(boot: u32, boot_body: Boot, plan: Plan, now: Now) -> Self {
@@ -139,10 +136,11 @@ impl Engine {
     }
 
     /// Takes one message of the field.
-    pub fn handle_event(&mut self, event: FieldEvent, now: Now) {
+    pub fn handle_event(&mut self, mut event: FieldEvent, now: Now) {
         self.look_at_clock(now);
         match event {
-            FieldEvent::Sample(sample) => self.handle_sample(sample, now),
+            // Not moved: it is the largest there is, and the most frequent.
+            FieldEvent::Sample(ref mut sample) => self.handle_sample(sample, now),
             FieldEvent::Poll(poll) => self.handle_poll(&poll, now),
             FieldEvent::Link(change) => self.handle_link(change, now),
             FieldEvent::Gap(gap) => self.handle_gap(*gap, now),
@@ -263,7 +261,7 @@ impl Engine {
         }
     }
 
-    fn handle_sample(&mut self, mut sample: Sample, now: Now) {
+    fn handle_sample(&mut self, sample: &mut Sample, now: Now) {
         let Some((index, device)) = find(&self.by_slot, &mut self.devices, sample.slot) else {
             self.totals.stale_events += 1;
             return;
@@ -278,21 +276,21 @@ impl Engine {
             return self.push_samples(index, cells, sample.origin.into(), sample.at, now);
         }
         let Some(judge) = &mut device.judge else {
-            return self.stand(index, sample.readings, sample.at, sample.origin, now);
+            return self.stand(index, &mut sample.readings, sample.at, sample.origin, now);
         };
         let points = &device.points;
         let standing = |ordinal: u16| points.get(usize::from(ordinal)).and_then(|point| point.reading);
-        let beside = judge.take(&mut sample, standing);
+        let beside = judge.take(sample, standing);
         self.totals.states_unknown += judge.take_strange();
         self.stand_judged(index, beside.before, now);
-        self.stand(index, sample.readings, sample.at, sample.origin, now);
+        self.stand(index, &mut sample.readings, sample.at, sample.origin, now);
         self.stand_judged(index, beside.after, now);
     }
 
     fn stand_judged(&mut self, index: usize, judged: impl IntoIterator<Item = Judged>, now: Now) {
-        for Judged { at, fresh, origin, readings } in judged {
+        for Judged { at, fresh, origin, mut readings } in judged {
             if fresh {
-                self.stand(index, readings, at, origin, now);
+                self.stand(index, &mut readings, at, origin, now);
             } else {
                 self.restate(index, readings, at, now);
             }
@@ -300,8 +298,8 @@ impl Engine {
     }
 
     /// Lets readings stand, and what is derived from them.
-    fn stand(&mut self, index: usize, readings: Cells, time: Mono, origin: Origin, now: Now) {
-        let fed = self.derivations.fed_by(index, &readings);
+    fn stand(&mut self, index: usize, readings: &mut Readings, time: Mono, origin: Origin, now: Now) {
+        let fed = self.derivations.fed_by(index, readings);
         self.stand_alone(index, readings, time, origin, now);
         if !fed.is_empty() {
             self.follow(fed, time, now);
@@ -311,19 +309,19 @@ impl Engine {
     fn follow(&mut self, fed: Due, time: Mono, now: Now) {
         let devices = &self.devices;
         let point = |(device, ordinal): (usize, u16)| devices.get(device)?.points.get(usize::from(ordinal))?.reading;
-        for (device, readings) in self.derivations.follow(fed, time, point) {
-            self.stand_alone(device, readings, time, Origin::Polled, now);
+        for (device, mut readings) in self.derivations.follow(fed, time, point) {
+            self.stand_alone(device, &mut readings, time, Origin::Polled, now);
         }
     }
 
     /// Lets readings stand: they are counted, and reported if they are worth it. Danger sees all of them first; then the
     /// same cells, less those that are not worth it, are the record.
-    fn stand_alone(&mut self, index: usize, mut readings: Cells, time: Mono, origin: Origin, now: Now) {
-        self.mark_stopped(index, &mut readings);
-        self.endanger(index, &readings, time, now);
+    fn stand_alone(&mut self, index: usize, readings: &mut Readings, time: Mono, origin: Origin, now: Now) {
+        self.mark_stopped(index, readings);
+        self.endanger(index, readings, time, now);
         let Some(Device { points, classes, .. }) = self.devices.get_mut(index) else { return };
         let (mut known, mut bad, mut heard) = (0_u64, 0_u64, None);
-        keep(&mut readings, |ordinal, reading| {
+        keep(readings, |ordinal, reading| {
             let Some(point) = points.get_mut(usize::from(ordinal)) else { return false };
             point.reading = Some(*reading);
             point.at = Some(time);
@@ -341,11 +339,13 @@ impl Engine {
         });
         self.totals.readings += known - bad;
         self.totals.readings_bad += bad;
-        self.push_samples(index, readings, origin.into(), time, now);
+        if !readings.is_empty() {
+            self.push_samples(index, std::mem::take(readings), origin.into(), time, now);
+        }
     }
 
     /// Lets what stands be understood anew, without having been read again.
-    fn restate(&mut self, index: usize, mut readings: Cells, time: Mono, now: Now) {
+    fn restate(&mut self, index: usize, mut readings: Readings, time: Mono, now: Now) {
         let fed = self.derivations.fed_by(index, &readings);
         self.mark_stopped(index, &mut readings);
         self.endanger(index, &readings, time, now);
@@ -436,7 +436,7 @@ impl Engine {
             return;
         }
         let points = || (0_u16..).zip(&device.points);
-        let stale: Vec<(u16, Reading)> = points()
+        let stale: Readings = points()
             .filter(|(_, point)| silent.contains(&point.class))
             .map(|(o, p)| (o, Reading::new(p.reading.and_then(|r| r.value()), Quality::Stale)))
             .collect();
@@ -456,7 +456,7 @@ impl Engine {
             return;
         }
         let missing = Reading::missing(Quality::Comm);
-        let mut all = Vec::with_capacity(device.points.len());
+        let mut all = Readings::with_capacity(device.points.len());
         for (ordinal, point) in (0_u16..).zip(&mut device.points).filter(|(_, point)| point.reading != Some(missing)) {
             point.at = Some(now.mono);
             all.push((ordinal, missing));
@@ -514,7 +514,7 @@ impl Engine {
         }
     }
 
-    fn push_samples(&mut self, index: usize, cells: Cells, told: Told, at: Mono, now: Now) {
+    fn push_samples(&mut self, index: usize, cells: Readings, told: Told, at: Mono, now: Now) {
         if cells.is_empty() {
             return;
         }
@@ -534,12 +534,12 @@ impl Engine {
     }
 
     /// A record has one mode: what is still being commissioned travels apart, so that no test value passes for real.
-    fn by_mode(&self, index: usize, cells: Cells) -> (Cells, Cells) {
+    fn by_mode(&self, index: usize, cells: Readings) -> (Readings, Readings) {
         let points = self.registry.devices.get(index).map_or(&[][..], |d| &d.points);
         let is_real = |(ordinal, _): &(u16, Reading)| {
             points.get(usize::from(*ordinal)).is_none_or(|p| p.commissioning != Commissioning::Commissioning)
         };
-        if cells.iter().all(is_real) { (cells, Vec::new()) } else { cells.into_iter().partition(is_real) }
+        if cells.iter().all(is_real) { (cells, Readings::new()) } else { cells.into_iter().partition(is_real) }
     }
 
     fn push(&mut self, stream: Stream, now: Now, body: Body) {
@@ -558,13 +558,17 @@ impl Engine {
 
 /// Leaves the cells that are wanted, in their order: `Vec::retain`, but in one loop, into which the question is built.
 #[inline(always)]
-fn keep(cells: &mut Cells, mut is_wanted: impl FnMut(u16, &Reading) -> bool) {
+fn keep(cells: &mut Readings, mut is_wanted: impl FnMut(u16, &Reading) -> bool) {
     let mut kept = 0;
-    for at in 0..cells.len() {
-        if cells.get(at).is_some_and(|(ordinal, reading)| is_wanted(*ordinal, reading)) {
-            cells.swap(kept, at);
-            kept += 1;
+    let all = cells.as_mut_slice();
+    for at in 0..all.len() {
+        let Some(cell) = all.get(at).copied().filter(|(ordinal, reading)| is_wanted(*ordinal, reading)) else {
+            continue;
+        };
+        if let Some(place) = all.get_mut(kept) {
+            *place = cell;
         }
+        kept += 1;
     }
     cells.truncate(kept);
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::id::DeviceSlot;
-use super::reading::Reading;
+use super::reading::Readings;
 use super::record::SourceGapReason;
 use super::time::{Mono, Timestamp};
 
@@ -36,7 +36,7 @@ pub struct Sample {
     /// Whose time the readings have.
     pub origin: Origin,
     /// Point ordinal within the device, ascending, and what was read.
-    pub readings: Vec<(u16, Reading)>,
+    pub readings: Readings,
 }
 
 /// Whose time readings have.

@@ -28,7 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::field_event::{Origin, Sample};
 use super::flatline::Flatline;
 use super::instrument::{InstrumentState, StateMap};
-use super::reading::{Quality, Reading};
+use super::reading::{Quality, Reading, Readings};
 use super::registry::DeviceSpec;
 use super::time::Mono;
 
@@ -109,7 +109,7 @@ pub struct Judged {
     /// Whose time they have.
     pub origin: Origin,
     /// Point ordinal, ascending, and reading.
-    pub readings: Vec<(u16, Reading)>,
+    pub readings: Readings,
 }
 
 impl Judge {
@@ -283,7 +283,7 @@ impl Judge {
         if self.held.is_empty() {
             return Vec::new();
         }
-        let mut by_time: BTreeMap<Mono, Vec<(u16, Reading)>> = BTreeMap::new();
+        let mut by_time: BTreeMap<Mono, Readings> = BTreeMap::new();
         for (ordinal, reading, at) in std::mem::take(&mut self.held) {
             match self.governed.get(ordinal).and_then(|word| state(*word)) {
                 Some(state) => {
@@ -318,7 +318,7 @@ impl Judge {
         }
         let under = |word: &usize| words.contains(word) && self.state_of(*word) != InstrumentState::Monitoring;
         let governed = self.governed.iter().filter(|(_, word)| under(word));
-        let readings: Vec<_> = governed
+        let readings: Readings = governed
             .filter_map(|(ordinal, word)| Some((ordinal, self.state_of(*word).judge(standing(ordinal)?))))
             .collect();
         (!readings.is_empty()).then_some(Judged { at, fresh: false, origin: Origin::Polled, readings })
@@ -455,7 +455,7 @@ mod tests {
                 slot: DeviceSlot(0),
                 at: Mono::from_secs(secs),
                 origin: Origin::Polled,
-                readings,
+                readings: readings.into(),
             })
         }
 
@@ -485,7 +485,7 @@ mod tests {
                 word.read = true;
             }
             let mut judged = judge.release(|word| changes.iter().find(|c| c.word == word).map(Change::worse));
-            let mut readings = Vec::new();
+            let mut readings = Readings::new();
             for (ordinal, reading) in &sample.readings {
                 if sample.origin == Origin::Polled && judge.is_waited_for(*ordinal) {
                     judge.held.push((*ordinal, *reading, sample.at));

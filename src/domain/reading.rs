@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 /// What a point read. Never NaN or infinite: the decoder turns those into [`Quality::Sensor`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -133,6 +134,12 @@ pub struct Reading {
     pub quality: Quality,
 }
 
+/// Readings of one device at one time: point ordinal, ascending, and what was read.
+///
+/// Most requests, and nearly all records, have no more than eight: those are handed on as they are, from task to task, and
+/// nothing is allocated for them.
+pub type Readings = SmallVec<[(u16, Reading); 8]>;
+
 /// What the bits of a reading are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -192,6 +199,26 @@ impl Reading {
         })
     }
 
+    /// Returns the value if it is a [`Value::Number`], what most are.
+    #[inline(always)]
+    pub fn number(&self) -> Option<f64> {
+        (self.kind == Kind::Number).then(|| f64::from_bits(u64::from_ne_bytes(self.bits)))
+    }
+
+    /// Returns the value as a number for comparison with limits ([`Value::as_f64`]).
+    #[inline(always)]
+    pub fn as_f64(&self) -> Option<f64> {
+        match self.number() {
+            Some(number) => Some(number),
+            None => self.other_as_f64(),
+        }
+    }
+
+    #[inline(never)]
+    fn other_as_f64(&self) -> Option<f64> {
+        self.value().map(Value::as_f64)
+    }
+
     /// Returns whether anything was read that could be a value.
     #[inline]
     pub fn has_value(&self) -> bool {
@@ -208,7 +235,8 @@ impl PartialEq for Reading {
     /// As values are: 0.0 and -0.0 are one.
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        self.quality == other.quality && self.value() == other.value()
+        (self.quality, self.kind) == (other.quality, other.kind)
+            && (self.bits == other.bits || self.value() == other.value())
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::document::DocumentKind;
 use super::output::{LoopTest, OutputWrite};
-use super::reading::Reading;
+use super::reading::Readings;
 use super::time::{ClockTrust, Mono, Timestamp};
 
 /// The streams, in order of rank: what goes first to the disk and to the platform, and is dropped last.
@@ -186,7 +186,7 @@ pub struct Samples {
     /// Whether the world meant it.
     pub mode: Mode,
     /// Point ordinal within the device, strictly ascending, and its reading.
-    pub cells: Vec<(u16, Reading)>,
+    pub cells: Readings,
 }
 
 /// What `t` of a record is the time of.

@@ -69,18 +69,27 @@ impl Reporter {
         if last.quality != new.quality {
             return true;
         }
-        let within = |last: f64, new: f64| (new - last).abs() <= self.width;
-        // What points mostly are first; 64-bit counters differ although their `f64` forms may not.
-        match (last.value(), new.value()) {
-            (Some(Value::Number(last)), Some(Value::Number(new))) => !within(last, new),
-            (Some(Value::Bool(last)), Some(Value::Bool(new))) => {
-                !within(f64::from(u8::from(last)), f64::from(u8::from(new)))
-            }
+        // What points mostly are first.
+        match (last.number(), new.number()) {
+            (Some(last), Some(new)) => !self.is_within(last, new),
+            _ => self.is_other_value(last.value(), new.value()),
+        }
+    }
+
+    #[inline(never)]
+    fn is_other_value(&self, last: Option<Value>, new: Option<Value>) -> bool {
+        match (last, new) {
+            // 64-bit counters differ although their `f64` forms may not.
             (Some(last), Some(new)) if self.width == 0.0 => last != new,
-            (Some(last), Some(new)) => !within(last.as_f64(), new.as_f64()),
+            (Some(last), Some(new)) => !self.is_within(last.as_f64(), new.as_f64()),
             (None, None) => false,
             (Some(_), None) | (None, Some(_)) => true,
         }
+    }
+
+    #[inline(always)]
+    fn is_within(&self, last: f64, new: f64) -> bool {
+        (new - last).abs() <= self.width
     }
 }
 

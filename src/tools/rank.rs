@@ -116,7 +116,7 @@ pub fn value_of(words: &[u16], encoding: Encoding, order: WordOrder) -> Option<f
         signal: Signal::Value,
     };
     let words = words.get(..usize::from(encoding.width()))?;
-    Decoder::new(&point).registers(words).value().map(|value| value.as_f64())
+    Decoder::new(&point).registers(words).as_f64()
 }
 
 fn within(value: f64, expect: Expect) -> bool {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::smallvec;
+
 use super::super::body::quoted;
 use super::*;
 use crate::domain::document::DocumentKind;
@@ -63,7 +65,7 @@ fn written(body: &Body) -> String {
 
 #[test]
 fn samples_are_written_as_the_contract_shows() {
-    let cells = vec![
+    let cells = smallvec![
         (0, Reading::good(Value::Number(23.4))),
         (1, Reading::new(Some(Value::Single(5.71)), Quality::OverRange)),
         (2, Reading::missing(Quality::Comm)),
@@ -78,7 +80,7 @@ fn samples_are_written_as_the_contract_shows() {
 
 #[test]
 fn a_source_tells_its_own_time_and_history_says_that_it_is() {
-    let cells = vec![(0, Reading::good(Value::Number(23.4)))];
+    let cells = smallvec![(0, Reading::good(Value::Number(23.4)))];
     let t = Some(Timestamp(1_795_420_740_120));
     let samples = Samples { device: 0, basis: Basis::Source, t, historical: true, mode: Mode::Real, cells };
     assert_eq!(

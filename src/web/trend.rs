@@ -112,7 +112,7 @@ fn standing(trend: &Trend) -> Vec<(Span, f64, Quality)> {
         let end = next.filter(|next| *next > sample.at.0).unwrap_or(trend.to.0);
         let end = end.min(sample.at.0.saturating_add(hold)).min(trend.to.0);
         let start = sample.at.0.max(done);
-        let Some(value) = sample.reading.value().map(|v| v.as_f64()).filter(|v| v.is_finite()) else {
+        let Some(value) = sample.reading.as_f64().filter(|v| v.is_finite()) else {
             continue;
         };
         if let Some(span) = without_holes((start, end), &trend.holes) {

@@ -389,9 +389,10 @@ impl Gateway {
 }
 
 pub(crate) fn samples(n: u64) -> Body {
-    let mut cells = vec![(0, Reading::good(Value::Number(n as f64)))];
-    cells.extend((1..19).map(|i| (i, Reading::good(Value::Number(f64::from(i) + 0.5)))));
-    cells.push((19, Reading::missing(Quality::Comm)));
+    let first = (0, Reading::good(Value::Number(n as f64)));
+    let others = (1..19).map(|i| (i, Reading::good(Value::Number(f64::from(i) + 0.5))));
+    let last = (19, Reading::missing(Quality::Comm));
+    let cells = [first].into_iter().chain(others).chain([last]).collect();
     Body::Samples(Samples { device: 0, basis: Basis::Poll, t: None, historical: false, mode: Mode::Real, cells })
 }
 

@@ -236,7 +236,7 @@ fn differ(
     let measured = if verdict.certain || over { verdict.level } else { return None };
     let agreed = watch.agreed.get_mut(usize::from(side == Side::Low))?;
     *agreed = if told == 0 && measured == 0 { 0 } else { (*agreed).max(measured) };
-    let value = reading?.value().map(|value| value.as_f64());
+    let value = reading?.as_f64();
     let may_differ = gas.levels.iter().zip(1_u8..).any(|(level, n)| {
         let Some((limit, value)) = level.limit.zip(value) else { return over && told < n };
         // How far beyond the limit, and how far behind it, the value is.

@@ -88,7 +88,7 @@ impl Cell {
     fn is_at_rest(&self, reading: &Reading) -> bool {
         let (low, high) = self.rest;
         let between = |value: f64| low < value && value < high;
-        reading.quality == Quality::Good && reading.value().is_some_and(|value| between(value.as_f64()))
+        reading.quality == Quality::Good && reading.as_f64().is_some_and(between)
     }
 }
 

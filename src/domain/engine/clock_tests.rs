@@ -47,7 +47,7 @@ fn five_minutes(clock: (Shown, Shown)) -> Vec<Record> {
         }
         if !is_silent {
             let value = |n: u64| Reading::good(Value::Number(f64::from(u32::try_from(n).unwrap())));
-            let readings = vec![(0, value(secs / 7)), (1, value(5))];
+            let readings = [(0, value(secs / 7)), (1, value(5))].into_iter().collect();
             let sample = Sample { slot: DeviceSlot(1), at: mono, origin: Origin::Polled, readings };
             engine.handle_event(FieldEvent::Sample(sample), now);
         }

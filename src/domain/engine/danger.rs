@@ -13,7 +13,7 @@ use super::super::document::Document;
 use super::super::field_event::LinkState;
 use super::super::id::PointUid;
 use super::super::order::{Order, Receipt};
-use super::super::reading::Reading;
+use super::super::reading::{Reading, Readings};
 use super::super::registry::Commissioning;
 use super::super::site::CityCommand;
 use super::super::time::{Mono, Now};
@@ -194,7 +194,7 @@ impl Engine {
                 self.danger.handle_link(index, device.link == LinkState::Up, now);
             }
             let points = (0_u16..).zip(&device.points);
-            let mut standing: BTreeMap<Mono, Vec<(u16, Reading)>> = BTreeMap::new();
+            let mut standing: BTreeMap<Mono, Readings> = BTreeMap::new();
             for (at, cell) in points.filter_map(|(o, p)| Some((p.at?, (o, p.reading?)))) {
                 standing.entry(at).or_default().push(cell);
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::derived::Work;
 use super::super::id::PointUid;
-use super::super::reading::Reading;
+use super::super::reading::{Reading, Readings};
 use super::super::registry::Registry;
 use super::super::time::Mono;
 
@@ -89,7 +89,7 @@ impl Derivations {
         mut due: Due,
         at: Mono,
         standing: impl Fn(Place) -> Option<Reading>,
-    ) -> BTreeMap<usize, Vec<(u16, Reading)>> {
+    ) -> BTreeMap<usize, Readings> {
         let mut results: BTreeMap<Place, Reading> = BTreeMap::new();
         // A node stands behind those it is made of, so that one pass is enough.
         while let Some(index) = due.pop_first() {
@@ -103,7 +103,7 @@ impl Derivations {
                 due.extend(of_device.and_then(|of| of.get(usize::from(ordinal))).into_iter().flatten());
             }
         }
-        let mut by_device: BTreeMap<usize, Vec<(u16, Reading)>> = BTreeMap::new();
+        let mut by_device: BTreeMap<usize, Readings> = BTreeMap::new();
         for ((device, ordinal), reading) in results {
             by_device.entry(device).or_default().push((ordinal, reading));
         }

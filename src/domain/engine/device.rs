@@ -7,12 +7,12 @@ use super::super::coverage::{ClassAccount, Counts};
 use super::super::field_event::LinkState;
 use super::super::id::DeviceSlot;
 use super::super::judge::Judge;
-use super::super::reading::{Quality, Reading};
+use super::super::reading::{Quality, Reading, Readings};
 use super::super::registry::{Commissioning, PointSpec};
 use super::super::report::Reporter;
 use super::super::snapshot::{ClassView, DeviceView, PointView};
 use super::super::time::{Mono, Now};
-use super::{COVERAGE_EVERY, Cells, PlanDevice, index_of};
+use super::{COVERAGE_EVERY, PlanDevice, index_of};
 
 /// Intervals without any word of a class before its points are stale; at least [`STALE_AT_LEAST`].
 const STALE_INTERVALS: u32 = 3;
@@ -117,8 +117,8 @@ impl Device {
 
     /// Makes the next reading of every point a report. Returns, by time, what stands of the points that would keep the
     /// platform waiting: those polled rarely, and those that are stale.
-    pub(super) fn forget_reports(&mut self, now: Mono) -> BTreeMap<Mono, Cells> {
-        let mut standing: BTreeMap<Mono, Cells> = BTreeMap::new();
+    pub(super) fn forget_reports(&mut self, now: Mono) -> BTreeMap<Mono, Readings> {
+        let mut standing: BTreeMap<Mono, Readings> = BTreeMap::new();
         for (ordinal, point) in self.points.iter_mut().enumerate() {
             point.reporter.forget();
             let Some(class) = self.classes.get(usize::from(point.class)) else { continue };

@@ -149,7 +149,7 @@ fn report_by_exception_stands_before_the_stream_only() {
 }
 
 fn sourced(secs: u64, origin: Origin, value: f64) -> FieldEvent {
-    let readings = vec![(0, Reading::good(Value::Number(value)))];
+    let readings = [(0, Reading::good(Value::Number(value)))].into_iter().collect();
     FieldEvent::Sample(Sample { slot: DeviceSlot(0), at: Mono::from_secs(secs), origin, readings })
 }
 
@@ -186,7 +186,7 @@ fn a_detector_in_calibration_is_reported_at_once_and_never_as_a_measurement() {
     engine.handle_event(sample(0, 2, &[50.0, 1.0]), at(2));
     engine.handle_event(sample(0, 3, &[50.0, 1.0]), at(3));
     let records = drain(&mut engine);
-    let told: Vec<_> = samples_of(&records).iter().map(|s| s.cells.clone()).collect();
+    let told: Vec<_> = samples_of(&records).iter().map(|s| s.cells.to_vec()).collect();
     let number = |v| Reading::good(Value::Number(v));
     assert_eq!(
         told,
@@ -487,7 +487,7 @@ fn the_same_inputs_give_the_same_records() {
 }
 
 /// What a poll says of a device of five points, mostly what the last one said.
-fn some_poll(random: &mut fastrand::Rng, before: &[Reading; 5]) -> Vec<(u16, Reading)> {
+fn some_poll(random: &mut fastrand::Rng, before: &[Reading; 5]) -> Readings {
     let some = |random: &mut fastrand::Rng, last: Reading| match random.u8(0..12) {
         0 => Reading::missing([Quality::Comm, Quality::Sensor][random.usize(0..2)]),
         1 => Reading::new(Some(Value::Number(7.0)), Quality::OverRange),

@@ -149,8 +149,9 @@ impl Site {
         }
     }
 
-    /// Tells people anew where to go, when the wind has made the last word wrong for [`SHIFT`].
-    pub(super) fn check_guidance(&mut self, now: Now) {
+    /// Tells people anew where to go, when the wind has made the last word wrong for [`SHIFT`]. Returns whether it did.
+    pub(super) fn check_guidance(&mut self, now: Now) -> bool {
+        let mut said = false;
         let wind = self.wind.valid(self.book.wind.as_ref(), now.mono);
         for at in 0..self.zones.len() {
             let Some(zone) = self.zones.get_mut(at) else { continue };
@@ -163,8 +164,10 @@ impl Site {
             if now.mono.since(since) >= SHIFT {
                 let drill = zone.state == State::Drill;
                 self.say(at, Tone { drill, corrects: true, ..Tone::default() }, now);
+                said = true;
             }
         }
+        said
     }
 
     pub(super) fn guidance_due(&self) -> Option<Mono> {

@@ -173,7 +173,7 @@ impl FireNow {
     fn look(&self, input: &FireInput) -> Look {
         let good = |slot: Option<(Reading, Mono)>| {
             let (reading, _) = slot?;
-            reading.value().filter(|_| reading.quality == Quality::Good).map(|value| value.as_f64())
+            reading.as_f64().filter(|_| reading.quality == Quality::Good)
         };
         let [first, second] = self.seen;
         match &input.line {

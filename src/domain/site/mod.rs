@@ -218,14 +218,17 @@ impl Site {
         if !self.watched.contains(uid) {
             return;
         }
-        self.take_wind(uid, reading, now);
+        let mut news = self.take_wind(uid, reading, now);
         for at in 0..self.fire.len() {
-            self.take_contact(at, uid, reading, now);
+            news |= self.take_contact(at, uid, reading, now);
         }
         for at in 0..self.keys.len() {
-            self.take_key(at, uid, reading, now);
+            news |= self.take_key(at, uid, reading, now);
         }
-        self.finish(now);
+        // What says what it said before changes nothing of what is wanted.
+        if news {
+            self.finish(now);
+        }
     }
 
     /// Takes a detector's gas level.

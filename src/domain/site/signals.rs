@@ -13,8 +13,9 @@ use crate::domain::record::Mode;
 use crate::domain::time::Now;
 
 impl Site {
-    pub(super) fn take_wind(&mut self, uid: &PointUid, reading: Reading, now: Now) {
-        let Some(station) = &self.book.wind else { return };
+    /// Takes a reading of the weather station. Returns whether people were told something about it.
+    pub(super) fn take_wind(&mut self, uid: &PointUid, reading: Reading, now: Now) -> bool {
+        let Some(station) = &self.book.wind else { return false };
         let (speed, direction) = (station.speed == *uid, station.direction == *uid);
         if speed {
             self.wind.speed = Some((reading, now.mono));
@@ -22,26 +23,22 @@ impl Site {
         if direction {
             self.wind.direction = Some((reading, now.mono));
         }
-        if speed || direction {
-            self.check_guidance(now);
-        }
+        (speed || direction) && self.check_guidance(now)
     }
 
-    pub(super) fn take_contact(&mut self, at: usize, uid: &PointUid, reading: Reading, now: Now) {
-        let book = self.book.clone();
-        let (Some(input), Some(fire)) = (book.fire.get(at), self.fire.get_mut(at)) else { return };
-        if fire.take(input, uid, reading, now.mono) {
-            self.judge_line(at, now);
-        }
+    /// Takes a reading of a line of the fire linkage. Returns whether the line has changed.
+    pub(super) fn take_contact(&mut self, at: usize, uid: &PointUid, reading: Reading, now: Now) -> bool {
+        let (Some(input), Some(fire)) = (self.book.fire.get(at), self.fire.get_mut(at)) else { return false };
+        fire.take(input, uid, reading, now.mono) && self.judge_line(at, now)
     }
 
-    /// Looks at a line of the fire linkage, and acts on what has changed.
-    pub(super) fn judge_line(&mut self, at: usize, now: Now) {
+    /// Looks at a line of the fire linkage, and acts on what has changed. Returns whether anything has.
+    pub(super) fn judge_line(&mut self, at: usize, now: Now) -> bool {
         let book = self.book.clone();
-        let (Some(input), Some(fire)) = (book.fire.get(at), self.fire.get_mut(at)) else { return };
+        let (Some(input), Some(fire)) = (book.fire.get(at), self.fire.get_mut(at)) else { return false };
         let before = fire.line;
         if !fire.judge(input, now.mono) {
-            return;
+            return false;
         }
         let (line, why) = (fire.line, fire.why);
         let releases = matches!(line, LineState::Signal | LineState::Broken);
@@ -74,6 +71,7 @@ impl Site {
             }
             LineState::Unknown | LineState::Clear => {}
         }
+        true
     }
 
     /// Tells the alarm machine of a line that is broken (why), or is whole again.
@@ -92,13 +90,14 @@ impl Site {
         });
     }
 
-    pub(super) fn take_key(&mut self, at: usize, uid: &PointUid, reading: Reading, now: Now) {
+    /// Takes a reading of a hard key. Returns whether that says something new.
+    pub(super) fn take_key(&mut self, at: usize, uid: &PointUid, reading: Reading, now: Now) -> bool {
         let book = self.book.clone();
-        let (Some(key), Some(state)) = (book.keys.get(at), self.keys.get_mut(at)) else { return };
+        let (Some(key), Some(state)) = (book.keys.get(at), self.keys.get_mut(at)) else { return false };
         if key.point != *uid {
-            return;
+            return false;
         }
-        let value = reading.value().filter(|_| reading.quality == Quality::Good).map(|value| value.as_f64() != 0.0);
+        let value = reading.as_f64().filter(|_| reading.quality == Quality::Good).map(|value| value != 0.0);
         let (lost, was_lost) = (value.is_none(), std::mem::replace(&mut state.lost, value.is_none()));
         let turned = value.map(|value| value == key.turned);
         let before = state.turned;
@@ -116,6 +115,7 @@ impl Site {
             let actor = Actor { name: key.id.clone(), via: Via::Panel, roles: std::collections::BTreeSet::new() };
             self.raise(key.zone, key.state, &Cause::Key(key.id.clone()), &actor, "", now);
         }
+        lost != was_lost || (turned.is_some() && turned != before)
     }
 
     pub(super) fn key_fact(&mut self, at: usize, active: bool) {

@@ -82,8 +82,7 @@ impl WindNow {
             if reading.quality == Quality::Stale || now.since(at) > station.stale {
                 return Err(NoWind::Stale);
             }
-            let value = reading.value().filter(|_| reading.quality == Quality::Good).ok_or(NoWind::Bad)?;
-            Ok(value.as_f64())
+            reading.as_f64().filter(|_| reading.quality == Quality::Good).ok_or(NoWind::Bad)
         };
         let (speed, from) = (good(self.speed)?, good(self.direction)?);
         if !(0.0..=360.0).contains(&from) || !speed.is_finite() || speed < 0.0 {

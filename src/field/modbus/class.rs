@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::domain::field_event::{FieldEvent, Origin, Poll, Sample};
 use crate::domain::id::DeviceSlot;
-use crate::domain::reading::{Quality, Reading};
+use crate::domain::reading::{Quality, Reading, Readings};
 use crate::domain::time::Mono;
 
 use super::super::outbox::{Outbox, Refused};
@@ -189,7 +189,7 @@ impl Class {
         poll.retry = None;
         let parts = poll.parts.drain(..).rev().map(|part| part.missing(Quality::Comm));
         let planned = self.requests.iter().skip(poll.next).map(|request| request.missing(Quality::Comm));
-        let mut unread: Vec<(u16, Reading)> = parts.chain(planned).flatten().collect();
+        let mut unread: Readings = parts.chain(planned).flatten().collect();
         poll.next = self.requests.len();
         unread.sort_unstable_by_key(|(ordinal, _)| *ordinal);
         self.sample(now, unread, out);
@@ -362,7 +362,7 @@ impl Class {
     /// Tells of the points that are not asked for: each poll gives every point of the class one reading.
     fn sample_barred(&self, now: Mono, out: &mut Outbox) {
         let items = self.barred.keys().filter_map(|index| self.items.get(*index));
-        let mut readings: Vec<(u16, Reading)> =
+        let mut readings: Readings =
             items.flat_map(|item| item.ordinals.iter().map(|o| (*o, Reading::missing(Quality::Sensor)))).collect();
         readings.sort_unstable_by_key(|(ordinal, _)| *ordinal);
         self.sample(now, readings, out);
@@ -387,7 +387,7 @@ impl Class {
         self.requests = runs.into_iter().filter_map(|run| Request::new(&self.items, run, &device.points)).collect();
     }
 
-    fn sample(&self, at: Mono, readings: Vec<(u16, Reading)>, out: &mut Outbox) {
+    fn sample(&self, at: Mono, readings: Readings, out: &mut Outbox) {
         if !readings.is_empty() {
             out.events.push(FieldEvent::Sample(Sample { slot: self.slot, at, origin: Origin::Polled, readings }));
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::domain::reading::{Quality, Reading};
+use crate::domain::reading::{Quality, Reading, Readings};
 
 use super::super::settings::{Point, Table};
 use super::Answer;
@@ -45,7 +45,7 @@ impl Request {
 
     /// Returns the readings of an answer, ascending by ordinal. An exception, or an answer of the wrong kind or length
     /// (the session refuses these before), gives no values.
-    pub fn readings(&self, answer: &Answer) -> Vec<(u16, Reading)> {
+    pub fn readings(&self, answer: &Answer) -> Readings {
         match answer {
             Answer::Registers(words) => {
                 self.each(|field| words.get(field.span()).map(|words| field.decoder.registers(words)))
@@ -56,11 +56,11 @@ impl Request {
     }
 
     /// Returns readings without values for all its points.
-    pub fn missing(&self, quality: Quality) -> Vec<(u16, Reading)> {
+    pub fn missing(&self, quality: Quality) -> Readings {
         self.fields.iter().map(|field| (field.ordinal, Reading::missing(quality))).collect()
     }
 
-    fn each(&self, read: impl Fn(&Field) -> Option<Reading>) -> Vec<(u16, Reading)> {
+    fn each(&self, read: impl Fn(&Field) -> Option<Reading>) -> Readings {
         let read = |field| read(field).unwrap_or(Reading::missing(Quality::Comm));
         self.fields.iter().map(|field| (field.ordinal, read(field))).collect()
     }

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::opcua::types::DataValue;
+use smallvec::smallvec;
 
 use super::super::backoff::Backoff;
 use super::super::schedule::Grid;
@@ -36,7 +37,7 @@ use super::sequence::Sequence;
 use super::value;
 use crate::domain::field_event::{FieldEvent, GapNotice, LinkChange, LinkState, Origin, Poll, Sample};
 use crate::domain::id::DeviceSlot;
-use crate::domain::reading::{Quality, Reading};
+use crate::domain::reading::{Quality, Reading, Readings};
 use crate::domain::record::SourceGapReason;
 use crate::domain::snapshot::OpcUaCounters;
 use crate::domain::time::{Mono, Now, Timestamp};
@@ -277,7 +278,7 @@ impl Watch {
         if let Some(state) = unit.items.get_mut(usize::from(item.ordinal)) {
             state.refused(now);
         }
-        let readings = vec![(item.ordinal, Reading::missing(value::bad(status)))];
+        let readings = smallvec![(item.ordinal, Reading::missing(value::bad(status)))];
         let origin = Origin::Received(None);
         self.events.push(FieldEvent::Sample(Sample { slot: item.slot, at: now, origin, readings }));
     }
@@ -315,7 +316,7 @@ impl Watch {
     }
 
     fn take_values(&mut self, values: Vec<(u32, DataValue)>, late: bool, now: Now) {
-        let mut groups: BTreeMap<OfOneTime, Vec<(u16, Reading)>> = BTreeMap::new();
+        let mut groups: BTreeMap<OfOneTime, Readings> = BTreeMap::new();
         for (handle, data) in values {
             let Some(at) = self.handles.get(&handle).copied() else { continue };
             let Some(unit) = self.units.iter_mut().find(|unit| unit.slot == at.slot) else { continue };
@@ -369,7 +370,7 @@ impl Watch {
             }
             let status = data.status.map_or(0, |status| status.bits());
             let (reading, _) = value::reading(data.value.as_ref(), status, &item.scaling);
-            let readings = vec![(hole.item.ordinal, reading)];
+            let readings = smallvec![(hole.item.ordinal, reading)];
             let sample = Sample { slot: unit.slot, at: now.mono, origin: Origin::History(t), readings };
             self.counters.history_values += 1;
             self.events.push(FieldEvent::Sample(sample));
@@ -485,7 +486,7 @@ impl Unit {
     }
 
     fn reaffirm(&mut self, next_sign: Duration, now: Mono, out: &mut Vec<FieldEvent>) {
-        let mut readings = Vec::new();
+        let mut readings = Readings::new();
         for ((ordinal, item), point) in (0_u16..).zip(&mut self.items).zip(&self.device.points) {
             let interval = self.device.classes.get(usize::from(point.class)).map_or(REAFFIRM, |class| class.interval);
             let patience = REAFFIRM.min(point.silence.saturating_sub(next_sign)).max(interval);
@@ -536,18 +537,13 @@ fn time_of(data: &DataValue) -> (Option<Timestamp>, bool) {
 }
 
 /// Makes samples of readings of one time: a point that has several goes into several, in order.
-fn samples(
-    slot: DeviceSlot,
-    at: Mono,
-    origin: Origin,
-    mut readings: Vec<(u16, Reading)>,
-) -> impl Iterator<Item = FieldEvent> {
+fn samples(slot: DeviceSlot, at: Mono, origin: Origin, mut readings: Readings) -> impl Iterator<Item = FieldEvent> {
     std::iter::from_fn(move || {
         if readings.is_empty() {
             return None;
         }
         let mut now: BTreeMap<u16, Reading> = BTreeMap::new();
-        let mut later = Vec::new();
+        let mut later = Readings::new();
         for (ordinal, reading) in readings.drain(..) {
             match now.entry(ordinal) {
                 Entry::Vacant(place) => drop(place.insert(reading)),

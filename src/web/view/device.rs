@@ -151,7 +151,7 @@ fn bar(look: &Look, spec: &PointSpec, view: &PointView) -> Cell {
         return Cell::live("").dim();
     };
     let reading = view.reading.filter(|r| r.value().is_some());
-    let percent = reading.and_then(|r| r.value()).map(|value| (value.as_f64() - low) / (high - low) * 100.0);
+    let percent = reading.and_then(|r| r.as_f64()).map(|value| (value - low) / (high - low) * 100.0);
     let quality = reading.map_or(Quality::Good, |r| r.quality);
     let tone = if overdue(look, spec, view) { Tone::Stale } else { tone_of(quality) };
     Cell::meter(percent, tone)
