@@ -136,9 +136,9 @@ pub struct Reading {
 
 /// Readings of one device at one time: point ordinal, ascending, and what was read.
 ///
-/// Most requests, and nearly all records, have no more than eight: those are handed on as they are, from task to task, and
-/// nothing is allocated for them.
-pub type Readings = SmallVec<[(u16, Reading); 8]>;
+/// Many requests, and nearly all records, have no more than four: those are handed on as they are, from task to task, and
+/// nothing is allocated for them. More in place, and every message would be larger than most need.
+pub type Readings = SmallVec<[(u16, Reading); 4]>;
 
 /// What the bits of a reading are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -217,6 +217,12 @@ impl Reading {
     #[inline(never)]
     fn other_as_f64(&self) -> Option<f64> {
         self.value().map(Value::as_f64)
+    }
+
+    /// Returns whether both are the same value to the last bit, or none.
+    #[inline(always)]
+    pub fn is_same_value(&self, other: &Self) -> bool {
+        (self.kind, self.bits) == (other.kind, other.bits)
     }
 
     /// Returns whether anything was read that could be a value.

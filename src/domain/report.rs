@@ -72,6 +72,7 @@ impl Reporter {
         // What points mostly are first.
         match (last.number(), new.number()) {
             (Some(last), Some(new)) => !self.is_within(last, new),
+            _ if last.is_same_value(new) && self.width >= 0.0 => false,
             _ => self.is_other_value(last.value(), new.value()),
         }
     }
