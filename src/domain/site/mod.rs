@@ -164,8 +164,6 @@ struct Proposal {
 pub struct Site {
     book: Arc<SiteBook>,
     zones: Vec<ZoneNow>,
-    /// The points of wind, contacts and keys.
-    watched: BTreeSet<PointUid>,
     fire: Vec<FireNow>,
     keys: Vec<KeyNow>,
     wind: WindNow,
@@ -191,7 +189,6 @@ impl Site {
             zones: book.zones.iter().map(|_| ZoneNow::new(now)).collect(),
             fire: book.fire.iter().map(|_| FireNow::new(now.mono)).collect(),
             keys: book.keys.iter().map(|_| KeyNow::default()).collect(),
-            watched: book.watched().into_iter().cloned().collect(),
             book,
             wind: WindNow::default(),
             gas: BTreeMap::new(),
@@ -212,12 +209,9 @@ impl Site {
         &self.book
     }
 
-    /// Takes a reading of a point: contacts, keys and the weather station are looked at, others cost one look-up. Every
-    /// reading that stands belongs here, before report by exception.
+    /// Takes a reading of a point that is a contact, a key or the weather station ([`SiteBook::watched`]); of others nothing
+    /// becomes. Every one that stands belongs here, before report by exception.
     pub fn handle_reading(&mut self, uid: &PointUid, reading: Reading, now: Now) {
-        if !self.watched.contains(uid) {
-            return;
-        }
         let mut news = self.take_wind(uid, reading, now);
         for at in 0..self.fire.len() {
             news |= self.take_contact(at, uid, reading, now);

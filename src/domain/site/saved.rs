@@ -232,7 +232,6 @@ impl Site {
         let saved = self.saved(now);
         let old = std::mem::replace(&mut self.book, book.clone());
         self.service.install(&old, &book);
-        self.watched = book.watched().into_iter().cloned().collect();
         let fire = std::mem::take(&mut self.fire);
         let keys = std::mem::take(&mut self.keys);
         let told: BTreeMap<String, ZoneNow> =
