@@ -5,6 +5,8 @@
 
 #[path = "support/certificates.rs"]
 mod certificates;
+#[path = "support/https.rs"]
+mod https;
 #[path = "line_alarms/clock.rs"]
 mod clock;
 mod support;

@@ -9,6 +9,8 @@ mod asked;
 mod bad_input;
 #[path = "support/certificates.rs"]
 mod certificates;
+#[path = "support/https.rs"]
+mod https;
 #[path = "line_gates/cuts.rs"]
 mod cuts;
 #[path = "line_gates/fire.rs"]

@@ -251,3 +251,42 @@ impl fmt::Debug for Reading {
         f.debug_struct("Reading").field("value", &self.value()).field("quality", &self.quality).finish()
     }
 }
+
+const _: () = assert!(size_of::<Reading>() == 10 && size_of::<Option<Reading>>() == 10);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_value() -> impl Strategy<Value = Option<Value>> {
+        prop_oneof![
+            Just(None),
+            prop_oneof![Just(0.0), Just(-0.0), -1e9..1e9].prop_map(|v| Some(Value::Number(v))),
+            prop_oneof![Just(0.0_f32), Just(-0.0), -1e9_f32..1e9].prop_map(|v| Some(Value::Single(v))),
+            prop_oneof![Just(0), any::<i64>()].prop_map(|v| Some(Value::Integer(v))),
+            prop_oneof![Just(0), any::<u64>()].prop_map(|v| Some(Value::Counter(v))),
+            any::<bool>().prop_map(|v| Some(Value::Bool(v))),
+        ]
+    }
+
+    proptest! {
+        /// The ten bytes are another form of a value and a quality, and mean the same in every question.
+        #[test]
+        fn a_reading_is_its_value_and_its_quality(
+            (a, b) in (any_value(), any_value()),
+            (p, q) in (prop::sample::select(&Quality::ALL[..]), prop::sample::select(&Quality::ALL[..])),
+        ) {
+            let (one, other) = (Reading::new(a, p), Reading::new(b, q));
+            prop_assert_eq!((one.value(), one.quality), (a, p));
+            prop_assert_eq!(one.has_value(), a.is_some());
+            prop_assert_eq!(one.as_f64(), a.map(Value::as_f64));
+            prop_assert_eq!(one.number(), a.and_then(|a| if let Value::Number(v) = a { Some(v) } else { None }));
+            prop_assert_eq!(one == other, a == b && p == q);
+            prop_assert!(!one.is_same_value(&other) || a == b);
+            prop_assert!(one.is_same_value(&one.with_quality(q)));
+            prop_assert_eq!(one.with_quality(q), Reading::new(a, q));
+        }
+    }
+}

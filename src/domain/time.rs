@@ -270,6 +270,18 @@ mod tests {
     }
 
     #[test]
+    fn time_since_the_start_stays_within_its_584_years() {
+        let (start, noon) = (Mono::default(), Mono::from_secs(43_200));
+        assert_eq!((noon - Duration::from_secs(43_201), start.since(noon)), (start, Duration::ZERO));
+        let last = noon + Duration::MAX;
+        assert_eq!((last, last + Duration::from_nanos(1)), (Mono::from_nanos(u64::MAX), last));
+        assert_eq!((Mono::from_secs(u64::MAX), Mono::from(Duration::MAX)), (last, last));
+        assert_eq!((start.nanos(), noon.millis(), noon.seconds()), (0, 43_200_000, 43_200));
+        assert_eq!(Mono::from_millis(1_500).since_start(), Duration::from_millis(1_500));
+        assert_eq!((size_of::<Mono>(), size_of::<Option<Mono>>()), (8, 8));
+    }
+
+    #[test]
     fn wall_time_prints_as_on_the_wire() {
         let cases = [
             (0, "1970-01-01T00:00:00.000Z"),

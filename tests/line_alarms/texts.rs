@@ -2,15 +2,13 @@
 //! modem unplugged is an alarm before anybody needs it. Over TCP as behind a serial server, and at a serial port (a pty of socat).
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use parkgate::sim::modem::{Modem, Received};
 use serde_json::Value;
 
-use super::certificates::certificates;
-use super::support::peer::Peer;
+use super::https::https_server;
 use super::support::process::{Gateway, Guard, Mosquitto};
 use super::support::wait::{SOON, eventually, free_port, until};
 use super::{City, Field, folder, run, said, support};
@@ -149,18 +147,8 @@ fn a_text_goes_out_by_a_serial_port_and_a_modem_that_was_pulled_out_is_used_agai
 /// The gateway is a stranger's: Python's http.server and OpenSSL. Who it is proves itself, and so do we.
 #[test]
 fn a_text_goes_out_over_https_and_a_gateway_that_nobody_vouches_for_is_an_alarm_before_it_is_needed() {
-    if support::require_cmd("openssl").is_none() {
-        return;
-    }
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    for (authority, subject) in [("park", "files"), ("park", "gateway"), ("stranger", "other")] {
-        certificates(dir.path(), authority, subject);
-    }
-    let at = |name: &str| dir.path().join(name).display().to_string();
-    fs::set_permissions(at("gateway.key"), fs::Permissions::from_mode(0o600)).unwrap();
-    let Some(server) = Peer::start("https_server.py", &[&at("files.pem"), &at("files.key"), &at("park.pem")]) else {
-        return;
-    };
+    let Some(server) = https_server(dir.path()) else { return };
     let Some(broker) = Mosquitto::start() else { return };
     let (field, city) = (Field::start(), City::listens(broker.port()));
     let (port, web) = (server.hears(SOON, "port"), free_port());

@@ -1,14 +1,11 @@
 //! The city asks, by signed commands: who is inside, and for a picture that it has lost. And to which city pictures go.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use super::certificates::certificates;
-use super::support::peer::Peer;
+use super::https::https_server;
 use super::support::wait::{SOON, eventually, until};
-use super::support::{find_cmd, skip};
 use super::yard::{KNOWN, Plan, Yard, drives_through, ended, is, shows};
 
 /// What was answered to a command in the end.
@@ -67,18 +64,9 @@ fn the_city_hears_who_is_inside_and_gets_a_picture_that_it_has_lost_once_more() 
 /// The server is a stranger's: Python's http.server and OpenSSL.
 #[test]
 fn pictures_go_over_tls_only_to_whom_the_authority_vouches_for_and_a_corrected_configuration_sends_what_waits() {
-    if find_cmd("openssl").is_none() {
-        return skip("openssl is not installed");
-    }
     let dir = tempfile::tempdir().unwrap();
-    for (authority, subject) in [("park", "files"), ("park", "gateway"), ("stranger", "other")] {
-        certificates(dir.path(), authority, subject);
-    }
+    let Some(server) = https_server(dir.path()) else { return };
     let at = |name: &str| dir.path().join(name).display().to_string();
-    fs::set_permissions(at("gateway.key"), fs::Permissions::from_mode(0o600)).unwrap();
-    let Some(server) = Peer::start("https_server.py", &[&at("files.pem"), &at("files.key"), &at("park.pem")]) else {
-        return;
-    };
     let port = server.hears(SOON, "port");
     let to = |authority: &str| {
         format!(
