@@ -252,6 +252,8 @@ fn city(root: &mut Section<'_>, book: &mut SiteBook, out: &mut Findings) {
     book.city.acts = section.or("acts", &Yes, false, out);
     section.finish(&[], out);
     let Some(states) = states else { return };
+    // What is written is all there is: the default stands for a file that says nothing.
+    book.city.states.clear();
     for name in states.value {
         match State::from_name(&name).filter(|state| state.is_emergency()) {
             Some(state) => {

@@ -174,11 +174,16 @@ impl Unit {
         };
         self.health = Health::Down { since, until };
         self.not_before = now + self.device.request_gap;
+        // The link first: what a poll has not read any more is silent because the device is, and not by itself.
+        let place = out.events.len();
         for class in &mut self.classes {
             class.abandon(&self.device, now, out);
         }
         let retry = self.next_probe(until).since(now);
         self.tell(now, LinkState::Down { reason: reason.to_owned(), retry }, out);
+        if let Some(unread) = out.events.get_mut(place..) {
+            unread.rotate_right(1);
+        }
     }
 
     fn up(&mut self, now: Mono, out: &mut Outbox) {
@@ -608,6 +613,19 @@ mod tests {
         let (longest_fast, median_slow) = (fast[fast.len() - 1], slow[slow.len() / 2]);
         assert!(longest_fast < median_slow / 2, "{longest_fast:?} against {median_slow:?}");
         assert!(slow[slow.len() - 1] < Duration::from_secs(6), "{:?}", slow.last());
+    }
+
+    #[test]
+    fn that_a_device_is_down_is_told_before_what_it_could_not_be_asked_any_more() {
+        let mut bench = Bench::new(device(holding(0..3)));
+        bench.now = bench.ready(0).at;
+        bench.unit.step(0, bench.now, &mut bench.out);
+        bench.out.events.clear();
+        bench.unit.failed("silent", bench.now, &mut bench.rng, &mut bench.out);
+        let down = |event: &FieldEvent| matches!(event, FieldEvent::Link(change) if matches!(change.state, LinkState::Down { .. }));
+        let lost = |event: &FieldEvent| matches!(event, FieldEvent::Sample(sample) if sample.readings.len() == 3);
+        let [first, second, poll] = &bench.out.events[..] else { panic!("{:?}", bench.out.events) };
+        assert!(down(first) && lost(second) && matches!(poll, FieldEvent::Poll(poll) if !poll.ok), "{:?}", bench.out.events);
     }
 
     #[test]

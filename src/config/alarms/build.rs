@@ -37,6 +37,8 @@ use crate::domain::registry::{Commissioning, DeviceSpec, PointSpec};
 
 /// How far value and set point must be apart before a difference with the controller is one, in percent of the range.
 const MARGIN_PERCENT: f64 = 1.0;
+/// How far below its range a detector's signal may swing, percent of the span (`domain.md` rule 89).
+const DRIFT_PERCENT: f64 = 5.0;
 
 /// A set point read from a controller is beyond its bound from this share of it on: rounding of registers is none.
 const BEYOND: f64 = 0.005;
@@ -199,6 +201,7 @@ impl<'a> Builder<'a> {
             inhibit: Vec::new(),
             bits_latch: true,
             margin: spec.range.map_or(0.0, |(low, high)| (high - low) * MARGIN_PERCENT / 100.0),
+            drift: spec.range.map_or(f64::INFINITY, |(low, high)| low - (high - low) * DRIFT_PERCENT / 100.0),
         });
         self.detectors.insert(at, index);
     }

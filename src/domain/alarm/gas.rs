@@ -170,15 +170,27 @@ fn gas(scene: &Scene<'_>, detector: &Detector, watch: &Watch, side: Side, compar
     if !compare {
         return Verdict { level: told, certain: all_told, lasting: None };
     }
-    let measured = by_value(scene.spec, side, scene.points.reading(detector.at), scene.on);
+    let measured = by_value(scene.spec, detector, side, scene.points.reading(detector.at), scene.on);
     Verdict { level: told.max(measured.level), certain: all_told && measured.certain, lasting: None }
 }
 
-fn by_value(spec: &AlarmSpec, side: Side, reading: Option<Reading>, on: &Switches) -> Verdict {
+/// Whether a reading below the range is one of clean air all the same: the signal swings around its zero.
+fn swings(detector: &Detector, reading: Reading) -> bool {
+    reading.quality == Quality::UnderRange && reading.as_f64().is_some_and(|value| value >= detector.drift)
+}
+
+fn by_value(
+    spec: &AlarmSpec,
+    detector: &Detector,
+    side: Side,
+    reading: Option<Reading>,
+    on: &Switches,
+) -> Verdict {
     let Some(reading) = reading else { return Verdict::UNKNOWN };
     let level = |value| level_of(&spec.levels, side, value, on);
     match (reading.quality, reading.value(), side) {
         (Quality::Good, Some(value), _) => Verdict::at(level(value)),
+        (Quality::UnderRange, Some(value), Side::High) if swings(detector, reading) => Verdict::at(level(value)),
         (Quality::OverRange, _, Side::High) | (Quality::UnderRange, _, Side::Low) => {
             Verdict::at_least(top(&spec.levels))
         }
@@ -193,7 +205,11 @@ fn fault(scene: &Scene<'_>, detector: &Detector, watch: &Watch) -> Verdict {
         return Verdict::at(1);
     }
     let all_told = detector.fault.iter().all(|bit| holds(bit, scene.points).is_some());
-    match quality(scene, scene.points.cell(detector.at)) {
+    let cell = scene.points.cell(detector.at);
+    match quality(scene, cell) {
+        Some(Quality::UnderRange) if cell.and_then(|cell| cell.reading).is_some_and(|it| swings(detector, it)) => {
+            if all_told { Verdict::at(0) } else { Verdict::UNKNOWN }
+        }
         Some(Quality::Comm | Quality::Stale | Quality::Sensor | Quality::Suspect | Quality::UnderRange) => {
             Verdict::at(1)
         }
@@ -231,7 +247,7 @@ fn differ(
     watch: &mut Watch,
 ) -> Option<bool> {
     let (Some(told), true) = bits(detector, side, points) else { return None };
-    let verdict = by_value(gas, side, reading, &Switches::default());
+    let verdict = by_value(gas, detector, side, reading, &Switches::default());
     let over = reading.is_some_and(|reading| reading.quality == Quality::OverRange) && verdict.level > 0;
     let measured = if verdict.certain || over { verdict.level } else { return None };
     let agreed = watch.agreed.get_mut(usize::from(side == Side::Low))?;

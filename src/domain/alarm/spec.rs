@@ -398,6 +398,9 @@ pub struct Detector {
     pub bits_latch: bool,
     /// How far value and set point must be apart before a difference with the controller is one, ≥ 0, in the point's unit.
     pub margin: f64,
+    /// From here up to the low end of the range the signal only swings around its zero; below, it has drifted away (rule 89).
+    /// In the point's unit; infinite where the range is not known.
+    pub drift: f64,
 }
 
 /// One alarm bit of a controller.

@@ -70,6 +70,7 @@ fn park() -> Rules {
             inhibit: Vec::new(),
             bits_latch: true,
             margin: 0.0,
+            drift: -5.0,
         });
     }
     let minute = |hour| Minute::new(hour, 0).unwrap();

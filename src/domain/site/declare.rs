@@ -88,6 +88,7 @@ impl Site {
         self.record(mode, &record, now);
         self.withdraw_met(zone, now);
         self.announce(zone, from, now);
+        self.announce_uncovered(zone, from, now);
         true
     }
 
@@ -126,7 +127,8 @@ impl Site {
         self.own(zone).may_become(state)
     }
 
-    /// Opens a proposal, or finds the one that says the same.
+    /// Opens a proposal, or finds the one that says the same for the same reason. Each reason has its own: when one is gone, what
+    /// another one says still stands.
     pub(super) fn propose(
         &mut self,
         zone: usize,
@@ -136,11 +138,10 @@ impl Site {
         reason: &str,
         now: Now,
     ) -> u64 {
-        let by_hand = cause == Cause::Person;
-        let lapses = by_hand.then(|| now.mono + self.book.hands.confirm_within);
-        let same = |proposal: &Proposal| {
-            proposal.zone == zone && proposal.state == state && (by_hand == (proposal.cause == Cause::Person))
-        };
+        let lapses = (cause == Cause::Person).then(|| now.mono + self.book.hands.confirm_within);
+        // The city gives each of its commands a name of its own, and says the same with all of them.
+        let is_same_cause = |of: &Cause| *of == cause || matches!((of, &cause), (Cause::City(_), Cause::City(_)));
+        let same = |open: &Proposal| open.zone == zone && open.state == state && is_same_cause(&open.cause);
         if let Some((number, open)) = self.proposals.iter_mut().find(|(_, open)| same(open)) {
             open.lapses = lapses;
             return *number;

@@ -128,15 +128,25 @@ impl Site {
         self.say(zone, tone, now);
     }
 
+    /// Tells people what still holds in the zones within one whose stronger state is over: nobody has told them while that one
+    /// held, and they have just heard that it is over.
+    pub(super) fn announce_uncovered(&mut self, zone: usize, from: State, now: Now) {
+        for inner in (0..self.zones.len()).filter(|inner| *inner != zone) {
+            let own = self.own(inner);
+            if own.is_emergency() && from > own && self.book.within(inner, zone) && self.holds(inner) == own {
+                self.say(inner, Tone::default(), now);
+            }
+        }
+    }
+
     fn say(&mut self, zone: usize, tone: Tone, now: Now) {
         let own = self.own(zone);
         let state = self.drill.as_ref().filter(|_| own == State::Drill).map_or(own, |drill| drill.rehearses);
         let wind = self.wind.valid(self.book.wind.as_ref(), now.mono);
         let guidance = Guidance::of(&self.book, zone, wind);
         let text = words::text(&self.book, zone, state, &guidance, tone);
-        let goes_out = matches!(state, State::Shelter | State::Evacuate);
         if let Some(zone) = self.zones.get_mut(zone) {
-            (zone.told, zone.wrong) = (goes_out.then_some(guidance), None);
+            (zone.told, zone.wrong) = (state.tells_where_to_go().then_some(guidance), None);
         }
         let mode = if tone.drill { Mode::Drill } else { Mode::Real };
         let urgent = mode == Mode::Real && (state.is_emergency() || tone.preempts);

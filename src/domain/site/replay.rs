@@ -15,6 +15,7 @@ use super::saved::{Saved, SavedOrder, SavedProposal};
 use super::service::{APPROVE_WITHIN, Bypass, BypassStep, Changed, SavedService, ServiceRecord, by_file};
 use super::state::State;
 use super::warning::{SavedWarning, Warning, millis, until_after};
+use super::wind::Guidance;
 use super::{GasLevel, Site, SiteBook, ZoneNow};
 use crate::domain::actor::{Actor, Via};
 use crate::domain::order::{OrderKind, Receipt, Urgency};
@@ -159,6 +160,12 @@ impl Site {
             told: None,
             wrong: None,
         };
+        // They were told, and no record says what exactly.
+        if to.tells_where_to_go() && self.holds(at) == to
+            && let Some(zone) = self.zones.get_mut(at)
+        {
+            zone.told = Some(Guidance::UNKNOWN);
+        }
     }
 
     /// A rule has said this of a zone, and need not say it again for the same detectors.

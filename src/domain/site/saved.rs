@@ -16,6 +16,7 @@ use super::replay::Past;
 use super::service::{SavedService, Service};
 use super::state::State;
 use super::warning::{SavedWarning, Warnings, millis};
+use super::wind::{Guidance, Wind};
 use super::{GasLevel, KeyNow, Proposal, Site, ZoneNow};
 use crate::domain::actor::Actor;
 use crate::domain::id::PointUid;
@@ -52,6 +53,17 @@ pub(super) struct SavedZone {
     pub(super) cause: Option<Cause>,
     pub(super) by: String,
     pub(super) held: BTreeMap<String, LaneRule>,
+    /// Where people were told to go, so that they are told when that becomes wrong.
+    #[serde(default)]
+    pub(super) told: Option<SavedGuidance>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct SavedGuidance {
+    /// Speed and where it came from.
+    wind: Option<(f64, f64)>,
+    /// Id of the muster point.
+    upwind: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,6 +98,20 @@ pub(super) struct SavedOrder {
     pub(super) wanted: Wanted,
     pub(super) failed: bool,
     pub(super) answered: bool,
+}
+
+impl SavedGuidance {
+    /// Where people were told to go. To a muster point that is gone is as good as told without wind: with the first wind that
+    /// can be believed they are told anew.
+    fn guidance(&self, book: &SiteBook) -> Guidance {
+        let Some((speed, from)) = self.wind else { return Guidance::UNKNOWN };
+        let at = |id: &String| book.musters.iter().position(|muster| muster.id == *id);
+        let upwind = self.upwind.as_ref().map(at);
+        if upwind == Some(None) {
+            return Guidance::UNKNOWN;
+        }
+        Guidance { wind: Ok(Wind { speed, from }), upwind: upwind.flatten() }
+    }
 }
 
 impl Site {
@@ -143,7 +169,14 @@ impl Site {
             cause: zone.cause.clone(),
             by: zone.by.clone(),
             held: held.collect(),
+            told: zone.told.map(|told| self.save_guidance(told)),
         }
+    }
+
+    fn save_guidance(&self, told: Guidance) -> SavedGuidance {
+        let muster = told.upwind.and_then(|at| self.book.musters.get(at));
+        let wind = told.wind.ok().map(|wind| (wind.speed, wind.from));
+        SavedGuidance { wind, upwind: muster.map(|muster| muster.id.clone()) }
     }
 
     fn save_proposal(&self, proposal: u64, open: &Proposal) -> SavedProposal {
@@ -340,6 +373,7 @@ impl Site {
                 cause: was.cause.clone(),
                 by: was.by.clone(),
                 held: held.collect(),
+                told: was.told.as_ref().map(|told| told.guidance(&book)),
                 ..ZoneNow::new(now)
             };
         }

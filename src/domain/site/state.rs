@@ -63,6 +63,11 @@ impl State {
         self >= Self::LockdownIn
     }
 
+    /// Returns whether people are told where to go: to stay inside, or to a muster point, by the wind.
+    pub fn tells_where_to_go(self) -> bool {
+        matches!(self, Self::Shelter | Self::Evacuate)
+    }
+
     /// Returns whether `to` may follow: the arrows of the diagram in the module's head.
     pub fn may_become(self, to: State) -> bool {
         match self {

@@ -104,6 +104,9 @@ pub(super) struct Guidance {
 }
 
 impl Guidance {
+    /// Of people who were told that nobody knows the wind, and of those of whom nobody knows what they were told.
+    pub(super) const UNKNOWN: Self = Self { wind: Err(NoWind::Bad), upwind: None };
+
     pub(super) fn of(book: &SiteBook, zone: usize, wind: Result<Wind, NoWind>) -> Self {
         let upwind = wind.ok().and_then(|wind| {
             let off = |bearing: f64| angle(bearing, wind.from);

@@ -114,6 +114,7 @@ pub(super) fn detector() -> Detector {
         inhibit: Vec::new(),
         bits_latch: true,
         margin: 0.0,
+        drift: -5.0,
     }
 }
 

@@ -283,6 +283,39 @@ fn fault_bit_silence_frozen_and_drift_are_faults_and_no_gas() {
 }
 
 #[test]
+fn an_answer_that_a_controller_owes_is_no_fault_of_its_detectors() {
+    let mut park = with_controller();
+    park.link(true);
+    park.read_all(&poll(3.0, [false; 4]));
+    // As the reader tells it: the device first, then what could not be read any more.
+    park.link(false);
+    park.read_all(&[0, 1, 2, 3, 4].map(|ordinal| (ordinal, bad(Quality::Comm), None)));
+    park.pass(MINUTE);
+    park.link(true);
+    park.read_all(&poll(3.0, [false; 4]));
+    assert!(park.records.is_empty(), "{:?}", park.records);
+    park.read_all(&[(0, bad(Quality::Comm), None)]);
+    assert_eq!(park.state(FAULT), State::Unacked, "silent by itself, on a controller that answers");
+}
+
+#[test]
+fn a_signal_that_swings_around_its_zero_is_clean_air_and_one_that_drifts_away_is_a_fault() {
+    let mut park = with_controller();
+    let swinging = good(-0.1).with_quality(Quality::UnderRange);
+    for value in [swinging, good(0.1), swinging, good(-5.0).with_quality(Quality::UnderRange)] {
+        park.read_all(&[(0, value, None), (1, bit(false), None), (2, bit(false), None), (3, bit(false), None)]);
+    }
+    assert!(park.records.is_empty(), "{:?}", park.records);
+    park.read(0, good(-5.1).with_quality(Quality::UnderRange));
+    assert_eq!(park.state(FAULT), State::Unacked);
+
+    let mut park = by_value();
+    park.read(0, good(60.0));
+    park.read(0, swinging);
+    assert_eq!(park.last().cause, Cause::Clear, "the air is clean again");
+}
+
+#[test]
 fn over_range_holds_the_highest_level_and_a_wrap_does_not_clear_it() {
     let mut park = by_value();
     park.read(0, good(100.0).with_quality(Quality::OverRange));

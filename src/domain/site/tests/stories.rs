@@ -234,6 +234,66 @@ fn when_the_wind_turns_people_are_told_anew_but_not_of_every_gust() {
 }
 
 #[test]
+fn what_people_were_told_is_known_after_a_power_cut_and_still_corrected() {
+    let mut park = Park::quiet(book());
+    park.read("ws", 3.0);
+    park.read("wd", 0.0);
+    park.declare("tanks", State::Evacuate).unwrap();
+    let told = park.texts.len();
+    park.restart(book());
+    park.read("ws", 3.0);
+    park.read("wd", 0.0);
+    park.wait(90_000);
+    assert_eq!(park.texts.len(), told, "what holds is not said twice");
+    park.read("ws", 3.0);
+    park.read("wd", 170.0);
+    park.wait(60_000);
+    park.read("wd", 170.0);
+    assert_eq!(park.texts.len(), told + 1);
+    assert!(park.last_text().starts_with("【更正】") && park.last_text().contains("东门"), "{}", park.last_text());
+}
+
+#[test]
+fn what_holds_within_a_zone_is_told_when_the_stronger_state_around_it_is_over() {
+    let mut park = Park::quiet(book());
+    park.declare("park", State::Evacuate).unwrap();
+    park.read("key", 1.0);
+    assert_eq!(park.site.state_of("tanks"), State::Shelter);
+    assert!(!park.last_text().contains("罐区"), "everybody leaves: {}", park.last_text());
+    park.act(Action::End { zone: "park".into(), reason: "完".into() }, &lead()).unwrap();
+    assert_eq!(park.site.holds(park.site.book().zone("tanks").unwrap()), State::Shelter);
+    assert!(park.last_text().contains("罐区"), "the tanks still shelter: {}", park.last_text());
+}
+
+#[test]
+fn a_proposal_stands_as_long_as_its_own_reason_does() {
+    let mut park = Park::quiet(book());
+    park.gas("g1", "tanks", 2);
+    park.gas("g2", "tanks", 2);
+    park.read("loop", 0.0);
+    park.wait(1_000);
+    let causes = |park: &Park| -> Vec<Cause> {
+        park.site.view(park.now()).proposals.into_iter().map(|proposal| proposal.cause).collect()
+    };
+    let (gas, line) = (Cause::Rule("two-gas".into()), Cause::BrokenLine("fire-tanks".into()));
+    assert_eq!(causes(&park), [gas, line.clone()]);
+    park.gas("g1", "tanks", 0);
+    assert_eq!(causes(&park), [line], "the line is still broken");
+    let city = |id: &str| CityCommand {
+        id: id.into(),
+        issuer: "city".into(),
+        what: CityOrder::State { zone: "tanks".into(), state: State::Evacuate, reason: String::new() },
+    };
+    let now = park.now();
+    let first = park.site.handle_command(city("c-1"), now).unwrap().number;
+    assert_eq!(park.site.handle_command(city("c-2"), now).unwrap().number, first, "the city says it again");
+    park.read("loop", 6.0);
+    assert_eq!(causes(&park), [Cause::City("c-1".into())]);
+    park.act(Action::Confirm { proposal: first.unwrap() }, &lead()).unwrap();
+    assert_eq!((park.site.state_of("tanks"), causes(&park)), (State::Evacuate, vec![]));
+}
+
+#[test]
 fn a_broken_fire_line_releases_its_gate_raises_a_fault_and_only_proposes() {
     let mut park = Park::quiet(book());
     park.contacts(false, false);
