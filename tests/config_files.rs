@@ -12,6 +12,7 @@ use parkgate::domain::alarm::severity::{Class, Shelving};
 use parkgate::domain::alarm::spec::AlarmSpec;
 use parkgate::domain::record::Mode;
 use parkgate::domain::registry::{Commissioning, Deadband};
+use parkgate::domain::site::state::State;
 use parkgate::domain::time::Timestamp;
 use parkgate::field::settings::{Encoding, Source, Table, planned_buses};
 use parkgate::output::settings::{Feedback, Idle, Place};
@@ -123,6 +124,17 @@ fn the_shipped_state_of_the_site_shows_its_defaults() {
     assert_eq!((bare.zones.len(), bare.lanes.len()), (1, 0), "without the file: the park");
     assert!(shipped.rules.iter().all(|rule| !rule.acts), "a rule proposes unless the site says that it acts");
     assert!(!bare.points.is_empty(), "commissioning is a state of every point");
+}
+
+#[test]
+fn the_city_may_ask_only_for_the_states_that_are_written() {
+    let dir = small("");
+    let told = |states: &str| {
+        fs::write(dir.path().join("site.toml"), format!("[city]\nissuers = [\"city\"]\n{states}")).unwrap();
+        loaded(dir.path()).site.city.states.into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(told("states = [\"lockdown_in\"]\n"), [State::LockdownIn]);
+    assert_eq!(told(""), State::EMERGENCIES);
 }
 
 /// Every example that the annotated file has as a comment is one that can be used.

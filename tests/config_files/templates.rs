@@ -299,6 +299,25 @@ fn a_unit_without_what_only_its_design_can_give_is_named() {
 }
 
 #[test]
+fn an_alarm_for_which_half_of_what_it_looks_at_is_given_is_named() {
+    let dir = small("");
+    let head = "uid,tag,name,device,table,address,encoding,unit,range_low,range_high\n";
+    let rows = "a,LT1,空余容积,d,holding,2,f32,%,0,100\nb,ZV1,雨水闸开,d,discrete,0,bool,,,\nc,AX1,水质异常,d,discrete,1,bool,,,\n";
+    fs::write(dir.path().join("points.csv"), format!("{head}{rows}")).unwrap();
+    let found = |more: &str| {
+        let points = format!("points = {{ pool_free = \"LT1\", rain_gate_open = \"ZV1\"{more} }}");
+        let unit = format!("[[unit]]\ntemplate = \"waste-water\"\nid = \"WW-1\"\n{points}\nlimits.pool_free.low = [70, 50]\n");
+        fs::write(dir.path().join("alarms.toml"), unit).unwrap();
+        let alarms = loaded(dir.path()).alarms;
+        let has = alarms.book.alarms.iter().any(|alarm| alarm.id.ends_with(".outflow"));
+        let said = alarms.findings.iter().any(|finding| finding.what.en.contains("and not `quality_abnormal`"));
+        (has, said)
+    };
+    assert_eq!(found(""), (false, true));
+    assert_eq!(found(", quality_abnormal = \"AX1\""), (true, false));
+}
+
+#[test]
 fn a_template_of_the_site_goes_before_the_shipped_one() {
     let dir = small("");
     fs::create_dir(dir.path().join("templates")).unwrap();

@@ -183,6 +183,7 @@ impl Library {
         let Some(template) = self.get(dir, &unit.template, out) else { return Vec::new() };
         check_roles(unit, template, &point, out);
         check_limits(unit, template, out);
+        check_halves(unit, template, out);
         template.alarms.iter().flat_map(|(draft, optional)| made(unit, template, draft, *optional)).collect()
     }
 }
@@ -322,6 +323,44 @@ fn check_limits(unit: &Unit, template: &Template, out: &mut Findings) {
 /// The last part of the alarm's id.
 fn word(draft: &Draft) -> &str {
     draft.id.as_ref().map_or(draft.what.word(), |id| id.value.as_str())
+}
+
+/// Says which alarms there will not be although some of what they look at is given: whoever gave it expects them.
+fn check_halves(unit: &Unit, template: &Template, out: &mut Findings) {
+    let given = |role: &str| unit.points.iter().find(|(id, _)| id == role).map(|(_, tags)| &tags.spot);
+    for (draft, _) in &template.alarms {
+        let together: Vec<&str> = match &draft.what {
+            What::All(all) => all.iter().map(|asked| asked.point.value.as_str()).collect(),
+            What::DeviationFromPoint(other) => {
+                draft.point.iter().chain([other]).map(|role| role.value.as_str()).collect()
+            }
+            What::High
+            | What::Low
+            | What::Rate { .. }
+            | What::DeviationFrom(_)
+            | What::Digital(_)
+            | What::Quality(_)
+            | What::Flatline
+            | What::RollUp { .. }
+            | What::External => continue,
+        };
+        let Some((is, spot)) = together.iter().find_map(|role| Some((*role, given(role)?))) else { continue };
+        let Some(missing) = together.iter().find(|role| given(role).is_none()) else { continue };
+        let (id, word) = (&unit.id, word(draft));
+        out.warn(
+            spot.clone(),
+            Wrong::new(
+                say!(
+                    "单元 `{id}` 给了角色 `{is}` 而没有 `{missing}`：不会有报警 `{word}`",
+                    "the unit `{id}` gives the role `{is}` and not `{missing}`: there will be no alarm `{word}`"
+                ),
+                say!(
+                    "请写 `{missing}`（测点，或 derived.toml 的表决）；确无此项时可不理会",
+                    "write `{missing}` (a point, or a vote of derived.toml), or let it be where there is none"
+                ),
+            ),
+        );
+    }
 }
 
 /// One alarm of the template for each point of its role; none where the unit does without what it needs.
