@@ -92,7 +92,7 @@ pub enum Deadband {
 /// Commissioning state of a point (`domain.md`, A12).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Commissioning {
-    /// Drawn, not wired.
+    /// Drawn, not wired: what it reads is no measurement and makes no alarm.
     Planned,
     /// Under loop test (联调).
     Commissioning,
@@ -115,9 +115,9 @@ impl Commissioning {
         Self::ALL.into_iter().find(|state| state.as_str() == name)
     }
 
-    /// Whether what is read there is kept from people: stopped or gone.
+    /// Whether what is read there is no measurement: not wired yet, stopped or gone.
     pub fn is_stopped(self) -> bool {
-        matches!(self, Self::Stopped | Self::Removed)
+        matches!(self, Self::Planned | Self::Stopped | Self::Removed)
     }
 
     /// Returns the word used in the point table and on the wire.

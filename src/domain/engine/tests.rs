@@ -84,7 +84,7 @@ fn a_point_being_commissioned_never_passes_for_real() {
 }
 
 #[test]
-fn a_stopped_point_is_told_as_stopped_whether_it_reads_or_is_silent() {
+fn a_point_that_is_planned_stopped_or_gone_measures_nothing_whatever_it_reads() {
     let changed = |rev: u32, commissioning| {
         let mut plan = plan(rev, &[1]);
         let mut registry = (*plan.registry).clone();
@@ -97,13 +97,15 @@ fn a_stopped_point_is_told_as_stopped_whether_it_reads_or_is_silent() {
     let mut engine = Engine::new(7, boot(), plan(1, &[1]), at(0));
     engine.handle_event(sample(1, 1, &[1.0, 2.0]), at(1));
     drain(&mut engine);
-    engine.handle_plan(changed(2, Commissioning::Stopped), at(2));
-    drain(&mut engine);
     let qualities = |records: &[Record]| -> Vec<(u16, Quality)> {
         samples_of(records).iter().flat_map(|s| s.cells.iter().map(|(o, r)| (*o, r.quality))).collect()
     };
-    engine.handle_event(sample(1, 3, &[5.0, 9.0]), at(3));
-    assert_eq!(qualities(&drain(&mut engine)), [(0, Quality::Good), (1, Quality::Stopped)]);
+    for commissioning in [Commissioning::Stopped, Commissioning::Planned, Commissioning::Removed] {
+        engine.handle_plan(changed(2, commissioning), at(2));
+        drain(&mut engine);
+        engine.handle_event(sample(1, 3, &[5.0, 9.0]), at(3));
+        assert_eq!(qualities(&drain(&mut engine)), [(0, Quality::Good), (1, Quality::Stopped)], "{commissioning:?}");
+    }
     engine.handle_plan(changed(3, Commissioning::InService), at(4));
     drain(&mut engine);
     engine.handle_event(sample(1, 5, &[5.0, 8.0]), at(5));
