@@ -343,8 +343,10 @@ impl EngineTask {
     /// Lets the gates see what danger knows, for the decisions to come.
     fn look_around(&mut self) {
         let now = self.clock.now();
-        if let Some(gates) = &mut self.gates {
-            gates.look_at(self.engine.danger(), now);
+        let Some(gates) = &mut self.gates else { return };
+        gates.look_at(self.engine.danger(), now);
+        if let Some((episode, figures)) = gates.figures_of(self.engine.danger().drill()) {
+            self.engine.handle_figures(&episode, figures);
         }
     }
 

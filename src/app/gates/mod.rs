@@ -49,6 +49,7 @@ use crate::domain::gate::register::Register;
 use crate::domain::gate::register::change::Prepared;
 use crate::domain::gate::word::{GatewayId, LaneId, PassageId, ZoneId};
 use crate::domain::site::around::Evacuation;
+use crate::domain::site::drill::Figures;
 use crate::domain::time::{Mono, Now};
 
 /// What the hardware says, on its way to the engine. Twenty lanes with a dozen inputs each, said again each 200 ms, are 1,200
@@ -253,13 +254,15 @@ pub(super) struct Keeper {
     /// How those waybills stand that differ from what is known to be saved, with their places in line.
     book: BTreeMap<Thing, (u64, Line)>,
     next_line: u64,
+    /// The drill whose muster was last asked for, and the revision of the gates then.
+    figured: Option<(String, u64)>,
 }
 
 impl Keeper {
     pub(super) fn new(gates: Gates, ways: Ways, counted: BTreeSet<Evacuation>) -> Self {
         let (pending, events) = (Pending::default(), Vec::new());
         let book = BTreeMap::new();
-        Self { gates, ways, pending, seen: None, counted, events, next_event: 0, book, next_line: 0 }
+        Self { gates, ways, pending, seen: None, counted, events, next_event: 0, book, next_line: 0, figured: None }
     }
 
     /// Takes what danger has to say to a decision, where that has changed; and lets people be counted where they leave.
@@ -283,6 +286,17 @@ impl Keeper {
             }
         }
         self.counted = evacuations;
+    }
+
+    /// Returns how the muster of a drill stands, where the gates have changed since it was last asked for.
+    pub(super) fn figures_of(&mut self, drill: Option<&str>) -> Option<(String, Figures)> {
+        let asked = drill.map(|drill| (drill.to_owned(), self.gates.revision()));
+        if self.figured == asked {
+            return None;
+        }
+        self.figured = asked;
+        let roll = self.gates.musters().running().find(|roll| Some(roll.episode.as_str()) == drill)?;
+        Some((roll.episode.clone(), roll.figures()))
     }
 
     /// Returns whether the lane is one of these.

@@ -437,6 +437,33 @@ async fn an_evacuation_opens_the_ways_out_in_the_same_turn_and_everybody_inside_
 }
 
 #[tokio::test]
+async fn the_report_of_a_drill_has_its_muster() {
+    told(async |mut park| {
+        let act = async |park: &Park, action: Site| {
+            let (action, actor) = (Box::new(Action::Site(action)), person("zhang", Role::Supervisor));
+            park.ask(|answer| Request::Act(action, actor, answer)).await.unwrap()
+        };
+        let comment = "季度".to_owned();
+        act(&park, Site::StartDrill { zone: "park".into(), rehearses: State::Evacuate, barriers: false, comment }).await;
+        park.until("people are counted", |view| view.musters.len() == 1).await;
+        act(&park, Site::EndDrill { comment: "好".into() }).await;
+        let reported = async {
+            loop {
+                let stored = park.stored().await;
+                let report = stored.iter().find(|(_, json)| json.contains("\"drill_report\""));
+                if let Some((_, json)) = report {
+                    return serde_json::from_str::<serde_json::Value>(json).unwrap();
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let report = tokio::time::timeout(SOON, reported).await.unwrap();
+        assert!(report["missing"].is_u64(), "{report}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_restart_in_the_middle_of_a_passage_moves_nothing_and_forgets_nobody() {
     let kept = told(async |mut park| {
         park.arrives("in").await;

@@ -19,6 +19,7 @@ use super::super::gate::word::{LaneId, ZoneId};
 use super::super::order::LaneRule;
 use super::super::record::Mode;
 use super::super::site::around::{AtLane, Evacuation};
+use super::super::site::drill::Figures;
 use super::super::site::{ServiceState, ServiceSubject, SiteBook, State};
 use super::super::time::Now;
 use super::channels::{Notice, keep};
@@ -222,6 +223,16 @@ impl Danger {
             self.alarms.handle_external(&id, u8::from(active), now);
         }
         self.settle(now);
+    }
+
+    /// Returns the episode of the drill that runs, whose muster is wanted for its report ([`Danger::handle_figures`]).
+    pub fn drill(&self) -> Option<&str> {
+        self.site.drill()
+    }
+
+    /// Takes how the muster of a drill stands.
+    pub fn handle_figures(&mut self, episode: &str, figures: Figures) {
+        self.site.handle_figures(episode, figures);
     }
 
     /// Puts a message of the gates on the page. The gates have it in their own records.

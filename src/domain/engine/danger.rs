@@ -16,6 +16,7 @@ use super::super::order::{Order, Receipt};
 use super::super::reading::{Reading, Readings};
 use super::super::registry::Commissioning;
 use super::super::site::CityCommand;
+use super::super::site::drill::Figures;
 use super::super::time::{Mono, Now};
 use super::{Body, Boot, Coverage, Engine, Record};
 
@@ -111,6 +112,11 @@ impl Engine {
     pub fn handle_gate_fact(&mut self, fact: GateFact, now: Now) {
         self.look_at_clock(now);
         self.danger.handle_gate_fact(fact, now);
+    }
+
+    /// Takes how the muster of a drill stands, for its report.
+    pub fn handle_figures(&mut self, episode: &str, figures: Figures) {
+        self.danger.handle_figures(episode, figures);
     }
 
     /// Returns what the gates ask of danger.

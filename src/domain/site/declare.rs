@@ -416,6 +416,7 @@ impl Site {
             orders: DrillOrders::default(),
             comments: Vec::new(),
             ends: now.mono + self.book.longest_drill,
+            figures: None,
         });
         self.become_state(at, State::Drill, Cause::Person, actor, comment, now);
         let episode = self.zones.get(at).map(|zone| zone.episode.clone()).unwrap_or_default();
@@ -489,9 +490,9 @@ impl Site {
             duration_s: now.mono.since(drill.started).as_secs(),
             orders: drill.orders,
             comments: drill.comments,
-            first_out_at: None,
-            last_out_at: None,
-            missing: None,
+            first_out_at: drill.figures.and_then(|figures| figures.first_out_at),
+            last_out_at: drill.figures.and_then(|figures| figures.last_out_at),
+            missing: drill.figures.map(|figures| figures.missing),
         };
         self.record(Mode::Drill, &SiteRecord::DrillReport(report), now);
         Some(drill.zone)

@@ -81,6 +81,17 @@ pub struct Comment {
     pub text: String,
 }
 
+/// What the report of a drill has of its muster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Figures {
+    /// When the first person of the list left.
+    pub first_out_at: Option<Timestamp>,
+    /// When the last one did.
+    pub last_out_at: Option<Timestamp>,
+    /// How many were not accounted for.
+    pub missing: u32,
+}
+
 /// A running drill.
 #[derive(Clone, Debug)]
 pub(super) struct Drill {
@@ -96,6 +107,8 @@ pub(super) struct Drill {
     pub(super) orders: DrillOrders,
     pub(super) comments: Vec<Comment>,
     pub(super) ends: Mono,
+    /// Of its muster, where the gates count people; they tell it anew after a restart.
+    pub(super) figures: Option<Figures>,
 }
 
 impl Drill {

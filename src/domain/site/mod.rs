@@ -77,7 +77,7 @@ pub use view::SiteView;
 pub use warning::Warning;
 
 use desk::{Desk, Subject, Told};
-use drill::Drill;
+use drill::{Drill, Figures};
 use fire::FireNow;
 use record::{Cause, WarningStep};
 use service::{Service, ServiceTold};
@@ -222,6 +222,18 @@ impl Site {
         // What says what it said before changes nothing of what is wanted.
         if news {
             self.finish(now);
+        }
+    }
+
+    /// Returns the episode of the drill that runs.
+    pub fn drill(&self) -> Option<&str> {
+        self.drill.as_ref().map(|drill| drill.episode.as_str())
+    }
+
+    /// Takes how the muster of a drill stands, for its report.
+    pub fn handle_figures(&mut self, episode: &str, figures: Figures) {
+        if let Some(drill) = self.drill.as_mut().filter(|drill| drill.episode == episode) {
+            drill.figures = Some(figures);
         }
     }
 

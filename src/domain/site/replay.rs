@@ -118,6 +118,7 @@ impl Site {
                     orders: DrillOrders::default(),
                     comments: Vec::new(),
                     ends: now.mono + self.book.longest_drill,
+                    figures: None,
                 };
                 drill.comment(past.t, &actor.name, comment);
                 self.drill = Some(drill);

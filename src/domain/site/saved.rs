@@ -464,5 +464,6 @@ fn adopt_drill(book: &SiteBook, saved: &SavedDrill, now: Now) -> Option<Drill> {
         orders: saved.orders,
         comments: saved.comments.clone(),
         ends: now.mono + Duration::from_millis(saved.left_ms),
+        figures: None,
     })
 }

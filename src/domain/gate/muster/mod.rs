@@ -35,6 +35,7 @@ use super::word::{PersonRef, ZoneId};
 use crate::domain::actor::{Actor, Refused, Role};
 use crate::domain::document::{Document, DocumentKind};
 use crate::domain::record::Mode;
+use crate::domain::site::drill::Figures;
 use crate::domain::time::{Mono, Now, Timestamp};
 
 /// Musters that run at once: a park has a handful of zones that are evacuated apart.
@@ -129,17 +130,6 @@ pub enum MusterRecord<'a> {
         /// Rows that nobody has accounted for.
         missing: Vec<u32>,
     },
-}
-
-/// What the report of a drill has of its muster.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Figures {
-    /// When the first person of the list left.
-    pub first_out_at: Option<Timestamp>,
-    /// When the last one did.
-    pub last_out_at: Option<Timestamp>,
-    /// How many were not accounted for.
-    pub missing: u32,
 }
 
 /// What a muster begins with.

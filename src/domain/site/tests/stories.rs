@@ -118,6 +118,10 @@ fn a_drill_is_marked_moves_no_barrier_and_is_ended_by_the_real_thing() {
     assert_eq!(park.values.get("tank-siren"), None, "this siren is not for drills");
     assert!(park.records.iter().all(|(mode, _)| *mode == Mode::Drill));
     park.act(Action::Comment { text: "西门人多".into() }, &other()).unwrap();
+    let episode = park.site.drill().unwrap().to_owned();
+    let (first, last) = (Some(at(20_000).wall), Some(at(50_000).wall));
+    park.site.handle_figures("another", Figures { missing: 9, ..Figures::default() });
+    park.site.handle_figures(&episode, Figures { first_out_at: first, last_out_at: last, missing: 2 });
     park.wait(60_000);
 
     park.read("loop", 16.0);
@@ -130,6 +134,7 @@ fn a_drill_is_marked_moves_no_barrier_and_is_ended_by_the_real_thing() {
     });
     let (mode, report) = report.expect("every drill has a report");
     assert_eq!((mode, report.outcome, report.duration_s), (Mode::Drill, DrillOutcome::Preempted, 60));
+    assert_eq!((report.first_out_at, report.last_out_at, report.missing), (first, last, Some(2)));
     assert_eq!(report.orders.given, report.orders.done);
     assert!(report.orders.given > 0 && report.first_order_at == Some(report.started_at));
     assert_eq!(report.comments.iter().map(|c| c.text.as_str()).collect::<Vec<_>>(), ["季度", "西门人多"]);
