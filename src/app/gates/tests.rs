@@ -285,7 +285,11 @@ impl Park {
 
     /// Returns the documents of the passage stream that are stored.
     async fn stored(&self) -> Vec<(DocumentKind, String)> {
-        let page = self.store.read(Stream::Passage, 1..=u64::MAX, usize::MAX).await.unwrap();
+        self.stored_in(Stream::Passage).await
+    }
+
+    async fn stored_in(&self, stream: Stream) -> Vec<(DocumentKind, String)> {
+        let page = self.store.read(stream, 1..=u64::MAX, usize::MAX).await.unwrap();
         let document = |entry: &crate::domain::record::Entry| {
             let Ok(Body::Document { kind, json, .. }) = codec::decode(&entry.body, &self.registry) else { return None };
             Some((kind, json))
@@ -449,7 +453,7 @@ async fn the_report_of_a_drill_has_its_muster() {
         act(&park, Site::EndDrill { comment: "好".into() }).await;
         let reported = async {
             loop {
-                let stored = park.stored().await;
+                let stored = park.stored_in(Stream::Event).await;
                 let report = stored.iter().find(|(_, json)| json.contains("\"drill_report\""));
                 if let Some((_, json)) = report {
                     return serde_json::from_str::<serde_json::Value>(json).unwrap();
