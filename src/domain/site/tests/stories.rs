@@ -271,6 +271,36 @@ fn what_holds_within_a_zone_is_told_when_the_stronger_state_around_it_is_over() 
 }
 
 #[test]
+fn only_those_who_are_named_for_it_end_an_emergency() {
+    let mut park = Park::quiet(book());
+    park.contacts(true, false);
+    let guard = Actor { name: "zhao".into(), roles: [Role::Guard].into(), ..lead() };
+    let (zone, reason) = (|| "park".to_owned(), || "误报".to_owned());
+    let ways_out = || {
+        [
+            Action::End { zone: zone(), reason: reason() },
+            Action::ResetFire { input: "fire-main".into(), reason: reason() },
+            Action::GiveBack { lane: "main-in".into() },
+            Action::Normal { zone: zone(), reason: reason() },
+        ]
+    };
+    park.contacts(false, true);
+    let told = park.records.len();
+    for action in ways_out() {
+        assert!(park.act(action.clone(), &guard).is_err(), "{action:?}");
+    }
+    assert_eq!((park.site.state_of("park"), park.records.len()), (State::Evacuate, told));
+    assert_eq!(park.lane("main-in"), LaneRule::Open);
+    for action in ways_out() {
+        park.act(action, &lead()).unwrap();
+        for lane in ["main-out", "main-door", "emergency", "tank-in", "tank-door", "store-door", "office-door"] {
+            drop(park.act(Action::GiveBack { lane: lane.into() }, &lead()));
+        }
+    }
+    assert_eq!(park.site.state_of("park"), State::Normal);
+}
+
+#[test]
 fn a_proposal_stands_as_long_as_its_own_reason_does() {
     let mut park = Park::quiet(book());
     park.gas("g1", "tanks", 2);
