@@ -19,6 +19,8 @@ use parkgate::policy;
 use parkgate::policy::settings::{Parameters, PolicyFile, Sources};
 use proptest::prelude::*;
 
+#[path = "config_files/horns.rs"]
+mod horns;
 #[path = "config_files/templates.rs"]
 mod templates;
 

@@ -37,7 +37,13 @@ fn source() -> HazardSource {
 
 fn horn_and_lamp() -> Vec<Annunciator> {
     [("horn", Follows::Unacknowledged), ("lamp", Follows::Standing)]
-        .map(|(output, follows)| Annunciator { output: output.into(), on: "on".into(), off: "off".into(), follows })
+        .map(|(output, follows)| Annunciator {
+            output: output.into(),
+            channel: output.into(),
+            on: "on".into(),
+            off: "off".into(),
+            follows,
+        })
         .into()
 }
 
