@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may")]
 
+#[path = "line_alarms/by_hand.rs"]
+mod by_hand;
 #[path = "support/certificates.rs"]
 mod certificates;
 #[path = "line_alarms/clock.rs"]
