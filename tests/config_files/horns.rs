@@ -56,7 +56,10 @@ fn every_horn_has_one_alarm_that_names_it_and_does_not_need_it() {
     let ids: Vec<&str> = book.alarms.iter().filter(fails).map(|alarm| &*alarm.id).collect();
     assert_eq!(ids, ["platform.channel", "broadcast.channel", "horn-2.channel", "siren.channel"]);
     let alarm = |id: &str| book.alarms.iter().find(|alarm| &*alarm.id == id).unwrap();
-    assert_eq!(alarm("siren.channel").text, "声光报警器 siren 不动作 | the horn or lamp siren does not do as it is told");
+    assert_eq!(
+        alarm("siren.channel").text,
+        "声光报警器 siren 不动作 | the horn or lamp siren does not do as it is told"
+    );
     assert!(alarm("broadcast.channel").text.contains("（声光报警器 speaker）"), "{}", alarm("broadcast.channel").text);
     let tells = |id: &str| alarm(id).annunciators.iter().map(|at| &*book.annunciators[*at].output).collect::<Vec<_>>();
     assert_eq!(tells("siren.channel"), ["horn-2", "speaker"]);
