@@ -142,12 +142,11 @@ impl Desk {
             let Refused { zh, en } = why;
             Refused::new(format!("{zh}；此前另有 {more} 次未逐一记录"), format!("{en}; {more} more before it"))
         };
-        let request = match ask {
-            Ask::Act { action } => Request::Refuse(Box::new(action), caller, why),
-            ask => match deed_of(&ask, &caller, &Err(why)) {
-                Some(deed) => Request::Deed(Box::new(deed)),
-                None => return,
-            },
+        let request = if let Ask::Act { action } = ask {
+            Request::Refuse(Box::new(action), caller, why)
+        } else {
+            let Some(deed) = deed_of(&ask, &caller, &Err(why)) else { return };
+            Request::Deed(Box::new(deed))
         };
         drop(self.requests.send(request).await);
     }

@@ -86,7 +86,6 @@ impl Engine {
                 | Request::LoopTest(_)
                 | Request::Registry(_)
                 | Request::Act(..)
-                | Request::Refuse(..)
                 | Request::Audited(_)
                 | Request::City(..)
                 | Request::Receipt(..)
