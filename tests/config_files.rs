@@ -22,6 +22,8 @@ use proptest::prelude::*;
 
 #[path = "config_files/fire.rs"]
 mod fire;
+#[path = "config_files/horns.rs"]
+mod horns;
 #[path = "config_files/templates.rs"]
 mod templates;
 

@@ -3,12 +3,14 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may")]
 
+#[path = "line_alarms/by_hand.rs"]
+mod by_hand;
 #[path = "support/certificates.rs"]
 mod certificates;
-#[path = "support/https.rs"]
-mod https;
 #[path = "line_alarms/clock.rs"]
 mod clock;
+#[path = "support/https.rs"]
+mod https;
 mod support;
 #[path = "line_alarms/texts.rs"]
 mod texts;

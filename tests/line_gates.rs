@@ -9,12 +9,12 @@ mod asked;
 mod bad_input;
 #[path = "support/certificates.rs"]
 mod certificates;
-#[path = "support/https.rs"]
-mod https;
 #[path = "line_gates/cuts.rs"]
 mod cuts;
 #[path = "line_gates/fire.rs"]
 mod fire;
+#[path = "support/https.rs"]
+mod https;
 #[path = "line_gates/peers.rs"]
 mod peers;
 #[path = "line_gates/real_parts.rs"]

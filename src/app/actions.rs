@@ -134,6 +134,23 @@ impl Desk {
         if on_disk.0 { Ok(()) } else { Err(unaudited().to_string()) }
     }
 
+    /// Puts what a caller without a role wanted done into the audit, with how many such refusals have no entry.
+    pub(super) async fn enter_refusal(&self, ask: Ask, caller: Actor, why: Refused, more: u32) {
+        let why = if more == 0 {
+            why
+        } else {
+            let Refused { zh, en } = why;
+            Refused::new(format!("{zh}；此前另有 {more} 次未逐一记录"), format!("{en}; {more} more before it"))
+        };
+        let request = if let Ask::Act { action } = ask {
+            Request::Refuse(Box::new(action), caller, why)
+        } else {
+            let Some(deed) = deed_of(&ask, &caller, &Err(why)) else { return };
+            Request::Deed(Box::new(deed))
+        };
+        drop(self.requests.send(request).await);
+    }
+
     /// Puts a deed into the audit; returns whether its entry is on the disk.
     pub(super) async fn entered(&self, deed: Deed) -> OnDisk {
         let (answer, on_disk) = oneshot::channel();
@@ -162,6 +179,9 @@ fn deed_of(ask: &Ask, caller: &Actor, may: &Result<(), Refused>) -> Option<Deed>
         // What became of them is in the audit by themselves.
         Ask::Approve { permit, .. } if may.is_err() => ("permit", permit.clone(), String::new()),
         Ask::Waybill { number, .. } if may.is_err() => ("waybill", number.clone(), String::new()),
+        Ask::Enter { waybill, .. } if may.is_err() => ("waybill", waybill.number.to_string(), String::new()),
+        Ask::Lane { lane, .. } if may.is_err() => ("lane", lane.clone(), String::new()),
+        Ask::Gate { .. } if may.is_err() => ("gate", String::new(), String::new()),
         // What it changes is in the audit by itself.
         Ask::Import { files, .. } if may.is_err() => {
             let names = files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -250,4 +270,25 @@ pub(super) async fn find_report(
 fn is_of(report: &serde_json::Value, day: Option<&str>) -> bool {
     let text = |name: &str| report.get(name).and_then(serde_json::Value::as_str);
     matches!(text("what"), Some("daily" | "nil")) && day.is_none_or(|day| text("day") == Some(day))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::actor::Via;
+
+    #[test]
+    fn what_somebody_without_a_role_wants_done_is_a_refused_deed_and_a_look_is_none() {
+        let caller = Actor { name: "zhao".into(), via: Via::Machine, roles: [].into() };
+        let may = Err(Refused::new("没有任何角色", "no role"));
+        let lane = Ask::Lane { lane: "gate-1".into(), act: LaneAct::Release, why: "x".into() };
+        let wire_log = Ask::WireLog { device: "plc".into(), for_ms: 1 };
+        for (ask, action, object) in [(lane, "lane", "gate-1"), (wire_log, "wire_log", "plc")] {
+            let deed = deed_of(&ask, &caller, &may).unwrap();
+            let told = (deed.action.as_str(), deed.object.as_str(), deed.actor.name.as_str(), deed.result);
+            assert_eq!(told, (action, object, "zhao", AuditResult::Refused));
+            assert!(ask.is_audited() && deed.detail.contains("no role"));
+        }
+        assert!(deed_of(&Ask::Alarms, &caller, &may).is_none() && !Ask::Alarms.is_audited());
+    }
 }

@@ -16,7 +16,9 @@ use super::views::Views;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::ask::{FrameLine, PointLine, TestedLine, WroteLine};
+use crate::control::session::without_role;
 use crate::control::settings::Settings;
+use crate::control::strangers::Strangers;
 use crate::control::{self, Ask, Asked, Line, MAX_CONNECTIONS, MAX_SPAN};
 use crate::domain::actor::{Actor, Refused, Role};
 use crate::domain::gate::hazmat::waybill::WaybillState;
@@ -98,17 +100,33 @@ pub(super) async fn run(
 
 async fn answer_all(mut asks: mpsc::Receiver<Asked>, desk: Desk, stop: CancellationToken) {
     let mut answers = JoinSet::new();
+    let mut strangers = Strangers::default();
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
             Some(_ended) = answers.join_next() => {}
             asked = asks.recv() => match asked {
+                Some(asked) if asked.caller.roles.is_empty() => {
+                    let more = strangers.note(&asked.caller.name, desk.clock.mono());
+                    drop(answers.spawn(refused(asked, more, desk.clone())));
+                }
                 Some(asked) => drop(answers.spawn(answered(asked, desk.clone()))),
                 None => return,
             },
         }
     }
+}
+
+/// Refuses a caller without a role; `more` of his refusals have no entry, where this one gets one.
+async fn refused(asked: Asked, more: Option<u32>, desk: Desk) {
+    let Asked { ask, caller, attached: _, lines } = asked;
+    let why = without_role(&caller.name);
+    let words = why.to_string();
+    if let Some(more) = more {
+        desk.enter_refusal(ask, caller, why, more).await;
+    }
+    drop(lines.send(Line::End(words)).await);
 }
 
 /// Gives the whole answer and its end. A client that went away ends it at the next line.

@@ -70,6 +70,8 @@ pub(super) enum Request {
     Registry(String),
     /// What somebody wants of the alarms, the site or the daybook.
     Act(Box<Action>, Actor, oneshot::Sender<Result<Done, Refused>>),
+    /// The same of somebody who may ask for nothing: refused with these words, for the audit.
+    Refuse(Box<Action>, Actor, Refused),
     /// What the city asks of the site; the uplink has verified it.
     City(CityCommand, oneshot::Sender<Result<Done, Refused>>),
     /// What somebody did elsewhere, for the audit.
@@ -382,6 +384,8 @@ impl EngineTask {
                 };
                 self.promise(Box::new(move |on_disk| drop(answer.send(done.map(|done| told(done, on_disk))))));
             }
+            // Its words are with whoever asked already.
+            Request::Refuse(action, actor, why) => drop(self.engine.refuse_action(&action, &actor, why, now)),
             Request::City(command, answer) => {
                 let done = self.engine.handle_city(command, now);
                 self.promise(Box::new(move |on_disk| drop(answer.send(done.map(|done| told(done, on_disk))))));

@@ -227,6 +227,34 @@ pub enum LaneAct {
 }
 
 impl Ask {
+    /// Whether it is in the audit, done or refused: everything but a look.
+    pub fn is_audited(&self) -> bool {
+        match self {
+            Self::WireLog { .. }
+            | Self::Write { .. }
+            | Self::LoopTest { .. }
+            | Self::Documents { .. }
+            | Self::Lane { .. }
+            | Self::Gate { .. }
+            | Self::Roll { .. }
+            | Self::Enter { .. }
+            | Self::Import { .. }
+            | Self::Register { look: Look::Rows { .. } }
+            | Self::Approve { .. }
+            | Self::Waybill { .. }
+            | Self::Act { .. } => true,
+            Self::Read { .. }
+            | Self::Watch { .. }
+            | Self::Alarms
+            | Self::Danger
+            | Self::Report { .. }
+            | Self::Lanes
+            | Self::Checks { .. }
+            | Self::Register { look: Look::Tables | Look::Permits { .. } | Look::Row { .. } }
+            | Self::Waybills => false,
+        }
+    }
+
     /// Returns how many bytes follow the request's line, and who may have them read at all; `None` where nothing follows.
     pub fn attached(&self) -> Option<(u64, Role)> {
         match self {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -17,9 +17,10 @@ use tokio_util::sync::CancellationToken;
 use super::ask::{parse, written};
 use super::settings::Settings;
 use super::{
-    ASK_WITHIN, ATTACHED_WITHIN, Ask, Line, MAX_ASK_BYTES, MAX_ATTACHED_BYTES, MAX_CONNECTIONS, N_QUEUED_LINES, STALL,
+    ASK_WITHIN, ATTACHED_WITHIN, Ask, Line, MAX_ASK_BYTES, MAX_ATTACHED_BYTES, MAX_CONNECTIONS, MAX_STRANGERS,
+    N_QUEUED_LINES, STALL, STRANGER_WITHIN,
 };
-use crate::domain::actor::{Actor, Via};
+use crate::domain::actor::{Actor, Refused, Via};
 use crate::sys::users;
 
 /// Longest path of a Unix socket: `sun_path` has 108 bytes with its end.
@@ -32,7 +33,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 pub struct Asked {
     /// What.
     pub ask: Ask,
-    /// Who, with his roles; at least one.
+    /// Who, with his roles. Who has none is refused whatever he asks: it comes here for the audit alone.
     pub caller: Actor,
     /// The files that followed the request, one after the other; empty where none do, or the caller may not send any.
     pub attached: Vec<u8>,
@@ -128,23 +129,64 @@ async fn greet(
     }
     let uid = stream.peer_cred().map_err(|error| error.to_string())?.uid();
     let caller = known(uid, settings).await?;
-    let mut line = Vec::new();
-    let mut reader = BufReader::new(&mut *stream);
-    let mut limited = (&mut reader).take(MAX_ASK_BYTES as u64);
-    match timeout(ASK_WITHIN, limited.read_until(b'\n', &mut line)).await {
-        Ok(Ok(_)) if line.ends_with(b"\n") => {}
-        Ok(Ok(_)) => return Err(format!("a request is one line of at most {MAX_ASK_BYTES} bytes")),
-        Ok(Err(error)) => return Err(error.to_string()),
-        Err(_) => return Err(format!("no request within {ASK_WITHIN:?}")),
+    if caller.roles.is_empty() {
+        return stranger(stream, caller, asks).await;
     }
-    let ask = parse(&line)?;
+    let mut reader = BufReader::new(&mut *stream);
+    let ask = request(&mut reader, ASK_WITHIN).await?;
     let attached = match ask.attached() {
         Some((bytes, role)) if caller.has(role) => attached(&mut reader, bytes).await?,
         _ => Vec::new(),
     };
+    hand_on(ask, caller, attached, asks).await
+}
+
+async fn request(reader: &mut (impl AsyncBufRead + Unpin), within: Duration) -> Result<Ask, String> {
+    let mut line = Vec::new();
+    let mut limited = reader.take(MAX_ASK_BYTES as u64);
+    match timeout(within, limited.read_until(b'\n', &mut line)).await {
+        Ok(Ok(_)) if line.ends_with(b"\n") => {}
+        Ok(Ok(_)) => return Err(format!("a request is one line of at most {MAX_ASK_BYTES} bytes")),
+        Ok(Err(error)) => return Err(error.to_string()),
+        Err(_) => return Err(format!("no request within {within:?}")),
+    }
+    parse(&line)
+}
+
+async fn hand_on(
+    ask: Ask,
+    caller: Actor,
+    attached: Vec<u8>,
+    asks: &mpsc::Sender<Asked>,
+) -> Result<mpsc::Receiver<Line>, String> {
     let (lines, receiver) = mpsc::channel(N_QUEUED_LINES);
     asks.send(Asked { ask, caller, attached, lines }).await.map_err(|_| "the gateway is stopping".to_owned())?;
     Ok(receiver)
+}
+
+/// They must not keep those waiting who have a role.
+static STRANGERS: Semaphore = Semaphore::const_new(MAX_STRANGERS);
+
+/// Refuses a caller without a role. What he wanted done goes on, for the audit; what he wanted to see is nobody's business.
+async fn stranger(
+    stream: &mut UnixStream,
+    caller: Actor,
+    asks: &mpsc::Sender<Asked>,
+) -> Result<mpsc::Receiver<Line>, String> {
+    let refused = without_role(&caller.name).to_string();
+    let Ok(_place) = STRANGERS.try_acquire() else { return Err(refused) };
+    match request(&mut BufReader::new(stream), STRANGER_WITHIN).await {
+        Ok(ask) if ask.is_audited() => hand_on(ask, caller, Vec::new(), asks).await,
+        Ok(_) | Err(_) => Err(refused),
+    }
+}
+
+/// Why somebody without a role is refused.
+pub fn without_role(name: &str) -> Refused {
+    Refused::new(
+        format!("用户 {name} 没有任何角色：请管理员在 gateway.toml 的 [roles] 中加入其所在的组"),
+        format!("user {name} has no role: [roles] in gateway.toml names none of his groups"),
+    )
 }
 
 /// Files are read for one request at a time: each may be as large as the gateway's own memory should ever get.
@@ -165,22 +207,14 @@ async fn attached(reader: &mut (impl AsyncReadExt + Unpin), bytes: u64) -> Resul
     }
 }
 
-/// Returns who the caller is and what he may do; refuses one who may do nothing.
+/// Returns who the caller is and what he may do.
 async fn known(uid: u32, settings: Arc<Settings>) -> Result<Actor, String> {
     let look = tokio::task::spawn_blocking(move || {
         let known = users::look_up(uid);
         let roles = settings.roles_of(users::owns_process(uid), &known.groups);
         Actor { name: known.name, via: Via::Machine, roles }
     });
-    let caller = look.await.map_err(|error| error.to_string())?;
-    if caller.roles.is_empty() {
-        return Err(format!(
-            "用户 {0} 没有任何角色：请管理员在 gateway.toml 的 [roles] 中加入其所在的组 / \
-             user {0} has no role: [roles] in gateway.toml names none of his groups",
-            caller.name
-        ));
-    }
-    Ok(caller)
+    look.await.map_err(|error| error.to_string())
 }
 
 async fn forward(mut lines: mpsc::Receiver<Line>, to: &mut (impl AsyncWriteExt + Unpin)) {
@@ -276,8 +310,30 @@ mod tests {
 
     #[tokio::test]
     async fn a_stranger_is_told_that_he_has_no_role() {
-        let refused = known(4_000_000_123, Arc::new(Settings::private(Path::new("/s")))).await.unwrap_err();
+        let caller = known(4_000_000_123, Arc::new(Settings::private(Path::new("/s")))).await.unwrap();
+        assert!(caller.roles.is_empty());
+        let refused = without_role(&caller.name).to_string();
         assert!(refused.contains("no role") && refused.contains("4000000123"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn what_a_stranger_wants_done_goes_on_to_be_entered_and_what_he_wants_to_see_does_not() {
+        let (asks_tx, mut asks) = mpsc::channel(16);
+        let requests = [
+            (r#"{"ask":"write","output":"siren","value":"on","issuer":"x","key":"k"}"#, true),
+            (r#"{"ask":"alarms"}"#, false),
+            ("open the gate", false),
+        ];
+        for (request, goes_on) in requests {
+            let (mut client, mut server) = UnixStream::pair().unwrap();
+            client.write_all(format!("{request}\n").as_bytes()).await.unwrap();
+            let caller = Actor { name: "zhao".to_owned(), via: Via::Machine, roles: [].into() };
+            let answer = stranger(&mut server, caller, &asks_tx).await;
+            assert_eq!(answer.is_ok(), goes_on);
+            let asked = asks.try_recv().ok();
+            assert_eq!(asked.as_ref().map(|asked| asked.caller.roles.len()), goes_on.then_some(0));
+            assert!(answer.err().is_none_or(|refused| refused.contains("no role")));
+        }
     }
 
     #[tokio::test]

@@ -625,7 +625,11 @@ mod tests {
         let down = |event: &FieldEvent| matches!(event, FieldEvent::Link(change) if matches!(change.state, LinkState::Down { .. }));
         let lost = |event: &FieldEvent| matches!(event, FieldEvent::Sample(sample) if sample.readings.len() == 3);
         let [first, second, poll] = &bench.out.events[..] else { panic!("{:?}", bench.out.events) };
-        assert!(down(first) && lost(second) && matches!(poll, FieldEvent::Poll(poll) if !poll.ok), "{:?}", bench.out.events);
+        assert!(
+            down(first) && lost(second) && matches!(poll, FieldEvent::Poll(poll) if !poll.ok),
+            "{:?}",
+            bench.out.events
+        );
     }
 
     #[test]

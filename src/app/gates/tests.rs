@@ -448,7 +448,8 @@ async fn the_report_of_a_drill_has_its_muster() {
             park.ask(|answer| Request::Act(action, actor, answer)).await.unwrap()
         };
         let comment = "季度".to_owned();
-        act(&park, Site::StartDrill { zone: "park".into(), rehearses: State::Evacuate, barriers: false, comment }).await;
+        act(&park, Site::StartDrill { zone: "park".into(), rehearses: State::Evacuate, barriers: false, comment })
+            .await;
         park.until("people are counted", |view| view.musters.len() == 1).await;
         act(&park, Site::EndDrill { comment: "好".into() }).await;
         let reported = async {

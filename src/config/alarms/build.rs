@@ -8,7 +8,7 @@
 //! | each point that watches flat lines | `flatline` |
 //! | each point of kind `fire` | `digital`, class fire |
 //! | each point that shows a field controller's set point | `high` (or `low`) at the ceiling of the clause: the controller is set wrongly, and is monitored all the same |
-//! | each channel by which people are told | `channel` |
+//! | each channel by which people are told, each output of a horn or lamp | `channel` |
 //!
 //! An alarm that is asked for by the same id stands instead.
 
@@ -381,6 +381,7 @@ impl<'a> Builder<'a> {
         }
         self.add_qualities();
         self.add_channels();
+        self.add_horns();
     }
 
     fn add_comm(&mut self, index: usize, device: &DeviceSpec) {
@@ -557,11 +558,31 @@ impl<'a> Builder<'a> {
     fn add_channels(&mut self) {
         for channel in self.rules.channels.iter().filter(|channel| &*channel.id != PAGE) {
             let id = &channel.id;
-            let text = format!("通知渠道 {id} 失败 | the channel {id} fails");
-            let condition = Condition::Channel { channel: Arc::clone(id) };
-            let alarm =
-                self.bare(format!("{id}.channel"), Subject::Gateway, Class::System, condition, &[(None, 0.0)], text);
-            self.push(alarm);
+            let horn = self.rules.horns.iter().map(|horn| &horn.annunciator).find(|horn| horn.channel == *id);
+            let (zh, en) = match horn.map(|horn| &horn.output) {
+                Some(output) => (format!("（声光报警器 {output}）"), format!(" (horn or lamp {output})")),
+                None => (String::new(), String::new()),
+            };
+            self.add_channel(id, format!("通知渠道 {id}{zh} 失败 | the channel {id}{en} fails"));
         }
+    }
+
+    /// A horn that is dead is silent when it is needed.
+    fn add_horns(&mut self) {
+        let horns = self.rules.horns.iter().map(|horn| &horn.annunciator);
+        let own: BTreeSet<_> = horns.filter(|horn| horn.channel == horn.output).map(|horn| &horn.output).collect();
+        for output in own {
+            let text = format!("声光报警器 {output} 不动作 | the horn or lamp {output} does not do as it is told");
+            self.add_channel(output, text);
+        }
+    }
+
+    /// The alarm of a way to tell people. It is not told by what it says has failed.
+    fn add_channel(&mut self, name: &Arc<str>, text: String) {
+        let (id, condition) = (format!("{name}.channel"), Condition::Channel { channel: Arc::clone(name) });
+        let mut alarm = self.bare(id, Subject::Gateway, Class::System, condition, &[(None, 0.0)], text);
+        let rules = self.rules;
+        alarm.annunciators.retain(|index| rules.horns.get(*index).is_some_and(|horn| !horn.is_of(name)));
+        self.push(alarm);
     }
 }

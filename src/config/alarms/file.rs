@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::cells::MAX_DELAY;
 use super::channel;
 use super::draft::{self, Draft, Priorities, Words};
-use super::rules::{Channel, ClassRule, Horn, KindRule, Rules, built_in};
+use super::rules::{Channel, ClassRule, Horn, KindRule, Rules, Via, built_in};
 use super::templates::{self, Unit};
 use crate::config::problem::{Findings, Spot, Wrong, say};
 use crate::config::section::{Got, Page, Section};
@@ -236,6 +236,19 @@ fn told(root: &mut Section<'_>, file: &mut AlarmsFile, outputs: Option<&[Arc<Out
         }
     }
     rules.horns = root.each("annunciator", out).into_iter().filter_map(|section| horn(section, outputs, out)).collect();
+    let channels = &rules.channels;
+    rules.horns.iter_mut().for_each(|horn| name_by_channel(&mut horn.annunciator, channels));
+}
+
+/// One output that does not answer is one alarm: where messages go to it too, that of their channel.
+fn name_by_channel(annunciator: &mut Annunciator, channels: &[Channel]) {
+    let writes_it = |channel: &&Channel| match &channel.via {
+        Via::Output { output, .. } => **output == *annunciator.output,
+        Via::Page | Via::Platform | Via::Text(_) => false,
+    };
+    if let Some(channel) = channels.iter().find(writes_it) {
+        annunciator.channel = Arc::clone(&channel.id);
+    }
 }
 
 pub(super) fn check_output(
@@ -317,8 +330,9 @@ fn horn(mut section: Section<'_>, outputs: Option<&[Arc<Output>]>, out: &mut Fin
     section.finish(&[], out);
     check_output(output.as_ref(), &[on.as_ref(), off.as_ref()], outputs, out);
     let follows = if follows == "standing" { Follows::Standing } else { Follows::Unacknowledged };
-    let (output, on, off) = (output?.value.into(), on?.value.into(), off?.value.into());
-    Some(Horn { annunciator: Annunciator { output, on, off, follows }, classes, zones })
+    let (output, on, off): (Arc<str>, _, _) = (output?.value.into(), on?.value.into(), off?.value.into());
+    let channel = Arc::clone(&output);
+    Some(Horn { annunciator: Annunciator { output, channel, on, off, follows }, classes, zones })
 }
 
 fn hazard_source(mut section: Section<'_>, out: &mut Findings) -> Option<HazardSource> {

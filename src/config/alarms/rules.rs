@@ -46,6 +46,13 @@ pub(super) struct Horn {
     pub(super) zones: Vec<String>,
 }
 
+impl Horn {
+    /// Returns whether its failures are told by this name.
+    pub(super) fn is_of(&self, channel: &str) -> bool {
+        *self.annunciator.channel == *channel
+    }
+}
+
 /// How somebody is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {

@@ -179,13 +179,7 @@ fn swings(detector: &Detector, reading: Reading) -> bool {
     reading.quality == Quality::UnderRange && reading.as_f64().is_some_and(|value| value >= detector.drift)
 }
 
-fn by_value(
-    spec: &AlarmSpec,
-    detector: &Detector,
-    side: Side,
-    reading: Option<Reading>,
-    on: &Switches,
-) -> Verdict {
+fn by_value(spec: &AlarmSpec, detector: &Detector, side: Side, reading: Option<Reading>, on: &Switches) -> Verdict {
     let Some(reading) = reading else { return Verdict::UNKNOWN };
     let level = |value| level_of(&spec.levels, side, value, on);
     match (reading.quality, reading.value(), side) {
@@ -208,7 +202,11 @@ fn fault(scene: &Scene<'_>, detector: &Detector, watch: &Watch) -> Verdict {
     let cell = scene.points.cell(detector.at);
     match quality(scene, cell) {
         Some(Quality::UnderRange) if cell.and_then(|cell| cell.reading).is_some_and(|it| swings(detector, it)) => {
-            if all_told { Verdict::at(0) } else { Verdict::UNKNOWN }
+            if all_told {
+                Verdict::at(0)
+            } else {
+                Verdict::UNKNOWN
+            }
         }
         Some(Quality::Comm | Quality::Stale | Quality::Sensor | Quality::Suspect | Quality::UnderRange) => {
             Verdict::at(1)

@@ -76,6 +76,21 @@ pub(super) enum Timer {
     Receipt,
 }
 
+impl Timer {
+    /// Returns the same timer under another book; `None` for what is noted anew there.
+    fn under(self, before: &AlarmBook, book: &AlarmBook) -> Option<Self> {
+        match self {
+            Self::Alarm(_) => None,
+            // What an annunciator was told is carried over: so is that it did not do it, or nobody would tell it again.
+            Self::Annunciator(index) => {
+                let annunciator = before.annunciators.get(index)?;
+                book.annunciators.iter().position(|known| known == annunciator).map(Self::Annunciator)
+            }
+            Self::Receipt => Some(self),
+        }
+    }
+}
+
 impl Index {
     fn new(book: &AlarmBook) -> Self {
         let mut index = Self {
@@ -174,8 +189,9 @@ impl Alarms {
         self.watches = gas::watches(&book, now.mono);
         self.index = Index::new(&book);
         self.telling.take_book(&self.book, &book);
+        let timers = std::mem::take(&mut self.timers).into_iter();
+        self.timers = timers.filter_map(|(at, timer)| Some((at, timer.under(&self.book, &book)?))).collect();
         self.book = book;
-        self.timers.retain(|(_, timer)| *timer == Timer::Receipt);
     }
 
     /// Counts anew what stands, and tells annunciators and facts.

@@ -468,6 +468,9 @@ impl HazardSource {
 pub struct Annunciator {
     /// Id of the output.
     pub output: Arc<str>,
+    /// By which name its failures are an alarm ([`Condition::Channel`]): that of the output, or of the channel that writes
+    /// to the same output.
+    pub channel: Arc<str>,
     /// Name of the output's value that switches it on.
     pub on: Arc<str>,
     /// Name of the value that switches it off.

@@ -58,8 +58,16 @@ struct Awaited {
     key: String,
     until: Mono,
     channel: Arc<str>,
-    /// Of a step: the alarm, and who was told.
-    step: Option<(Arc<str>, Occ, Told)>,
+    purpose: Purpose,
+}
+
+/// What an order was for.
+#[derive(Clone, Debug)]
+enum Purpose {
+    /// A step of a ladder: the alarm, and who was told.
+    Step(Arc<str>, Occ, Told),
+    /// What an annunciator shows. By itself, not by its number: a reload may number it otherwise.
+    Shown(Annunciator),
 }
 
 impl Telling {
@@ -207,21 +215,14 @@ impl Alarms {
         state.shown = Some(wanted);
         let value = if wanted { &spec.on } else { &spec.off };
         let what = OrderKind::Output { output: spec.output.to_string(), value: value.to_string() };
-        self.order(what, Urgency::AtOnce, Arc::clone(&spec.output), None, now);
+        self.order(what, Urgency::AtOnce, Arc::clone(&spec.channel), Purpose::Shown(spec.clone()), now);
     }
 
     /// Gives an order and waits for what becomes of it.
-    fn order(
-        &mut self,
-        what: OrderKind,
-        urgency: Urgency,
-        channel: Arc<str>,
-        step: Option<(Arc<str>, Occ, Told)>,
-        now: Now,
-    ) {
+    fn order(&mut self, what: OrderKind, urgency: Urgency, channel: Arc<str>, purpose: Purpose, now: Now) {
         let key = self.telling.key(self.boot);
         let until = now.mono + RECEIPT_WITHIN;
-        self.telling.awaited.push_back(Awaited { key: key.clone(), until, channel, step });
+        self.telling.awaited.push_back(Awaited { key: key.clone(), until, channel, purpose });
         self.timers.insert((until, Timer::Receipt));
         self.outputs.push_back(Output::Order(Order { key, what, urgency }));
         if self.telling.awaited.len() > RECEIPTS_MAX
@@ -243,18 +244,25 @@ impl Alarms {
     fn take_receipt(&mut self, awaited: Awaited, receipt: Receipt, now: Now) {
         let failed = matches!(receipt, Receipt::Failed(_));
         self.note_receipt(&awaited.channel, &receipt);
-        if let Some((alarm, occ, told)) = awaited.step {
-            let index = self.index.by_id.get(&alarm).copied();
-            let open = index.and_then(|index| self.instances.get(index)).and_then(|instance| instance.open.as_ref());
-            if let Some(index) = index.filter(|_| open.is_some_and(|open| open.occ == occ)) {
-                let told = Told { receipt: Some(receipt), ..told };
-                self.step(index, Cause::Receipt, None, By { told: Some(told), ..By::itself() }, now);
+        match awaited.purpose {
+            Purpose::Step(alarm, occ, told) => {
+                self.note_told((&alarm, occ), Told { receipt: Some(receipt), ..told }, now);
             }
-        } else if failed {
-            let is_it = |annunciator: &Annunciator| annunciator.output == awaited.channel;
-            if let Some(index) = self.book.annunciators.iter().position(is_it) {
-                self.timers.insert((now.mono + RETRY_EVERY, Timer::Annunciator(index)));
+            Purpose::Shown(annunciator) if failed => {
+                if let Some(index) = self.book.annunciators.iter().position(|known| *known == annunciator) {
+                    self.timers.insert((now.mono + RETRY_EVERY, Timer::Annunciator(index)));
+                }
             }
+            Purpose::Shown(_) => {}
+        }
+    }
+
+    /// Notes in an alarm's records what became of a step, while it is the same occurrence.
+    fn note_told(&mut self, (alarm, occ): (&Arc<str>, Occ), told: Told, now: Now) {
+        let index = self.index.by_id.get(alarm).copied();
+        let open = index.and_then(|index| self.instances.get(index)).and_then(|instance| instance.open.as_ref());
+        if let Some(index) = index.filter(|_| open.is_some_and(|open| open.occ == occ)) {
+            self.step(index, Cause::Receipt, None, By { told: Some(told), ..By::itself() }, now);
         }
     }
 
@@ -288,7 +296,7 @@ impl Alarms {
             let Some((zh, en)) = message else { continue };
             let told = Told { step: number, channel: Arc::clone(&channel), to, receipt: None };
             let what = OrderKind::Message { channel: channel.to_string(), zh, en, to: Some(addressee) };
-            self.order(what, urgency, channel, Some((alarm, occ, told.clone())), now);
+            self.order(what, urgency, channel, Purpose::Step(alarm, occ, told.clone()), now);
             self.step(index, Cause::Escalated, None, By { told: Some(told), ..By::itself() }, now);
         }
     }

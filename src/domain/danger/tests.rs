@@ -191,6 +191,18 @@ fn an_alarm_is_raised_acknowledged_by_a_person_and_all_of_it_is_in_the_chain() {
 }
 
 #[test]
+fn what_somebody_without_a_role_wants_is_refused_and_in_the_chain() {
+    let mut rig = Rig::started(1, at(0));
+    let why = Refused::new("没有任何角色", "no role");
+    rig.danger.refuse_action(&Action::Alarm(Alarm::Silence), &person("zhao", &[]), &why, at(1));
+    rig.drain(at(1));
+    let audit: Vec<AuditEntry> = rig.of(DocumentKind::Audit);
+    let told: Vec<_> = audit.iter().map(|entry| (entry.action.as_str(), entry.result)).collect();
+    assert_eq!(told, [("silence", AuditResult::Refused)]);
+    assert_eq!(verify(Head::default(), &audit), Ok(rig.danger.view(at(1)).audit));
+}
+
+#[test]
 fn an_evacuation_orders_its_siren_at_once_and_a_failed_siren_is_an_alarm() {
     let mut rig = Rig::started(1, at(0));
     let chief = person("zhang", &[Role::Supervisor]);

@@ -162,7 +162,8 @@ impl Site {
             wrong: None,
         };
         // They were told, and no record says what exactly.
-        if to.tells_where_to_go() && self.holds(at) == to
+        if to.tells_where_to_go()
+            && self.holds(at) == to
             && let Some(zone) = self.zones.get_mut(at)
         {
             zone.told = Some(Guidance::UNKNOWN);

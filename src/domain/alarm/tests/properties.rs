@@ -52,6 +52,7 @@ fn park() -> Bench {
         escalations: vec![Escalation { name: "默认".into(), steps: vec![step(0), step(5), step(60)] }],
         annunciators: vec![Annunciator {
             output: "horn".into(),
+            channel: "horn".into(),
             on: "on".into(),
             off: "off".into(),
             follows: Follows::Unacknowledged,

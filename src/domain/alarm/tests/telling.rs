@@ -37,7 +37,13 @@ fn source() -> HazardSource {
 
 fn horn_and_lamp() -> Vec<Annunciator> {
     [("horn", Follows::Unacknowledged), ("lamp", Follows::Standing)]
-        .map(|(output, follows)| Annunciator { output: output.into(), on: "on".into(), off: "off".into(), follows })
+        .map(|(output, follows)| Annunciator {
+            output: output.into(),
+            channel: output.into(),
+            on: "on".into(),
+            off: "off".into(),
+            follows,
+        })
         .into()
 }
 
@@ -179,6 +185,46 @@ fn a_horn_that_fails_is_told_again_and_is_an_alarm() {
     assert_eq!(park.state("horn.channel"), State::ReturnedUnacked);
     park.pass(RETRY_EVERY + RETRY_EVERY);
     assert!(park.orders.is_empty());
+}
+
+#[test]
+fn a_horn_that_failed_is_told_again_although_the_configuration_is_reloaded_before() {
+    let mut park = Bench::new(told_book());
+    let reload = |park: &mut Bench| {
+        // The horn is another one of the list now.
+        let mut book = told_book();
+        book.annunciators.insert(0, Annunciator { output: "new".into(), ..horn_and_lamp().remove(0) });
+        book.alarms.iter_mut().flat_map(|alarm| &mut alarm.annunciators).for_each(|index| *index += 1);
+        park.alarms.install(book.into(), park.now);
+        park.drain();
+        park.orders.retain(|order| !matches!(&order.what, OrderKind::Output { output, .. } if output == "new"));
+    };
+    park.read(0, good(30.0));
+    park.orders.retain(|order| matches!(order.what, OrderKind::Output { .. }));
+    assert_eq!(orders(&mut park, &Receipt::Failed("模块无应答".into())), ["horn=on", "lamp=on"]);
+    park.pass(RETRY_EVERY / 2);
+    reload(&mut park);
+    assert!(park.orders.is_empty(), "it is not its time yet");
+    park.pass(RETRY_EVERY / 2);
+    assert_eq!(orders(&mut park, &Receipt::Done), ["horn=on", "lamp=on"]);
+    assert_eq!(park.state("horn.channel"), State::ReturnedUnacked);
+    park.pass(RETRY_EVERY + RETRY_EVERY);
+    assert!(park.orders.is_empty(), "it does as it was told");
+}
+
+#[test]
+fn a_horn_that_has_not_answered_when_the_configuration_is_reloaded_is_told_again_too() {
+    let mut park = Bench::new(told_book());
+    park.read(0, good(30.0));
+    park.orders.clear();
+    park.alarms.install(told_book().into(), park.now);
+    park.drain();
+    park.pass(RECEIPT_WITHIN);
+    assert_eq!(park.state("horn.channel"), State::Unacked, "no receipt is no receipt");
+    park.pass(RETRY_EVERY);
+    let told = orders(&mut park, &Receipt::Done);
+    assert!(told.contains(&"horn=on".to_owned()) && told.contains(&"lamp=on".to_owned()), "{told:?}");
+    assert_eq!(park.state("horn.channel"), State::ReturnedUnacked);
 }
 
 #[test]
