@@ -19,6 +19,8 @@ use parkgate::policy;
 use parkgate::policy::settings::{Parameters, PolicyFile, Sources};
 use proptest::prelude::*;
 
+#[path = "config_files/alarm_rules.rs"]
+mod alarm_rules;
 #[path = "config_files/templates.rs"]
 mod templates;
 

@@ -1,0 +1,111 @@
+//! What the configuration makes of limits, bits and ids, down to the alarm that is raised and cleared.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parkgate::config::Config;
+use parkgate::domain::alarm::Alarms;
+use parkgate::domain::alarm::state::State;
+use parkgate::domain::alarm::view::Output;
+use parkgate::domain::reading::{Reading, Value};
+use parkgate::domain::time::{ClockTrust, Mono, Now, Timestamp};
+
+use super::{alarm, loaded, problems, small};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A folder with this point table, and this `alarms.toml` where it is not empty.
+fn folder(table: &str, alarms: &str) -> tempfile::TempDir {
+    let dir = small("");
+    fs::write(dir.path().join("points.csv"), table).unwrap();
+    if !alarms.is_empty() {
+        fs::write(dir.path().join("alarms.toml"), alarms).unwrap();
+    }
+    dir
+}
+
+/// The alarm machine of a configuration with one device.
+struct Park {
+    machine: Alarms,
+    now: Duration,
+}
+
+impl Park {
+    fn new(config: &Config) -> Self {
+        let mut machine = Alarms::new(Arc::clone(&config.alarms.book), 1, now(Duration::ZERO));
+        machine.handle_link(0, true, now(Duration::ZERO));
+        Self { machine, now: Duration::ZERO }
+    }
+
+    /// Lets time pass and all points be read, in the order of the table; returns what was recorded: alarm, state, level.
+    fn read(&mut self, after: Duration, values: &[f64]) -> Vec<(String, State, u8)> {
+        self.now += after;
+        let now = now(self.now);
+        let readings: Vec<Reading> = values.iter().map(|v| Reading::good(Value::Number(*v))).collect();
+        let readings = (0_u16..).zip(&readings).map(|(ordinal, reading)| (ordinal, reading, None));
+        self.machine.handle_readings(0, readings, now.mono, now);
+        self.machine.handle_timeout(now);
+        let mut told = Vec::new();
+        while let Some(output) = self.machine.poll_output() {
+            if let Output::Alarm { record, .. } = output {
+                told.push((record.alarm.to_string(), record.to, record.level));
+            }
+        }
+        told.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+        told
+    }
+}
+
+fn now(since: Duration) -> Now {
+    let ms = i64::try_from(since.as_millis()).unwrap();
+    Now { mono: Mono::from(since), wall: Timestamp(1_800_000_000_000 + ms), trust: ClockTrust::Synced }
+}
+
+fn told(alarm: &str, state: State, level: u8) -> (String, State, u8) {
+    (alarm.to_owned(), state, level)
+}
+
+const LIMITS: &str =
+    "uid,tag,name,device,table,address,encoding,unit,range_low,range_high,kind,l,h,hh,alarm_deadband\n";
+
+#[test]
+fn a_limit_near_the_end_of_the_range_can_be_left_again() {
+    let rows = "a,LT1,sump,d,holding,0,f32,m,0,5,level,,0.2,,\nb,LT2,seal,d,holding,2,f32,m,0,5,level,4.9,,,\n\
+                c,LT3,pit,d,holding,4,f32,m,0,5,level,,0.2,4,\n";
+    let config = loaded(folder(&format!("{LIMITS}{rows}"), "").path());
+    for id in ["LT1.high", "LT2.low", "LT3.high"] {
+        let deadband = alarm(&config, id).levels[0].deadband;
+        assert!((deadband - if id == "LT2.low" { 0.05 } else { 0.1 }).abs() < 1e-9, "{id}: {deadband}");
+    }
+    let mut park = Park::new(&config);
+    park.read(SECOND, &[0.3, 4.8, 0.3]);
+    let raised = park.read(61 * SECOND, &[0.3, 4.8, 0.3]);
+    let all = |state| [told("LT1.high", state, 1), told("LT2.low", state, 1), told("LT3.high", state, 1)];
+    assert_eq!(raised, all(State::Unacked));
+    park.read(SECOND, &[0.0, 5.0, 0.0]);
+    let left: Vec<_> = park.read(61 * SECOND, &[0.0, 5.0, 0.0]).into_iter().map(|(id, state, _)| (id, state)).collect();
+    let wanted: Vec<_> = all(State::ReturnedUnacked).into_iter().map(|(id, state, _)| (id, state)).collect();
+    assert_eq!(left, wanted, "empty, full, empty: nothing is left to come back");
+}
+
+#[test]
+fn a_written_deadband_that_leaves_no_way_back_is_refused() {
+    let row = |cells: &str| format!("{LIMITS}a,LT1,sump,d,holding,0,f32,m,0,5,level,{cells}\n");
+    for (cells, wanted) in [
+        (",0.2,,0.25", "the alarm deadband 0.25 is the way 0.2 from a limit to the end of the range or more"),
+        ("4.9,,,3%", "the alarm deadband 0.15 is the way 0.1 from a limit to the end of the range or more"),
+        (",0.2,4,0.2", "the alarm deadband 0.2 is the way 0.2 from a limit"),
+        (",0.2,,0.15", ""),
+    ] {
+        let found = problems(&folder(&row(cells), "")).join("\n");
+        let place = format!("points.csv:2: column 报警死区 (alarm_deadband): {wanted}");
+        assert!(if wanted.is_empty() { found.is_empty() } else { found.contains(&place) }, "{cells}:\n{found}");
+    }
+    let single = |more: &str| format!("[[alarm]]\npoint = \"LT1\"\nkind = \"high\"\nlimits = 0.2\n{more}");
+    let found = problems(&folder(&row(",,,"), &single("deadband = 0.25\n"))).join("\n");
+    let wanted = "alarms.toml:5:12: [[alarm]] deadband: the alarm deadband 0.25 is the way 0.2 from a limit";
+    assert!(found.contains(wanted) && found.contains("write less than 0.2, better 0.1 at most"), "{found}");
+    let config = loaded(folder(&row(",,,"), &single("")).path());
+    assert!((alarm(&config, "LT1.high").levels[0].deadband - 0.1).abs() < 1e-9, "the default is narrower by itself");
+}
