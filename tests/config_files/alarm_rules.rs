@@ -14,6 +14,7 @@ use parkgate::domain::time::{ClockTrust, Mono, Now, Timestamp};
 use super::{alarm, loaded, problems, small};
 
 const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// A folder with this point table, and this `alarms.toml` where it is not empty.
 fn folder(table: &str, alarms: &str) -> tempfile::TempDir {
@@ -108,4 +109,25 @@ fn a_written_deadband_that_leaves_no_way_back_is_refused() {
     assert!(found.contains(wanted) && found.contains("write less than 0.2, better 0.1 at most"), "{found}");
     let config = loaded(folder(&row(",,,"), &single("")).path());
     assert!((alarm(&config, "LT1.high").levels[0].deadband - 0.1).abs() < 1e-9, "the default is narrower by itself");
+}
+
+const GAS: &str = "uid,tag,name,device,table,address,encoding,unit,range_low,range_high,kind,gas,l1,l2,l,h,alarm_of\n";
+
+#[test]
+fn a_detector_that_only_a_bit_calls_inhibited_may_not_stay_so_for_ever() {
+    let rows = "a,GD1,pump,d,holding,0,f32,%LEL,0,100,gas,,25,50,,,\n\
+                b,GD1.IN,inhibited,d,discrete,0,bool,,,,gas_state,,,,,,a inhibit\n\
+                c,GD2,tank,d,holding,2,f32,%LEL,0,100,gas,,25,50,,,\n\
+                e,GD2.F,fault,d,discrete,1,bool,,,,gas_state,,,,,,c fault\n";
+    let config = loaded(folder(&format!("{GAS}{rows}"), "").path());
+    let long: Vec<_> = config.alarms.book.alarms.iter().filter(|a| a.id.ends_with(".state_too_long")).collect();
+    assert_eq!(long.len(), 1, "a fault is alarmed at once and needs no limit of time: {long:?}");
+    let mut park = Park::new(&config);
+    assert_eq!(park.read(SECOND, &[3.0, 1.0, 3.0, 0.0]), []);
+    assert_eq!(park.read(4 * HOUR - SECOND, &[3.0, 1.0, 3.0, 0.0]), []);
+    let raised = park.read(2 * SECOND, &[3.0, 1.0, 3.0, 0.0]);
+    assert_eq!(raised, [told("GD1.state_too_long", State::Unacked, 1)]);
+    let back = park.read(SECOND, &[3.0, 0.0, 3.0, 0.0]);
+    let back: Vec<_> = back.iter().map(|(id, state, _)| (id.as_str(), *state)).collect();
+    assert_eq!(back, [("GD1.state_too_long", State::ReturnedUnacked)]);
 }

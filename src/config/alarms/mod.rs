@@ -27,6 +27,7 @@ mod assemble;
 mod build;
 pub(super) mod cells;
 mod channel;
+mod detectors;
 mod draft;
 pub(super) mod file;
 mod gas;
