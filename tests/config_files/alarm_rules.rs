@@ -131,3 +131,37 @@ fn a_detector_that_only_a_bit_calls_inhibited_may_not_stay_so_for_ever() {
     let back: Vec<_> = back.iter().map(|(id, state, _)| (id.as_str(), *state)).collect();
     assert_eq!(back, [("GD1.state_too_long", State::ReturnedUnacked)]);
 }
+
+#[test]
+fn an_alarm_of_the_site_does_not_take_a_stricter_one_away() {
+    let head = "uid,tag,name,device,table,address,encoding,unit,range_low,range_high,kind,l1,l2,h,hh,hazard_source\n";
+    let rows = "a,GD1,pump,d,holding,0,f32,%LEL,0,100,gas,25,50,,,\nb,FD1,button,d,discrete,0,bool,,,,fire,,,,,\n\
+                c,LT1,tank,d,holding,2,f32,m,0,12,level,,,10,11,HS-1\ne,LT2,pond,d,holding,4,f32,m,0,12,level,,,10,11,\n";
+    let dir = |alarm: &str| folder(&format!("{head}{rows}"), &format!("[[alarm]]\n{alarm}\n"));
+    let fire = "point = \"FD1\"\nkind = \"digital\"\nwhen = \"off\"";
+    let high = "kind = \"high\"\nlimits = [9, 11]";
+    for (alarm, wanted) in [
+        (
+            "point = \"GD1\"\nkind = \"digital\"\nwhen = \"on\"\nid = \"gas\"".to_owned(),
+            "(process) would stand instead of the alarm `GD1.gas` (gas)",
+        ),
+        (
+            "point = \"GD1\"\nkind = \"digital\"\nwhen = \"on\"\nid = \"gas\"\nclass = \"gas\"".to_owned(),
+            "write id = \"…\" to give it another name",
+        ),
+        ("kind = \"external\"\nid = \"GD1.gas_fault\"".to_owned(), "instead of the alarm `GD1.gas_fault` (gas)"),
+        (format!("{fire}\nclass = \"process\""), "another name, or class = \"fire\""),
+        (fire.to_owned(), ""),
+        (format!("point = \"LT1\"\n{high}\nclass = \"utility\""), "instead of the alarm `LT1.high` (major_hazard)"),
+        (format!("point = \"LT1\"\n{high}"), ""),
+        (format!("point = \"LT2\"\n{high}\nclass = \"utility\""), ""),
+    ] {
+        let found = problems(&dir(&alarm)).join("\n");
+        let is_told = found.contains("alarms.toml:1:1: [[alarm]]: ") && found.contains(wanted);
+        assert!(if wanted.is_empty() { found.is_empty() } else { is_told }, "{alarm}:\n{found}");
+    }
+    let config = loaded(dir(fire).path());
+    let mut park = Park::new(&config);
+    let raised = park.read(SECOND, &[3.0, 0.0, 5.0, 5.0]);
+    assert_eq!(raised, [told("FD1.digital", State::Unacked, 1)], "a contact that is closed at rest");
+}

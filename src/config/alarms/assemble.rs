@@ -54,6 +54,7 @@ impl Builder<'_> {
             let instead = say!("请合并，或写 id = \"…\" 区分", "make it one, or write id = \"…\" to tell them apart");
             return out.error(draft.spot.clone(), Wrong::new(what, instead));
         }
+        self.asked_at.insert(Arc::clone(&alarm.id), (class, draft.spot.clone()));
         self.push(alarm);
     }
 

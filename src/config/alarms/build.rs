@@ -10,7 +10,7 @@
 //! | each point that shows a field controller's set point | `high` (or `low`) at the ceiling of the clause: the controller is set wrongly, and is monitored all the same |
 //! | each channel by which people are told | `channel` |
 //!
-//! An alarm that is asked for by the same id stands instead.
+//! An alarm that is asked for by the same id stands instead, unless it asks for less (`stand_in.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::gas::{self, Gas};
 use super::limits::{self, Four};
 use super::oel::Oel;
 use super::rules::Rules;
-use crate::config::problem::{Findings, Wrong, say};
+use crate::config::problem::{Findings, Spot, Wrong, say};
 use crate::config::section::Got;
 use crate::config::text::suggest;
 use crate::domain::alarm::ask::{PointCondition, Test};
@@ -58,6 +58,10 @@ pub(super) struct Builder<'a> {
     priorities: BTreeMap<PointRef, (Priority, Option<Priority>)>,
     delays: BTreeMap<PointRef, Duration>,
     ids: BTreeSet<Arc<str>>,
+    /// Class and place of each alarm that was asked for, by id.
+    pub(super) asked_at: BTreeMap<Arc<str>, (Class, Spot)>,
+    /// Alarms that nobody asked for, and instead of which one of the same id stands.
+    pub(super) displaced: Vec<AlarmSpec>,
 }
 
 /// One level of an alarm before it has its priority.
@@ -97,6 +101,8 @@ impl<'a> Builder<'a> {
             priorities: BTreeMap::new(),
             delays: BTreeMap::new(),
             ids: BTreeSet::new(),
+            asked_at: BTreeMap::new(),
+            displaced: Vec::new(),
         }
     }
 
@@ -363,6 +369,8 @@ impl<'a> Builder<'a> {
     pub(super) fn push(&mut self, alarm: AlarmSpec) {
         if self.ids.insert(Arc::clone(&alarm.id)) {
             self.book.alarms.push(alarm);
+        } else {
+            self.displaced.push(alarm);
         }
     }
 

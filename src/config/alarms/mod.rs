@@ -35,6 +35,7 @@ mod limits;
 pub(super) mod oel;
 pub(super) mod reach;
 mod rules;
+mod stand_in;
 mod templates;
 
 use build::Builder;
@@ -97,6 +98,7 @@ pub(super) fn build(
     }
     file.drafts.iter().for_each(|draft| builder.add_draft(draft, out, &mut notes));
     builder.add_unasked(&gases);
+    builder.check_stand_ins(out);
     note_without_limits(specs, &builder.book, &mut notes, files);
     note_without_persons(specs, &file.rules, &mut notes, files);
     note_unverified(specs, cells, &oel, &mut notes, files);
