@@ -165,3 +165,46 @@ fn an_alarm_of_the_site_does_not_take_a_stricter_one_away() {
     let raised = park.read(SECOND, &[3.0, 0.0, 5.0, 5.0]);
     assert_eq!(raised, [told("FD1.digital", State::Unacked, 1)], "a contact that is closed at rest");
 }
+
+#[test]
+fn a_controllers_bit_that_nobody_would_hear_is_refused() {
+    let told = |detector: &str, bit: &str| {
+        let row = format!("b,GD1.B,bit,d,discrete,0,bool,,,,gas_alarm,,,,,,a {bit}\n");
+        problems(&folder(&format!("{GAS}a,GD1,tank,d,holding,0,f32,{detector},\n{row}"), ""))
+    };
+    for (limits, bit, wanted) in [
+        ("19.5,", "high", "GD1 has no `h`, hence no alarm of excess"),
+        ("19.5,", "l2", "or `low` here, if the bit tells of deficiency"),
+        (",23.5", "low", "GD1 has no `l`, hence no alarm of deficiency"),
+        ("19.5,23.5", "low", ""),
+        (",", "low", ""),
+    ] {
+        let found = told(&format!("%VOL,0,30,gas,O2,,,{limits}"), bit).join("\n");
+        let is_told = found.contains("points.csv:3: column 报警属于 (alarm_of): ") && found.contains(wanted);
+        assert!(if wanted.is_empty() { found.is_empty() } else { is_told }, "{limits} {bit}:\n{found}");
+    }
+    for detector in ["%LEL,0,100,gas,,25,50,,", "%VOL,0,30,gas,,,,,"] {
+        let found = told(detector, "low").join("\n");
+        assert!(found.contains("points.csv:3: column 报警属于 (alarm_of): GD1 is no detector of oxygen"), "{found}");
+        assert_eq!(told(detector, "l1"), Vec::<String>::new(), "{detector}");
+    }
+    let found = told("ppm,0,100,gas,O2,,,,", "low");
+    assert!(
+        found.len() == 1 && found[0].contains("the unit `ppm`"),
+        "the mistake is told once, where it is: {found:?}"
+    );
+}
+
+#[test]
+fn a_second_level_that_only_the_controller_knows_is_raised_by_its_bit() {
+    let rows = "a,GD1,pump,d,holding,0,f32,%LEL,0,100,gas,,25,,,,\n\
+                b,GD1.1,low,d,discrete,0,bool,,,,gas_alarm,,,,,,a l1\n\
+                c,GD1.2,high,d,discrete,1,bool,,,,gas_alarm,,,,,,a l2\n";
+    let config = loaded(folder(&format!("{GAS}{rows}"), "").path());
+    let gas = alarm(&config, "GD1.gas");
+    assert_eq!(gas.levels.iter().map(|level| level.limit).collect::<Vec<_>>(), [Some(25.0), None]);
+    assert!(gas.levels[1].priority > gas.levels[0].priority);
+    let mut park = Park::new(&config);
+    assert_eq!(park.read(SECOND, &[30.0, 1.0, 0.0]), [told("GD1.gas", State::Unacked, 1)]);
+    assert_eq!(park.read(SECOND, &[30.0, 1.0, 1.0]), [told("GD1.gas", State::Unacked, 2)]);
+}

@@ -134,6 +134,7 @@ impl<'a> Builder<'a> {
                 self.take_bits(*at, of, &all, oel, out);
             }
         }
+        self.check_bits(&all, &gases, out);
         gases
     }
 
@@ -460,7 +461,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// An alarm with the limits of its two levels; a lone second one has the second's priority.
+    /// An alarm with the limits of its two levels; a lone second one has the second's priority. Where a controller tells a
+    /// second level without a limit here, its bit raises it all the same.
     pub(super) fn limited(
         &self,
         at: PointRef,
@@ -470,9 +472,12 @@ impl<'a> Builder<'a> {
         deadband: f64,
         text: String,
     ) -> Option<AlarmSpec> {
-        let present: Vec<_> = limits.iter().flatten().map(|limit| (Some(*limit), deadband)).collect();
+        let mut present: Vec<_> = limits.iter().flatten().map(|limit| (Some(*limit), deadband)).collect();
         if present.is_empty() {
             return None;
+        }
+        if self.has_second_by_bit(&condition, limits) {
+            present.push((None, 0.0));
         }
         let (_, spec) = self.point(at)?;
         let mut alarm = self.of_point(at, class, condition, &present, text)?;

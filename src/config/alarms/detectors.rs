@@ -1,14 +1,44 @@
-//! The alarms that each gas detector has without being asked: of the gas, and of the instrument.
+//! The alarms that each gas detector has without being asked, of the gas and of the instrument; and what its controller's
+//! bits need, to be heard.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::build::Builder;
-use super::gas::Gas;
+use super::build::{Builder, Limits};
+use super::cells::Cells;
+use super::gas::{self, Gas};
+use crate::config::problem::{Findings, Wrong, say};
 use crate::domain::alarm::severity::Class;
 use crate::domain::alarm::spec::{AlarmSpec, Condition, Detector, PointRef, SETTLE, Side};
 use crate::domain::registry::PointSpec;
 
 impl Builder<'_> {
+    /// A controller's bit for which its detector has no alarm would be heard by nobody.
+    pub(super) fn check_bits(
+        &self,
+        all: &BTreeMap<PointRef, &Cells>,
+        gases: &BTreeMap<PointRef, Gas>,
+        out: &mut Findings,
+    ) {
+        for detector in &self.book.detectors {
+            let is_oxygen = all.get(&detector.at).is_some_and(|cells| gas::is_oxygen(cells));
+            for bit in &detector.bits {
+                let wrong = unheard(detector, bit.side, gases.get(&detector.at), is_oxygen);
+                let cell = all.get(&bit.when.at).and_then(|cells| cells.alarm_of.as_ref());
+                if let (Some(wrong), Some(cell)) = (wrong, cell) {
+                    out.error(cell.spot.clone(), wrong);
+                }
+            }
+        }
+    }
+
+    /// Whether only a bit of the controller raises the second level, as there is a limit for the first alone.
+    pub(super) fn has_second_by_bit(&self, condition: &Condition, limits: Limits) -> bool {
+        let Condition::Gas { detector, side, .. } = condition else { return false };
+        let bits = self.book.detectors.get(*detector).map(|detector| detector.bits.as_slice()).unwrap_or_default();
+        matches!(limits, [Some(_), None]) && bits.iter().any(|bit| bit.side == *side && bit.level > 1)
+    }
+
     /// Adds the alarms of one detector; `gas` is what it alarms at, where that is known.
     pub(super) fn add_gas(&mut self, at: PointRef, spec: &PointSpec, gas: Option<&Gas>) {
         let index = self.detectors.get(&at).copied();
@@ -70,6 +100,51 @@ impl Builder<'_> {
         }
         alarms.into_iter().flatten().collect()
     }
+}
+
+/// Why nobody would hear a bit of this side; `None` where there is an alarm that it raises.
+fn unheard(detector: &Detector, side: Side, gas: Option<&Gas>, is_oxygen: bool) -> Option<Wrong> {
+    match (gas, side) {
+        (Some(Gas::Oxygen(four)), Side::Low) if four.low.is_none() && four.low_low.is_none() => {
+            Some(without_limit(detector, ("低报", "l", "欠氧", "deficiency", "19.5"), ("过氧", "excess", "high")))
+        }
+        (Some(Gas::Oxygen(four)), Side::High) if four.high.is_none() && four.high_high.is_none() => {
+            Some(without_limit(detector, ("高报", "h", "过氧", "excess", "23.5"), ("欠氧", "deficiency", "low")))
+        }
+        (Some(Gas::Oxygen(_)), _) | (_, Side::High) => None,
+        // Oxygen that is not judged as oxygen has mistakes in its own row, which were told.
+        (Some(Gas::Rising { .. }) | None, Side::Low) if is_oxygen => None,
+        (Some(Gas::Rising { .. }) | None, Side::Low) => {
+            let tag = &detector.tag;
+            let what = say!(
+                "{tag} 不是氧气探测器，没有欠氧报警：控制器的 low 没有人听见",
+                "{tag} is no detector of oxygen and has no alarm of its deficiency: nobody would hear the controller's `low`"
+            );
+            let instead = say!(
+                "浓度的第一级请写 l1；若是氧气，请在 {tag} 的“气体”列写 O2",
+                "write l1 if it is the first level of a gas; if it is oxygen, write O2 into the column gas of {tag}"
+            );
+            Some(Wrong::new(what, instead))
+        }
+    }
+}
+
+/// The bit's limit is not written: its column, what it tells of, what to write; and what a bit of the other side is.
+fn without_limit(
+    detector: &Detector,
+    (column_zh, column, zh, en, value): (&str, &str, &str, &str, &str),
+    (other_zh, other_en, other): (&str, &str, &str),
+) -> Wrong {
+    let tag = &detector.tag;
+    let what = say!(
+        "{tag} 没有写{column_zh}，所以没有{zh}报警：控制器的这一位没有人听见",
+        "{tag} has no `{column}`, hence no alarm of {en}: nobody would hear this bit of the controller"
+    );
+    let instead = say!(
+        "请给 {tag} 写{column_zh}（如 {value}）；若此位指{other_zh}，请写 {other}",
+        "write `{column}` of {tag} (such as {value}); or `{other}` here, if the bit tells of {other_en}"
+    );
+    Wrong::new(what, instead)
 }
 
 fn text(spec: &PointSpec, zh: &str, en: &str) -> String {

@@ -85,6 +85,11 @@ fn named(cells: &Cells) -> Option<String> {
     cells.gas.as_ref().map(|got| got.value.to_lowercase())
 }
 
+/// Returns whether the table calls it oxygen.
+pub(super) fn is_oxygen(cells: &Cells) -> bool {
+    named(cells).is_some_and(|gas| OXYGEN.contains(&gas.as_str()))
+}
+
 /// Returns what is detected, by unit and gas; `None` where that cannot be said.
 pub(super) fn detection(unit: GasUnit, cells: &Cells, oel: &Oel) -> Option<Detection> {
     let gas = named(cells);
@@ -114,8 +119,7 @@ fn unknown(
     let shown = &spec.unit;
     let gas = cells.gas.as_ref().map(|got| got.value.as_str());
     let combustible = named(cells).is_some_and(|gas| COMBUSTIBLE.contains(&gas.as_str()));
-    let oxygen = named(cells).is_some_and(|gas| OXYGEN.contains(&gas.as_str()));
-    if unit.is_none() || combustible || oxygen {
+    if unit.is_none() || combustible || is_oxygen(cells) {
         let what = say!("单位 `{shown}` 不是此类气体探测器的单位", "the unit `{shown}` is none of such a gas detector");
         let instead = say!(
             "可燃气体写 %LEL（线型 LEL·m），氧气写 %VOL，有毒气体写 ppm 或 mg/m³（GB/T 50493-2019 5.5.2）",
