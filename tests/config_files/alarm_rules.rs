@@ -208,3 +208,18 @@ fn a_second_level_that_only_the_controller_knows_is_raised_by_its_bit() {
     assert_eq!(park.read(SECOND, &[30.0, 1.0, 0.0]), [told("GD1.gas", State::Unacked, 1)]);
     assert_eq!(park.read(SECOND, &[30.0, 1.0, 1.0]), [told("GD1.gas", State::Unacked, 2)]);
 }
+
+#[test]
+fn gas_detectors_that_may_stand_still_for_ever_are_found_once_for_each_device() {
+    let head = "uid,tag,name,device,table,address,encoding,unit,range_low,range_high,kind,l1,l2,frozen,commissioning\n";
+    let row = |n: u16, more: &str| format!("g{n},GD{n},pump,d,holding,{},f32,%LEL,0,100,gas,25,50,{more}\n", 2 * n);
+    let found = |rows: &[String]| {
+        let config = loaded(folder(&format!("{head}{}", rows.concat()), "").path());
+        config.alarms.findings.iter().map(|finding| finding.to_string()).collect::<Vec<_>>()
+    };
+    let all = found(&[row(1, ","), row(2, "24h except 0,"), row(3, ","), row(4, ",planned"), row(5, ","), row(6, ",")]);
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert!(all[0].contains("4 gas points of device d have no `frozen` (GD1, GD3, GD5, …)"), "{all:?}");
+    assert!(all[0].contains("请在“冻结时限”列写，如 24h except 0"), "{all:?}");
+    assert_eq!(found(&[row(1, "24h except 0,")]), Vec::<String>::new());
+}
