@@ -103,6 +103,9 @@ fn a_written_deadband_that_leaves_no_way_back_is_refused() {
         let place = format!("points.csv:2: column 报警死区 (alarm_deadband): {wanted}");
         assert!(if wanted.is_empty() { found.is_empty() } else { found.contains(&place) }, "{cells}:\n{found}");
     }
+    let gas = format!("{LIMITS}a,GD1,pump,d,holding,0,f32,%LEL,0,100,gas,,,,30\n");
+    let found = problems(&folder(&gas, "")).join("\n");
+    assert!(found.contains("the alarm deadband 30 is the gap 25"), "of the levels of the clause too: {found}");
     let single = |more: &str| format!("[[alarm]]\npoint = \"LT1\"\nkind = \"high\"\nlimits = 0.2\n{more}");
     let found = problems(&folder(&row(",,,"), &single("deadband = 0.25\n"))).join("\n");
     let wanted = "alarms.toml:5:12: [[alarm]] deadband: the alarm deadband 0.25 is the way 0.2 from a limit";

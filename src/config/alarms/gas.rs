@@ -70,7 +70,7 @@ pub(super) fn check(
         return oxygen(cells, spec, unit, out, notes);
     }
     match has_limits {
-        false => assumed(detection, unit, cells, spec, notes),
+        false => assumed(detection, unit, cells, spec, out, notes),
         true => rising(cells, spec, unit, Some(detection), oel, out),
     }
 }
@@ -189,7 +189,14 @@ fn check_basis(cells: &Cells, detection: Detection, out: &mut Findings) {
 }
 
 /// The ceilings of the clause, where the site has written nothing.
-fn assumed(detection: Detection, unit: GasUnit, cells: &Cells, spec: &PointSpec, notes: &mut Findings) -> Option<Gas> {
+fn assumed(
+    detection: Detection,
+    unit: GasUnit,
+    cells: &Cells,
+    spec: &PointSpec,
+    out: &mut Findings,
+    notes: &mut Findings,
+) -> Option<Gas> {
     let top = spec.range.map_or(f64::INFINITY, |(_, high)| high);
     let of = |which| detection.bound(which, unit).map(|bound| bound.limit).filter(|limit| *limit < top);
     let (first, second) = (of(Which::First), of(Which::Second));
@@ -210,6 +217,7 @@ fn assumed(detection: Detection, unit: GasUnit, cells: &Cells, spec: &PointSpec,
     );
     notes.warn(cells.spot.clone(), Wrong::new(what, levels_wanted()));
     let deadband = cells.deadband.as_ref().map_or_else(|| default_deadband(Some(first), second), |got| got.value);
+    check_deadband(Some(first), second, spec.range, cells, out);
     Some(Gas::Rising { first: Some(first), second, deadband, assumed: true })
 }
 
