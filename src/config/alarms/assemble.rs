@@ -54,6 +54,7 @@ impl Builder<'_> {
             let instead = say!("请合并，或写 id = \"…\" 区分", "make it one, or write id = \"…\" to tell them apart");
             return out.error(draft.spot.clone(), Wrong::new(what, instead));
         }
+        self.asked_at.insert(Arc::clone(&alarm.id), (class, draft.spot.clone()));
         self.push(alarm);
     }
 
@@ -264,7 +265,8 @@ impl Builder<'_> {
         }
     }
 
-    /// That of the draft, else that of the point's kind, at most half of the narrowest gap.
+    /// That of the draft, else that of the table, else that of the point's kind, at most half of the narrowest gap and of the
+    /// shortest way back.
     fn deadband(&self, draft: &Draft, at: Option<PointRef>, levels: &[(f64, usize)]) -> f64 {
         if let Some(deadband) = &draft.deadband {
             return deadband.value;
@@ -273,12 +275,17 @@ impl Builder<'_> {
             return levels.first().map_or(0.0, |(first, _)| first.abs() * 0.1);
         }
         let own = at.and_then(|at| self.fours.get(&at)).map(|four| four.deadband);
+        if let (Some(own), None) = (own, &draft.limits) {
+            return own; // was checked against the same limits
+        }
+        let spec = at.and_then(|at| self.point(at)).map(|(_, spec)| spec);
         let of_kind = || {
-            let (_, spec) = at.and_then(|at| self.point(at))?;
+            let spec = spec?;
             let (low, high) = spec.range?;
             Some((high - low) * self.rules.kind(limits::kind(spec)).deadband_percent / 100.0)
         };
-        own.or_else(of_kind).unwrap_or(0.0).min(narrowest(levels) / 2.0)
+        let way = shortest_way(draft, spec, levels).max(0.0);
+        own.or_else(of_kind).unwrap_or(0.0).min(narrowest(levels).min(way) / 2.0)
     }
 
     /// Priorities, shelving, delays.
@@ -377,7 +384,14 @@ fn narrowest(levels: &[(f64, usize)]) -> f64 {
     gaps.fold(f64::INFINITY, f64::min)
 }
 
-/// Mildest first, within the range, the deadband narrower than the gaps.
+/// How far a value can come back within the range, from the limit that leaves the least.
+fn shortest_way(draft: &Draft, spec: Option<&PointSpec>, levels: &[(f64, usize)]) -> f64 {
+    let falls = matches!(draft.what, What::Low);
+    let range = spec.and_then(|spec| spec.range).filter(|_| matches!(draft.what, What::High | What::Low));
+    levels.iter().map(|(limit, _)| limits::way_back(*limit, falls, range)).fold(f64::INFINITY, f64::min)
+}
+
+/// Mildest first, within the range, the deadband narrower than the gaps and than the way back.
 fn check_levels(draft: &Draft, spec: &PointSpec, levels: &[(f64, usize)], out: &mut Findings) {
     let spot = draft.limits.as_ref().map_or_else(|| draft.spot.clone(), |limits| limits.spot.clone());
     let falls = matches!(draft.what, What::Low);
@@ -418,5 +432,6 @@ fn check_levels(draft: &Draft, spec: &PointSpec, levels: &[(f64, usize)], out: &
     }
     if let Some(deadband) = &draft.deadband {
         limits::check_gap(deadband, narrowest(levels), out);
+        limits::check_way(deadband, shortest_way(draft, Some(spec), levels), out);
     }
 }

@@ -3,14 +3,14 @@
 //! | for | alarms without being asked |
 //! |---|---|
 //! | each device | `comm` |
-//! | each gas detector | `gas` (and `gas_low` of oxygen), `gas_fault`; `state_too_long` where it has a state word; `disagreement` where a controller tells its own alarms |
+//! | each gas detector | `gas` (and `gas_low` of oxygen), `gas_fault`; `state_too_long` where a state word or an inhibit bit tells what it does; `disagreement` where a controller tells its own alarms |
 //! | each other point with limits | `high`, `low`, and `quality`: a limit behind a broken instrument watches nothing |
 //! | each point that watches flat lines | `flatline` |
 //! | each point of kind `fire` | `digital`, class fire |
 //! | each point that shows a field controller's set point | `high` (or `low`) at the ceiling of the clause: the controller is set wrongly, and is monitored all the same |
 //! | each channel by which people are told, each output of a horn or lamp | `channel` |
 //!
-//! An alarm that is asked for by the same id stands instead.
+//! An alarm that is asked for by the same id stands instead, unless it asks for less (`stand_in.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,15 +22,13 @@ use super::gas::{self, Gas};
 use super::limits::{self, Four};
 use super::oel::Oel;
 use super::rules::Rules;
-use crate::config::problem::{Findings, Wrong, say};
+use crate::config::problem::{Findings, Spot, Wrong, say};
 use crate::config::section::Got;
 use crate::config::text::suggest;
 use crate::domain::alarm::ask::{PointCondition, Test};
 use crate::domain::alarm::setpoint::{GasUnit, Which};
 use crate::domain::alarm::severity::{Class, Priority};
-use crate::domain::alarm::spec::{
-    AlarmBook, AlarmSpec, Condition, ControllerBit, Detector, Level, PointRef, SETTLE, Side, Subject,
-};
+use crate::domain::alarm::spec::{AlarmBook, AlarmSpec, Condition, ControllerBit, Detector, Level, PointRef, Subject};
 use crate::domain::reading::Quality;
 use crate::domain::record::Mode;
 use crate::domain::registry::{Commissioning, DeviceSpec, PointSpec};
@@ -57,11 +55,15 @@ pub(super) struct Builder<'a> {
     by_uid: BTreeMap<&'a str, PointRef>,
     /// What points alarm at, checked.
     pub(super) fours: BTreeMap<PointRef, Four>,
-    detectors: BTreeMap<PointRef, usize>,
+    pub(super) detectors: BTreeMap<PointRef, usize>,
     zones: BTreeMap<PointRef, Arc<str>>,
     priorities: BTreeMap<PointRef, (Priority, Option<Priority>)>,
     delays: BTreeMap<PointRef, Duration>,
     ids: BTreeSet<Arc<str>>,
+    /// Class and place of each alarm that was asked for, by id.
+    pub(super) asked_at: BTreeMap<Arc<str>, (Class, Spot)>,
+    /// Alarms that nobody asked for, and instead of which one of the same id stands.
+    pub(super) displaced: Vec<AlarmSpec>,
 }
 
 /// One level of an alarm before it has its priority.
@@ -101,6 +103,8 @@ impl<'a> Builder<'a> {
             priorities: BTreeMap::new(),
             delays: BTreeMap::new(),
             ids: BTreeSet::new(),
+            asked_at: BTreeMap::new(),
+            displaced: Vec::new(),
         }
     }
 
@@ -132,6 +136,7 @@ impl<'a> Builder<'a> {
                 self.take_bits(*at, of, &all, oel, out);
             }
         }
+        self.check_bits(&all, &gases, out);
         gases
     }
 
@@ -368,6 +373,8 @@ impl<'a> Builder<'a> {
     pub(super) fn push(&mut self, alarm: AlarmSpec) {
         if self.ids.insert(Arc::clone(&alarm.id)) {
             self.book.alarms.push(alarm);
+        } else {
+            self.displaced.push(alarm);
         }
     }
 
@@ -458,7 +465,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// An alarm with the limits of its two levels; a lone second one has the second's priority.
+    /// An alarm with the limits of its two levels; a lone second one has the second's priority. Where a controller tells a
+    /// second level without a limit here, its bit raises it all the same.
     pub(super) fn limited(
         &self,
         at: PointRef,
@@ -468,9 +476,12 @@ impl<'a> Builder<'a> {
         deadband: f64,
         text: String,
     ) -> Option<AlarmSpec> {
-        let present: Vec<_> = limits.iter().flatten().map(|limit| (Some(*limit), deadband)).collect();
+        let mut present: Vec<_> = limits.iter().flatten().map(|limit| (Some(*limit), deadband)).collect();
         if present.is_empty() {
             return None;
+        }
+        if self.has_second_by_bit(&condition, limits) {
+            present.push((None, 0.0));
         }
         let (_, spec) = self.point(at)?;
         let mut alarm = self.of_point(at, class, condition, &present, text)?;
@@ -490,68 +501,6 @@ impl<'a> Builder<'a> {
             alarm.off_delay = own.unwrap_or(kind.off_delay);
         }
         Some(alarm)
-    }
-
-    fn add_gas(&mut self, at: PointRef, spec: &PointSpec, gas: Option<&Gas>) {
-        let Some(detector) = self.detectors.get(&at).copied() else { return };
-        let (tag, name) = (&spec.tag, &spec.name);
-        let text = |zh: &str, en: &str| format!("{tag} {name} {zh} | {en}");
-        let bits = self.book.detectors.get(detector).map(|d| d.bits.clone()).unwrap_or_default();
-        let condition = |side, compare| Condition::Gas { detector, side, compare };
-        let mut alarms = Vec::new();
-        match gas {
-            Some(Gas::Rising { first, second, deadband, .. }) => {
-                let limits = [*first, *second];
-                let text = text("气体报警", "gas");
-                alarms.push(self.limited(at, Class::Gas, condition(Side::High, true), limits, *deadband, text));
-            }
-            Some(Gas::Oxygen(four)) => {
-                for (side, zh, en, limits) in [
-                    (Side::Low, "欠氧", "oxygen deficiency", [four.low, four.low_low]),
-                    (Side::High, "过氧", "oxygen excess", [four.high, four.high_high]),
-                ] {
-                    let text = text(zh, en);
-                    alarms.push(self.limited(at, Class::Gas, condition(side, true), limits, four.deadband, text));
-                }
-            }
-            // Only the controller knows its set points: its bits raise the alarm.
-            None if !bits.is_empty() => {
-                let levels: Vec<_> =
-                    (1..=bits.iter().map(|b| b.level).max().unwrap_or(1)).map(|_| (None, 0.0)).collect();
-                alarms.push(self.of_point(
-                    at,
-                    Class::Gas,
-                    condition(Side::High, false),
-                    &levels,
-                    text("气体报警", "gas"),
-                ));
-            }
-            None => {}
-        }
-        let about = |condition, zh, en| self.of_point(at, Class::Gas, condition, &[(None, 0.0)], text(zh, en));
-        let instrument = |alarm: Option<AlarmSpec>, delay| {
-            alarm.map(|alarm| AlarmSpec { on_delay: delay, latching: false, ..alarm })
-        };
-        let fault = about(
-            Condition::GasFault { detector },
-            "探测器故障、失联或冻结",
-            "the detector is faulty, silent or frozen",
-        );
-        alarms.push(instrument(fault, Duration::ZERO));
-        if !bits.is_empty() && gas.is_some() {
-            let alarm = about(
-                Condition::Disagreement { detector },
-                "控制器与网关判断不一致",
-                "controller and gateway disagree",
-            );
-            alarms.push(instrument(alarm, SETTLE));
-        }
-        if spec.instrument.as_ref().is_some_and(|i| i.state_of.is_some()) {
-            let condition = Condition::StateTooLong { detector, limits: self.rules.states.clone() };
-            let alarm = about(condition, "标定、维护或抑制超时", "calibrated, maintained or inhibited for too long");
-            alarms.push(instrument(alarm, Duration::ZERO));
-        }
-        alarms.into_iter().flatten().for_each(|alarm| self.push(alarm));
     }
 
     /// A channel that fails is itself an alarm.

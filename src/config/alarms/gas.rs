@@ -70,7 +70,7 @@ pub(super) fn check(
         return oxygen(cells, spec, unit, out, notes);
     }
     match has_limits {
-        false => assumed(detection, unit, cells, spec, notes),
+        false => assumed(detection, unit, cells, spec, out, notes),
         true => rising(cells, spec, unit, Some(detection), oel, out),
     }
 }
@@ -83,6 +83,11 @@ fn unchecked(unit: Option<GasUnit>, cells: &Cells, spec: &PointSpec, oel: &Oel, 
 
 fn named(cells: &Cells) -> Option<String> {
     cells.gas.as_ref().map(|got| got.value.to_lowercase())
+}
+
+/// Returns whether the table calls it oxygen.
+pub(super) fn is_oxygen(cells: &Cells) -> bool {
+    named(cells).is_some_and(|gas| OXYGEN.contains(&gas.as_str()))
 }
 
 /// Returns what is detected, by unit and gas; `None` where that cannot be said.
@@ -114,8 +119,7 @@ fn unknown(
     let shown = &spec.unit;
     let gas = cells.gas.as_ref().map(|got| got.value.as_str());
     let combustible = named(cells).is_some_and(|gas| COMBUSTIBLE.contains(&gas.as_str()));
-    let oxygen = named(cells).is_some_and(|gas| OXYGEN.contains(&gas.as_str()));
-    if unit.is_none() || combustible || oxygen {
+    if unit.is_none() || combustible || is_oxygen(cells) {
         let what = say!("单位 `{shown}` 不是此类气体探测器的单位", "the unit `{shown}` is none of such a gas detector");
         let instead = say!(
             "可燃气体写 %LEL（线型 LEL·m），氧气写 %VOL，有毒气体写 ppm 或 mg/m³（GB/T 50493-2019 5.5.2）",
@@ -185,7 +189,14 @@ fn check_basis(cells: &Cells, detection: Detection, out: &mut Findings) {
 }
 
 /// The ceilings of the clause, where the site has written nothing.
-fn assumed(detection: Detection, unit: GasUnit, cells: &Cells, spec: &PointSpec, notes: &mut Findings) -> Option<Gas> {
+fn assumed(
+    detection: Detection,
+    unit: GasUnit,
+    cells: &Cells,
+    spec: &PointSpec,
+    out: &mut Findings,
+    notes: &mut Findings,
+) -> Option<Gas> {
     let top = spec.range.map_or(f64::INFINITY, |(_, high)| high);
     let of = |which| detection.bound(which, unit).map(|bound| bound.limit).filter(|limit| *limit < top);
     let (first, second) = (of(Which::First), of(Which::Second));
@@ -206,6 +217,7 @@ fn assumed(detection: Detection, unit: GasUnit, cells: &Cells, spec: &PointSpec,
     );
     notes.warn(cells.spot.clone(), Wrong::new(what, levels_wanted()));
     let deadband = cells.deadband.as_ref().map_or_else(|| default_deadband(Some(first), second), |got| got.value);
+    check_deadband(Some(first), second, spec.range, cells, out);
     Some(Gas::Rising { first: Some(first), second, deadband, assumed: true })
 }
 

@@ -79,28 +79,51 @@ pub(super) fn check(cells: &Cells, spec: &PointSpec, percent: Option<f64>, out: 
             check_within(*name, got, spec, out);
         }
     }
-    let span = spec.range.map_or(0.0, |(low, high)| high - low);
-    let deadband = cells.deadband.as_ref().map_or(span * percent.unwrap_or(0.0) / 100.0, |got| got.value);
-    if let Some(got) = &cells.deadband {
-        let values: Vec<f64> = present.iter().map(|(_, got)| got.value.value).collect();
-        let gaps = values.windows(2).filter_map(|pair| Some(pair.get(1)? - pair.first()?));
-        check_gap(got, gaps.fold(f64::INFINITY, f64::min), out);
-    }
+    let (gap, way) = (narrowest(&present), shortest_way(cells, spec.range));
+    let deadband = match &cells.deadband {
+        Some(got) => {
+            check_gap(got, gap, out);
+            check_way(got, way, out);
+            got.value.min(gap / 2.0)
+        }
+        None => {
+            let span = spec.range.map_or(0.0, |(low, high)| high - low);
+            (span * percent.unwrap_or(0.0) / 100.0).min(gap.min(way) / 2.0)
+        }
+    };
     let of = |got: &Option<Got<Level>>| got.as_ref().map(|got| got.value.value);
     let four = Four {
         low_low: of(&cells.low_low),
         low: of(&cells.low),
         high: of(&cells.high),
         high_high: of(&cells.high_high),
-        deadband: deadband.min(narrowest(&present) / 2.0),
+        deadband,
     };
     (out.errors() == errors && !four.is_empty()).then_some(four)
 }
 
-/// Half of the narrowest gap is the widest deadband that a default may have.
+/// Half of the narrowest gap is the widest deadband that a default may have, and half of the shortest way.
 fn narrowest(present: &[(Name, &Got<Level>)]) -> f64 {
     let values: Vec<f64> = present.iter().map(|(_, got)| got.value.value).collect();
     values.windows(2).filter_map(|pair| Some(pair.get(1)? - pair.first()?)).fold(f64::INFINITY, f64::min)
+}
+
+/// The shortest way back of all limits, see [`way_back`].
+fn shortest_way(cells: &Cells, range: Option<(f64, f64)>) -> f64 {
+    let of = |got: &Option<Got<Level>>, falls| got.as_ref().map(|got| way_back(got.value.value, falls, range));
+    let highs = [&cells.high, &cells.high_high].into_iter().filter_map(|got| of(got, false));
+    let lows = [&cells.low_low, &cells.low].into_iter().filter_map(|got| of(got, true));
+    highs.chain(lows).fold(f64::INFINITY, f64::min)
+}
+
+/// How far a value can come back from a limit within the range: down from a high one, up from a low one (`falls`). Beyond
+/// the end nothing is measured, and only a measurement clears: a deadband as wide as that would hold the alarm for ever.
+pub(super) fn way_back(limit: f64, falls: bool, range: Option<(f64, f64)>) -> f64 {
+    match range {
+        Some((_, top)) if falls => top - limit,
+        Some((bottom, _)) => limit - bottom,
+        None => f64::INFINITY,
+    }
 }
 
 fn check_unit(got: &Got<Level>, spec: &PointSpec, out: &mut Findings) -> bool {
@@ -159,6 +182,23 @@ pub(super) fn check_gap(deadband: &Got<f64>, gap: f64, out: &mut Findings) {
         "the alarm deadband {wide} is the gap {narrow} between limits or more: an alarm would outlast the next, or never clear"
     );
     out.error(deadband.spot.clone(), Wrong::new(what, say!("请写得小得多（规则 93）", "write far less (rule 93)")));
+}
+
+/// Tells of a deadband as wide as the way back from a limit to the end of the range.
+pub(super) fn check_way(deadband: &Got<f64>, way: f64, out: &mut Findings) {
+    if way <= 0.0 || deadband.value < way {
+        return; // a limit at the end of the range, or beyond it, was told
+    }
+    let (wide, short, half) = (show(deadband.value), show(way), show(way / 2.0));
+    let what = say!(
+        "报警死区 {wide} 不小于限值到量程端点的距离 {short}：报警永远不消",
+        "the alarm deadband {wide} is the way {short} from a limit to the end of the range or more: the alarm would never clear"
+    );
+    let instead = say!(
+        "请写小于 {short} 的数，最好不大于 {half}（规则 93）",
+        "write less than {short}, better {half} at most (rule 93)"
+    );
+    out.error(deadband.spot.clone(), Wrong::new(what, instead));
 }
 
 /// Tells of levels that belong to a gas detector, on a point that is none.

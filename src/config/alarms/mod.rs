@@ -10,8 +10,8 @@
 //! ```
 //!
 //! A *problem* is a mistake or what the clause recommends otherwise; a *finding* is what a person should rationalise: a gas
-//! detector without set points, a point of a major hazard source without limits. Findings are told by `check`, on request and
-//! in the log, and keep nothing from starting.
+//! detector without set points or without `frozen`, a point of a major hazard source without limits. Findings are told by
+//! `check`, on request and in the log, and keep nothing from starting.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -27,6 +27,7 @@ mod assemble;
 mod build;
 pub(super) mod cells;
 mod channel;
+mod detectors;
 mod draft;
 pub(super) mod file;
 mod gas;
@@ -34,6 +35,7 @@ mod limits;
 pub(super) mod oel;
 pub(super) mod reach;
 mod rules;
+mod stand_in;
 mod templates;
 
 use build::Builder;
@@ -96,7 +98,9 @@ pub(super) fn build(
     }
     file.drafts.iter().for_each(|draft| builder.add_draft(draft, out, &mut notes));
     builder.add_unasked(&gases);
+    builder.check_stand_ins(out);
     note_without_limits(specs, &builder.book, &mut notes, files);
+    note_never_frozen(specs, &builder.book, &mut notes, files);
     note_without_persons(specs, &file.rules, &mut notes, files);
     note_unverified(specs, cells, &oel, &mut notes, files);
     check_book(&builder.book, out);
@@ -220,6 +224,41 @@ fn note_without_limits(specs: &[Arc<DeviceSpec>], book: &AlarmBook, notes: &mut 
             );
             notes.warn(Spot::file(table), Wrong::new(what, instead));
         }
+    }
+}
+
+/// Tags of one device that a finding names.
+const N_NAMED: usize = 3;
+
+/// Gas detectors that may stand still for ever: one that is stuck reads like clean air. One finding for each device, as a
+/// controller has many channels.
+fn note_never_frozen(specs: &[Arc<DeviceSpec>], book: &AlarmBook, notes: &mut Findings, files: &[PathBuf]) {
+    let may_stand_still = |spec: &PointSpec| {
+        matches!(spec.commissioning, Commissioning::InService | Commissioning::Commissioning)
+            && spec.instrument.as_ref().is_none_or(|instrument| instrument.frozen.is_none())
+    };
+    let mut by_device: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+    for at in book.detectors.iter().map(|detector| detector.at) {
+        let spec = specs.get(at.device).and_then(|device| device.points.get(usize::from(at.ordinal)));
+        if let Some(spec) = spec.filter(|spec| may_stand_still(spec)) {
+            by_device.entry(at.device).or_default().push(spec.tag.as_str());
+        }
+    }
+    let table = files.iter().find(|file| file.ends_with(super::POINTS)).map_or(Path::new(super::POINTS), |file| file);
+    for (device, tags) in by_device {
+        let Some(id) = specs.get(device).map(|device| &device.id) else { continue };
+        let n = tags.len();
+        let more = if n > N_NAMED { ", …" } else { "" };
+        let named = tags.into_iter().take(N_NAMED).collect::<Vec<_>>().join(", ");
+        let what = say!(
+            "设备 {id} 有 {n} 个气体测点没有写冻结时限（{named}{more}）：探测器卡住时没有人知道",
+            "{n} gas points of device {id} have no `frozen` ({named}{more}): nobody would notice a detector that is stuck"
+        );
+        let instead = say!(
+            "请在“冻结时限”列写，如 24h except 0（规则 89）",
+            "fill in the column frozen, e.g. 24h except 0 (rule 89)"
+        );
+        notes.warn(Spot::file(table), Wrong::new(what, instead));
     }
 }
 

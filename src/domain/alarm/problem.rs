@@ -78,7 +78,6 @@ impl AlarmBook {
 impl AlarmSpec {
     fn problems(&self, book: &AlarmBook) -> BTreeSet<Wrong> {
         let limits: Vec<f64> = self.levels.iter().filter_map(|level| level.limit).collect();
-        let wanted = if self.condition.has_limits() { self.levels.len() } else { 0 };
         let steps = || limits.iter().zip(limits.iter().skip(1));
         let in_order = if self.condition.is_low() { steps().all(|(a, b)| a > b) } else { steps().all(|(a, b)| a < b) };
         let strict = matches!(self.class, Class::Gas | Class::Fire) && !self.is_about_the_instrument();
@@ -91,7 +90,7 @@ impl AlarmSpec {
         let no_window = matches!(&self.condition, Condition::Rate { window, .. } if window.is_zero());
         [
             (Wrong::Levels, self.levels.is_empty() || self.levels.len() > MAX_LEVELS),
-            (Wrong::Limit, limits.len() != wanted || limits.iter().any(|limit| !limit.is_finite())),
+            (Wrong::Limit, !self.limits_fit(book)),
             (Wrong::Order, !in_order),
             (Wrong::Deadband, self.levels.iter().any(|level| !(level.deadband >= 0.0 && level.deadband.is_finite()))),
             (Wrong::Delayed, strict && !self.on_delay.is_zero()),
@@ -104,6 +103,21 @@ impl AlarmSpec {
         .filter(|(_, is_wrong)| *is_wrong)
         .map(|(wrong, _)| wrong)
         .collect()
+    }
+
+    /// Whether each level has a limit where the condition wants one, and none elsewhere. Gas beyond the first level may do
+    /// without, where a bit of the controller raises it.
+    fn limits_fit(&self, book: &AlarmBook) -> bool {
+        let has_bit = |level: usize| {
+            let Condition::Gas { detector, side, compare: true } = self.condition else { return false };
+            let bits = book.detectors.get(detector).map(|detector| detector.bits.as_slice()).unwrap_or_default();
+            bits.iter().any(|bit| bit.side == side && usize::from(bit.level) == level)
+        };
+        let wants = self.condition.has_limits();
+        self.levels.iter().zip(1..).all(|(level, n)| match level.limit {
+            Some(limit) => wants && limit.is_finite(),
+            None => !wants || (n > 1 && has_bit(n)),
+        })
     }
 
     fn subject_fits(&self) -> bool {

@@ -12,7 +12,7 @@
 //! | [`Condition::Digital`], [`Condition::All`] | point | none | `digital`, `combined` |
 //! | [`Condition::Quality`], [`Condition::Flatline`] | point | none | `quality`, `flatline` |
 //! | [`Condition::Comm`] | device | none | `comm` |
-//! | [`Condition::Gas`] | point | in the point's unit | `gas`, or `gas_low` for oxygen deficiency |
+//! | [`Condition::Gas`] | point | in the point's unit; none of a second level that only a controller's bit raises | `gas`, or `gas_low` for oxygen deficiency |
 //! | [`Condition::GasFault`], [`Condition::Disagreement`], [`Condition::StateTooLong`] | point | none | same words |
 //! | [`Condition::RollUp`] | gateway | none | `roll_up` |
 //! | [`Condition::Channel`], [`Condition::External`] | gateway | none | `channel`, `external` |

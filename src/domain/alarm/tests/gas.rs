@@ -393,6 +393,25 @@ fn a_panel_without_values_alarms_by_its_bits_alone() {
 }
 
 #[test]
+fn a_second_level_without_a_limit_is_raised_by_the_controllers_bit() {
+    let gas = || AlarmSpec { levels: vec![level(25.0, Priority::Orange), level(None, RED)], ..gas_alarm(0, true) };
+    let differ = AlarmSpec { on_delay: SETTLE, ..of_instrument(Condition::Disagreement { detector: 0 }) };
+    assert_eq!(book(vec![gas()], vec![detector()]).problems().len(), 1, "without the bit nothing would raise it");
+    let whole = book(vec![gas(), differ], vec![controller()]);
+    assert_eq!(whole.problems(), []);
+    let mut park = Bench::new(whole);
+    park.read_all(&poll(30.0, [true, false, false, false]));
+    assert_eq!((park.last().level, park.last().limit), (1, Some(25.0)));
+    park.read_all(&poll(30.0, [true, true, false, false]));
+    assert_eq!((park.last().level, park.last().limit, park.last().priority), (2, None, RED));
+    park.pass(SETTLE + SECOND);
+    assert!(
+        park.records.iter().all(|record| record.alarm.as_ref() == GAS),
+        "the gateway knows no limit to differ about"
+    );
+}
+
+#[test]
 fn the_zone_knows_its_detectors_and_forgets_the_hidden_ones() {
     let second = AlarmSpec { id: "d0.p9.gas".into(), ..gas_alarm(1, true) };
     let second = AlarmSpec { subject: alarm(at(0, 9), Condition::High).subject, ..second };
