@@ -240,6 +240,9 @@ impl Hazards {
                 "only the authority lists a hazard, and takes it off",
             ));
         }
+        let body = listing.as_ref().map(|listing| text(&listing.body, "督办机关", "the body")).transpose()?;
+        let listing = listing.zip(body).map(|(listing, body)| Listing { body, ..listing });
+        let comment = if comment.trim().is_empty() { String::new() } else { text(&comment, "说明", "the comment")? };
         let hazard = self.open.get_mut(id).ok_or_else(|| unknown(id))?;
         let step = if listing.is_some() { HazardStep::List } else { HazardStep::Unlist };
         if step == HazardStep::Unlist && hazard.listed.is_none() {
