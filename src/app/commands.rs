@@ -327,8 +327,8 @@ mod tests {
             let (told, ()) = tokio::join!(answerer.hazard("7", "city".into(), unlist()), async {
                 let Some(Request::Act(action, actor, answer)) = asked.recv().await else { panic!("no action") };
                 assert_eq!((actor.name.as_str(), actor.via), ("city", Via::Platform));
-                let listed = daybook::Action::Hazard(unlist());
-                assert!(matches!(*action, Action::Daybook(action) if action == listed));
+                let Action::Daybook(action) = *action else { panic!("not for the daybook") };
+                assert_eq!(action, daybook::Action::Hazard(unlist()));
                 if let Some(word) = word {
                     answer.send(word).unwrap();
                 }

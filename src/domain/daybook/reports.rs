@@ -116,6 +116,7 @@ impl Daybook {
         self.memory.reported.range_mut(today..).for_each(|(_, reported)| reported.gone = true);
         let tally = self.memory.days.entry(today).or_default();
         ahead.iter().for_each(|ahead| tally.merge(ahead));
+        self.begin_anew(today);
         self.memory.accounts.retain(|date, _| *date <= today);
     }
 

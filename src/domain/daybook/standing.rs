@@ -74,11 +74,15 @@ impl Daybook {
 
     /// The clock says that these days are not over after all: they end again.
     pub(super) fn days_come_again(&mut self, today: Date) {
-        if self.memory.ended.last_key_value().is_none_or(|(last, _)| *last < today) {
-            return;
+        if self.memory.ended.last_key_value().is_some_and(|(last, _)| *last >= today) {
+            drop(self.memory.ended.split_off(&today));
         }
-        drop(self.memory.ended.split_off(&today));
-        self.carry(self.standing().carried(), today);
+    }
+
+    /// A day whose account begins anew in its middle begins with what stands now.
+    pub(super) fn begin_anew(&mut self, today: Date) {
+        let carried = self.standing().carried();
+        self.carry(carried, today);
     }
 
     fn carry(&mut self, carried: CarriedTally, today: Date) {

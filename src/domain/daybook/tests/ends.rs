@@ -155,3 +155,19 @@ fn what_was_saved_before_the_ends_of_days_were_kept_is_read() {
     let report = rig.reports().pop().unwrap();
     assert_eq!((report.day, report.what, report.alarms.n_open), (date("2026-11-24"), ReportKind::Daily, 1));
 }
+
+#[test]
+fn a_day_that_a_clock_ended_too_early_ends_again_with_what_stands_then() {
+    let mut rig = evening();
+    rig.pass(HOUR * 3 + HOUR / 2);
+    // Put forward over midnight, and back: the 23rd is not reported before eight.
+    rig.step(3_600_000, ClockTrust::Synced);
+    rig.step(-3_600_000, ClockTrust::Synced);
+    rig.alarm("AT701.gas", "1-1", AlarmStep::Raised, false);
+    rig.pass(HOUR * 9);
+    let report = rig.reports().pop().unwrap();
+    assert_eq!((report.day, report.alarms.raised, report.alarms.n_open), (date("2026-11-23"), 1, 1));
+    rig.pass(DAY);
+    let report = rig.reports().pop().unwrap();
+    assert_eq!((report.day, report.alarms.raised, report.alarms.carried), (date("2026-11-24"), 0, 1));
+}
