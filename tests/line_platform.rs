@@ -227,3 +227,52 @@ fn lists_of_the_platform_take_force_and_never_go_back_and_what_takes_a_person_ta
     assert!(exported && told.lines().filter(|line| line.contains("\"company\"")).count() == 2, "{told}");
     assert!(!run(&["permits", "list"]).0, "what takes the gateway says so");
 }
+
+#[test]
+fn the_city_lists_a_hazard_takes_it_off_and_asks_whether_somebody_is_on_duty() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let beside = dir.path().join("beside");
+    fs::create_dir(&beside).unwrap();
+    let Some(clock) = Clock::make(&beside) else { return };
+    let (dir, web) = (dir.path(), free_port());
+    folder(dir, web, broker.port());
+    let mut gateway = Gateway::start_with(dir, web, clock.env());
+    gateway.wait_ready();
+    let mut city = City::listens(broker.port());
+    city.is_heard();
+    let answers = |words: (String, String, String), state: &str, code: &str, detail: &str| {
+        assert!(words.0 == state && words.1 == code && words.2.contains(detail), "{words:?}");
+    };
+    let run = |args: &[&str]| parkgate(dir, &clock, args);
+    answers(city.orders("duty_check", &json!({"limit_min": 5})), "done", "ok", "dc-");
+
+    let (found, told) = run(&["hazard", "find", "一号罐区", "护栏松动"]);
+    assert!(found, "{told}");
+    let word = |c: char| !(c.is_ascii_alphanumeric() || c == '-');
+    let id = told.split(word).find(|word| word.starts_with("hz-")).unwrap().to_owned();
+    let listing = json!({"level": "city", "body": "市应急管理局", "notice": "2026-11-24"});
+    let list = |id: &str| json!({"hazard": id, "list": listing});
+    let unlist = json!({"hazard": id, "unlist": "验收合格"});
+    answers(city.orders("hazard_listing", &unlist), "failed", "refused", "it is not listed");
+    answers(city.orders("hazard_listing", &list("hz-9-9")), "failed", "refused", "no open hazard");
+    answers(city.orders("hazard_listing", &json!({"hazard": id})), "failed", "arguments", "");
+    // A forged one lists nothing, is not answered, and counted.
+    let forged = city.send("hazard_listing", &list(&id).to_string(), "another secret of sixteen bytes");
+    eventually(SOON, "the forged listing is counted", || {
+        gateway.metric("parkgate_uplink_refused_total", &["command_signature"]) == Some(1.0)
+    });
+    assert!(!city.is_answered(&forged));
+    let (_, told) = run(&["hazard"]);
+    assert!(told.contains(&id) && !told.contains("市应急管理局"), "{told}");
+
+    answers(city.orders("hazard_listing", &list(&id)), "done", "ok", &id);
+    let (_, told) = run(&["hazard"]);
+    assert!(told.contains("市应急管理局"), "{told}");
+    answers(city.orders("hazard_listing", &unlist), "done", "ok", &id);
+    let (_, told) = run(&["hazard"]);
+    assert!(told.contains(&id) && !told.contains("市应急管理局"), "{told}");
+    let (proved, told) = run(&["audit", "verify"]);
+    assert!(proved && told.contains("the chain holds"), "{told}");
+    assert_eq!(gateway.sigterm(), Some(0));
+}

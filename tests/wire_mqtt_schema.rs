@@ -18,6 +18,8 @@ use parkgate::domain::time::ClockTrust;
 use parkgate::uplink::settings::{AckMode, CommandKey};
 use support::*;
 
+/// A hazard that the authority lists.
+const LIST: &str = r#"{"hazard":"hz-1-1","list":{"level":"city","body":"市应急局","notice":"2026-11-24"}}"#;
 /// Reads lines `schema file, tab, message` and names what does not fit.
 const CHECK: &str = r#"
 import json, sys, pathlib
@@ -189,6 +191,10 @@ async fn what_is_accepted_downwards_fits_and_what_does_not_fit_is_refused() {
         ("inside", r#"{"skip":-1}"#, false),
         ("attachment", r#"{"passage":"g.1.7","kind":"plate"}"#, true),
         ("attachment", r#"{"passage":"g.1.7","kind":"face"}"#, false),
+        ("hazard_listing", LIST, true),
+        ("hazard_listing", r#"{"hazard":"hz-1-1","unlist":"验收合格"}"#, true),
+        ("hazard_listing", r#"{"hazard":"hz-1-1"}"#, false),
+        ("hazard_listing", r#"{"hazard":"hz-1-1","list":{"level":"village","body":"b","notice":"2026-11-24"}}"#, false),
     ] {
         let command = signed_command(&key, "c-1", name, args);
         assert_eq!(fit(&python, &[("command.schema.json".to_owned(), command)]), fits, "{name} {args}");

@@ -13,7 +13,7 @@ use super::lanes::pictures::Shelf;
 use super::lists::Lists;
 use crate::domain::actor::{Actor, Via};
 use crate::domain::danger::Action;
-use crate::domain::daybook::{self, DutyAction};
+use crate::domain::daybook::{self, DutyAction, HazardAction};
 use crate::domain::gate::gates::view::GatesView;
 use crate::domain::reading::{Quality, Value};
 use crate::domain::site::CityCommand;
@@ -71,6 +71,7 @@ impl Answerer {
             Command::Inside { id, ask } => Request::Answer(self.inside(&id, &ask).await),
             Command::Attachment { id, ask } => Request::Answer(self.picture(&id, ask).await),
             Command::DutyCheck { id, issuer, limit_min } => self.duty_check(id, issuer, limit_min).await,
+            Command::Hazard { id, issuer, what } => self.hazard(&id, issuer, what).await,
             Command::Site(command) => self.site(command).await,
             Command::Register { id, issuer, part } => Request::Answer(self.lists.register(&id, &issuer, *part).await),
             Command::Waybills { id, issuer, part } => Request::Answer(self.lists.waybills(&id, &issuer, *part).await),
@@ -113,15 +114,25 @@ impl Answerer {
 
     /// The answer has the number of the check; what becomes of it is told on `report`.
     async fn duty_check(&self, id: String, issuer: String, limit_min: u8) -> Request {
-        let (answer_tx, answer_rx) = oneshot::channel();
         let ask = DutyAction::Ask { limit_min, reference: id.clone() };
+        self.to_daybook((id.as_str(), "duty_check"), issuer, daybook::Action::Duty(ask)).await
+    }
+
+    /// The answer has the id of the hazard; its step is told on `report`, as every step of it is.
+    async fn hazard(&self, id: &str, issuer: String, what: HazardAction) -> Request {
+        self.to_daybook((id, "hazard_listing"), issuer, daybook::Action::Hazard(what)).await
+    }
+
+    /// Has the daybook do what the platform wants, done or refused; both are in the audit.
+    async fn to_daybook(&self, (id, name): (&str, &str), issuer: String, action: daybook::Action) -> Request {
+        let (answer_tx, answer_rx) = oneshot::channel();
         let actor = Actor { name: issuer, via: Via::Platform, roles: BTreeSet::new() };
-        let action = Box::new(Action::Daybook(daybook::Action::Duty(ask)));
+        let action = Box::new(Action::Daybook(action));
         drop(self.requests.send(Request::Act(action, actor, answer_tx)).await);
         Request::Answer(match answer_rx.await {
-            Ok(Ok(done)) => answer(&id, "duty_check", "done", "ok", done.id.as_deref()),
-            Ok(Err(refused)) => answer(&id, "duty_check", "failed", "refused", Some(&refused.to_string())),
-            Err(_) => answer(&id, "duty_check", "failed", "stopping", None),
+            Ok(Ok(done)) => answer(id, name, "done", "ok", done.id.as_deref()),
+            Ok(Err(refused)) => answer(id, name, "failed", "refused", Some(&refused.to_string())),
+            Err(_) => answer(id, name, "failed", "stopping", None),
         })
     }
 
@@ -225,6 +236,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::domain::actor::Refused;
+    use crate::domain::danger::Done;
     use crate::domain::danger::view::DangerView;
     use crate::domain::field_event::LinkState;
     use crate::domain::gate::picture::PictureKind;
@@ -293,6 +306,40 @@ mod tests {
             drop(asked.recv().await);
         });
         assert!(told.contains("no_gates"), "{told}");
+    }
+
+    /// What the daybook says to a listing, done or refused, is the answer.
+    #[tokio::test]
+    async fn a_hazard_is_listed_in_the_name_of_the_platform_and_answered_by_what_became_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let book = RegistryBook::new(crate::state::State::open(dir.path()).unwrap());
+        let (requests, mut asked) = mpsc::channel(4);
+        let lists = Lists::new(None, requests.clone(), BTreeSet::new());
+        let answerer = Answerer { requests, book, lists, pictures: no_pictures() };
+        let unlist = || HazardAction::Unlist { id: "hz-1-1".into(), comment: "验收合格".into() };
+        let done = Done { zh: "隐患".into(), en: "hazard".into(), id: Some("hz-1-1".into()) };
+        let words = [
+            (Some(Ok(done)), ["done", "ok", "hz-1-1"]),
+            (Some(Err(Refused::new("未挂牌", "it is not listed"))), ["failed", "refused", "it is not listed"]),
+            (None, ["failed", "stopping", ""]),
+        ];
+        for (word, expected) in words {
+            let (told, ()) = tokio::join!(answerer.hazard("7", "city".into(), unlist()), async {
+                let Some(Request::Act(action, actor, answer)) = asked.recv().await else { panic!("no action") };
+                assert_eq!((actor.name.as_str(), actor.via), ("city", Via::Platform));
+                let Action::Daybook(action) = *action else { panic!("not for the daybook") };
+                assert_eq!(action, daybook::Action::Hazard(unlist()));
+                if let Some(word) = word {
+                    answer.send(word).unwrap();
+                }
+            });
+            let Request::Answer(json) = told else { panic!("no answer") };
+            let told: Json = serde_json::from_str(&json).unwrap();
+            assert_eq!((&told["id"], &told["name"]), (&json!("7"), &json!("hazard_listing")));
+            let [state, code, detail] = expected;
+            assert_eq!((&told["state"], &told["code"]), (&json!(state), &json!(code)));
+            assert!(told["detail"].as_str().unwrap_or_default().contains(detail), "{told}");
+        }
     }
 
     #[tokio::test]

@@ -418,11 +418,13 @@ fn show_hazards(reach: &Reach) -> Result<(), String> {
         "责任 assigned",
         "时限 deadline",
         "逾期 overdue",
+        "挂牌督办 listed",
     ]);
     for hazard in told.pointer("/daybook/hazards").and_then(Value::as_array).into_iter().flatten() {
         let deadline = hazard.pointer("/five/deadline").map_or_else(|| "-".to_owned(), plain);
         let [a, b, c, d, e, f] = ["id", "state", "grade", "place", "text", "assigned"].map(|name| text(hazard, name));
-        rows.row([a, b, c, d, e, f, deadline, text(hazard, "overdue")]);
+        let listed = hazard.pointer("/listed/body").map_or_else(|| "-".to_owned(), plain);
+        rows.row([a, b, c, d, e, f, deadline, text(hazard, "overdue"), listed]);
     }
     if rows.is_empty() {
         say("没有未销号的隐患 / there is no open hazard");

@@ -37,6 +37,8 @@ use serde_json::value::RawValue;
 
 use super::feed::Feed;
 use super::settings::CommandKey;
+use crate::domain::daybook::HazardAction;
+use crate::domain::daybook::hazard::Listing;
 use crate::domain::gate::hazmat::book::Update;
 use crate::domain::gate::hazmat::named::Named;
 use crate::domain::gate::parts::Part;
@@ -90,6 +92,15 @@ pub enum Command {
         issuer: String,
         /// Minutes for the answer.
         limit_min: u8,
+    },
+    /// Put a hidden hazard under the authority's supervision (挂牌督办), or take it off, and answer with what became of it.
+    Hazard {
+        /// Id of the command.
+        id: String,
+        /// Who lists.
+        issuer: String,
+        /// [`HazardAction::List`] or [`HazardAction::Unlist`].
+        what: HazardAction,
     },
     /// Give to the state of the site what the city asks, and answer with its word.
     Site(CityCommand),
@@ -195,6 +206,8 @@ pub enum Action {
     Attachment(AskPicture),
     /// A duty check, with so many minutes for its answer.
     DutyCheck(u8),
+    /// A hidden hazard is listed by the authority, or taken off; nothing else of it is the platform's.
+    Hazard(HazardAction),
     /// A state or a warning for the site, which judges whether it is enabled for this issuer.
     Site(CityOrder),
     /// A table of the register, or a part of one; whether this issuer may fill it the application judges.
@@ -477,6 +490,7 @@ fn action_of(name: &str, args: &str) -> Result<Action, Refusal> {
         "inside" => serde_json::from_str(args).map(Action::Inside).map_err(|_| Refusal::Arguments),
         "attachment" => attachment_of(args),
         "duty_check" => duty_check_of(args),
+        "hazard_listing" => hazard_listing_of(args),
         "site" => serde_json::from_str(args).map(Action::Site).map_err(|_| Refusal::Arguments),
         "register" => part_of(args).map(Action::Register),
         "waybills" => part_of(args).map(Action::Waybills),
@@ -526,6 +540,28 @@ fn duty_check_of(args: &str) -> Result<Action, Refusal> {
     if args.limit_min == 0 { Err(Refusal::Arguments) } else { Ok(Action::DutyCheck(args.limit_min)) }
 }
 
+fn hazard_listing_of(args: &str) -> Result<Action, Refusal> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Args {
+        hazard: String,
+        #[serde(default)]
+        list: Option<Listing>,
+        #[serde(default)]
+        unlist: Option<String>,
+    }
+    let args: Args = serde_json::from_str(args).map_err(|_| Refusal::Arguments)?;
+    let Args { hazard: id, list, unlist } = args;
+    if !(1..=MAX_WORD).contains(&id.len()) {
+        return Err(Refusal::Arguments);
+    }
+    match (list, unlist) {
+        (Some(listing), None) => Ok(Action::Hazard(HazardAction::List { id, listing })),
+        (None, Some(comment)) => Ok(Action::Hazard(HazardAction::Unlist { id, comment })),
+        _ => Err(Refusal::Arguments),
+    }
+}
+
 fn values_of(args: &str) -> Result<Action, Refusal> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -552,9 +588,12 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::domain::daybook::Date;
+    use crate::domain::daybook::hazard::ListingLevel;
     use proptest::prelude::*;
 
     const SECRET: &[u8] = b"sixteen bytes at least";
+    const LIST: &str = r#"{"hazard":"hz-1-1","list":{"level":"city","body":"市应急局","notice":"2026-11-24"}}"#;
 
     pub(in crate::uplink) fn key() -> CommandKey {
         CommandKey { id: "k1".into(), secret: SECRET.to_vec(), issuer: "city".into() }
@@ -634,6 +673,55 @@ pub(super) mod tests {
         let wrong = [r#"{"passage":"p"}"#, r#"{"passage":"p","kind":"face"}"#, &long];
         assert!(wrong.iter().all(|args| action("attachment", args) == Err("command_arguments")));
         assert_eq!(action("inside", r#"{"skip":-1}"#), Err("command_arguments"));
+    }
+
+    #[test]
+    fn duty_is_checked_and_a_hazard_is_listed_and_taken_off_by_what_stands_in_the_arguments() {
+        let judged = |name: &str, args: &str| gate().judge(name, &signed("c-1", name, args), false, 42, at_eight());
+        let action = |name: &str, args: &str| match judged(name, args) {
+            Judgement::Accept(accepted) => Ok(accepted.action),
+            Judgement::Refuse { counter, .. } => Err(counter),
+        };
+        assert_eq!(action("duty_check", r#"{"limit_min":5}"#), Ok(Action::DutyCheck(5)));
+        let wrong = ["{}", r#"{"limit_min":0}"#, r#"{"limit_min":256}"#];
+        assert!(wrong.iter().all(|args| action("duty_check", args) == Err("command_arguments")));
+
+        let notice = Date::parse("2026-11-24").unwrap();
+        let listing = Listing { level: ListingLevel::City, body: "市应急局".into(), notice };
+        assert_eq!(
+            action("hazard_listing", LIST),
+            Ok(Action::Hazard(HazardAction::List { id: "hz-1-1".into(), listing }))
+        );
+        let unlist = HazardAction::Unlist { id: "hz-1-1".into(), comment: "验收合格".into() };
+        assert_eq!(action("hazard_listing", r#"{"hazard":"hz-1-1","unlist":"验收合格"}"#), Ok(Action::Hazard(unlist)));
+        let both = LIST.replace("\"list\"", "\"unlist\":\"\",\"list\"");
+        let wrong = [
+            "{}".to_owned(),
+            r#"{"hazard":"hz-1-1"}"#.to_owned(),
+            both,
+            LIST.replace("hz-1-1", ""),
+            LIST.replace("hz-1-1", &"x".repeat(65)),
+            LIST.replace("city", "village"),
+            LIST.replace("2026-11-24", "2026-11-31"),
+            LIST.replace("\"list\"", "\"close\""),
+        ];
+        for args in wrong {
+            assert_eq!(action("hazard_listing", &args), Err("command_arguments"), "{args}");
+        }
+    }
+
+    #[test]
+    fn a_listing_that_is_forged_expired_or_repeated_is_refused() {
+        let name = "hazard_listing";
+        let command = signed("c-1", name, LIST);
+        let forged = String::from_utf8(command.clone()).unwrap().replace("hz-1-1", "hz-1-2");
+        assert_eq!(counter(gate().judge(name, forged.as_bytes(), false, 42, at_eight())), "command_signature");
+        assert_eq!(counter(gate().judge(name, &command, true, 42, at_eight())), "command_retained");
+        let late = now("2026-11-23T08:05:00Z");
+        assert_eq!(counter(gate().judge(name, &command, false, 42, late)), "command_expired");
+        let mut gate = gate();
+        assert_eq!(counter(gate.judge(name, &command, false, 42, at_eight())), "accepted");
+        assert_eq!(counter(gate.judge(name, &command, false, 42, at_eight())), "command_repeated");
     }
 
     #[test]

@@ -96,6 +96,17 @@ impl City {
         (text("state"), text("code"), text("detail"))
     }
 
+    /// Sends a command that is taken first; returns what it is answered in the end: state, code and detail.
+    pub(super) fn orders(&mut self, name: &str, args: &Value) -> (String, String, String) {
+        let id = self.send(name, &args.to_string(), SECRET);
+        let ended =
+            |answers: &BTreeMap<String, Value>| answers.get(&id).is_some_and(|told| told["state"] != "accepted");
+        eventually(SOON, &format!("the end of {args}"), || ended(&self.answers.lock().unwrap()));
+        let answer = self.answers.lock().unwrap()[&id].clone();
+        let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+        (text("state"), text("code"), text("detail"))
+    }
+
     /// Whether a command was answered.
     pub(super) fn is_answered(&self, id: &str) -> bool {
         self.answers.lock().unwrap().contains_key(id)

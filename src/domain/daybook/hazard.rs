@@ -8,8 +8,9 @@
 //! ```
 //!
 //! Nothing else is possible. Rectifying begins only with all five commitments (五落实). Who accepts is neither who was charged
-//! with it, nor who took responsibility, nor who submitted it. Past its time limit it escalates until it is submitted, and the submission then needs a
-//! written explanation. 挂牌督办 is put on and taken off by the authority only, and while it is on, nobody closes the hazard.
+//! with it, nor who took responsibility, nor who submitted it. Past its time limit it escalates until it is submitted, and the
+//! submission then needs a written explanation; if it is returned then, it escalates anew from that moment. 挂牌督办 is put on
+//! and taken off by the authority only, and while it is on, nobody closes the hazard.
 //!
 //! The gateway itself only ever finds: whether it is a hazard is for people to say. The machine is `hazards`.
 
@@ -237,9 +238,12 @@ pub struct Hazard {
     /// How often it was returned at acceptance.
     #[serde(default)]
     pub returned: u32,
-    /// How far it has escalated; 0 while it is in time.
+    /// How often it has escalated; 0 while it is in time.
     #[serde(default)]
     pub overdue: u32,
+    /// Since when it is put right anew, after it was returned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<Again>,
     /// Why it was late, in writing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explanation: Option<String>,
@@ -248,6 +252,22 @@ pub struct Hazard {
     pub listed: Option<Listing>,
     /// Number of its last step, from 1.
     pub n: u32,
+}
+
+/// A hazard that was returned: past its time limit it escalates from the first level again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Again {
+    /// When it was returned.
+    pub since: Timestamp,
+    /// How often it had escalated before.
+    pub before: u32,
+}
+
+impl Hazard {
+    /// Returns how far it has escalated since it was last begun to be put right.
+    pub fn level(&self) -> u32 {
+        self.overdue.saturating_sub(self.again.map_or(0, |again| again.before))
+    }
 }
 
 /// The object of a `hazard` document: one step, and the hazard after it.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calendar::Minute;
 use super::effect::{Context, Count, Done, FlagKind, needs, person, same_person, text};
-use super::hazard::{Commitments, Hazard, HazardAction, HazardRecord, HazardState, HazardStep, Listing};
+use super::hazard::{Again, Commitments, Hazard, HazardAction, HazardRecord, HazardState, HazardStep, Listing};
 use crate::domain::actor::{Actor, Refused, Role, Via};
 use crate::domain::document::DocumentKind;
 use crate::domain::order::{Order, OrderKind, Urgency};
@@ -18,7 +18,8 @@ pub(super) const MAX_HAZARDS: usize = 1000;
 /// Proposals of the gateway that nobody has looked at. When so many wait, more would bury them: further ones are counted, in
 /// the day's report.
 pub(super) const MAX_PROPOSALS: usize = 100;
-/// Levels to which an overdue hazard escalates when fewer channels are named; then it has been said often enough.
+/// Levels to which an overdue hazard escalates when fewer channels are named; then it has been said often enough, and its
+/// alarm stands. One that is returned begins again at the first.
 const ESCALATIONS: usize = 3;
 
 /// The hazards that are not closed; also what is saved of them.
@@ -78,8 +79,14 @@ impl Hazards {
         let (every, calendar) = (rules.escalate_every, cx.calendar);
         for hazard in self.open.values_mut().filter(|hazard| hazard.state == HazardState::Rectifying) {
             let Some(deadline) = hazard.five.as_ref().map(|five| five.deadline) else { continue };
-            let mut due = calendar.instant(deadline.plus(1), Minute::MIDNIGHT).after(every * hazard.overdue);
-            while hazard.overdue < most && due <= cx.now.wall {
+            // Returned by a clock that was ahead: nobody waits for that time to come.
+            if let Some(again) = hazard.again.as_mut().filter(|again| again.since > cx.now.wall) {
+                again.since = cx.now.wall;
+            }
+            let over = calendar.instant(deadline.plus(1), Minute::MIDNIGHT);
+            let since = hazard.again.map_or(over, |again| over.max(again.since));
+            let mut due = since.after(every * hazard.level());
+            while hazard.level() < most && due <= cx.now.wall {
                 escalate(hazard, cx);
                 due = due.after(every);
             }
@@ -110,7 +117,7 @@ impl Hazards {
             }
             A::Return { id, why } => {
                 let why = text(&why, "退回原因", "the reason")?;
-                self.step(&id, HazardStep::Return, why, actor, cx, |h| h.returned += 1)
+                self.send_back(&id, why, actor, cx)
             }
             A::Close { id, comment } => self.step(&id, HazardStep::Close, comment, actor, cx, |_| ()),
             A::Dismiss { id, why } => {
@@ -167,6 +174,7 @@ impl Hazards {
             accepted_by: None,
             returned: 0,
             overdue: 0,
+            again: None,
             explanation: None,
             listed: None,
             n: 1,
@@ -203,6 +211,21 @@ impl Hazards {
         Ok(done)
     }
 
+    /// What is returned past its time limit is told at once, and escalates anew: its alarm went down when it was submitted.
+    fn send_back(&mut self, id: &str, why: String, actor: &Actor, cx: &mut Context<'_>) -> Result<Done, Refused> {
+        let since = cx.now.wall;
+        let done = self.step(id, HazardStep::Return, why, actor, cx, |h| {
+            h.returned += 1;
+            h.again = Some(Again { since, before: h.overdue });
+        })?;
+        // That it is overdue was found by a clock that was trusted: whatever the clock is worth now.
+        if let Some(hazard) = self.open.get_mut(id).filter(|hazard| hazard.overdue > 0) {
+            escalate(hazard, cx);
+        }
+        self.look(cx);
+        Ok(done)
+    }
+
     fn list(
         &mut self,
         id: &str,
@@ -217,6 +240,9 @@ impl Hazards {
                 "only the authority lists a hazard, and takes it off",
             ));
         }
+        let body = listing.as_ref().map(|listing| text(&listing.body, "督办机关", "the body")).transpose()?;
+        let listing = listing.zip(body).map(|(listing, body)| Listing { body, ..listing });
+        let comment = if comment.trim().is_empty() { String::new() } else { text(&comment, "说明", "the comment")? };
         let hazard = self.open.get_mut(id).ok_or_else(|| unknown(id))?;
         let step = if listing.is_some() { HazardStep::List } else { HazardStep::Unlist };
         if step == HazardStep::Unlist && hazard.listed.is_none() {
@@ -345,7 +371,7 @@ fn escalate(hazard: &mut Hazard, cx: &mut Context<'_>) {
     }
     cx.count(Count::Overdue);
     let (zh, en) = flag(hazard, true, cx);
-    let level = usize::try_from(hazard.overdue).unwrap_or(usize::MAX).saturating_sub(1);
+    let level = usize::try_from(hazard.level()).unwrap_or(usize::MAX).saturating_sub(1);
     if let Some(channel) = cx.rules.hazard.channels.get(level).cloned() {
         let key = format!("{}-overdue-{}", hazard.id, hazard.n);
         cx.order(Order { key, what: OrderKind::Message { channel, zh, en, to: None }, urgency: Urgency::AfterCommit });

@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::calendar::LocalDay;
 use super::report::{
     AccidentSection, AlarmSection, ClockSection, Correction, CoverageSection, DailyReport, DeviceLine, DutySection,
-    HazardSection, MAX_NAMED, OpenLine, ReportKind, RunningSection, SilentLine, SiteSection, StoreSection, Times,
+    HazardSection, MAX_NAMED, ReportKind, RunningSection, SilentLine, SiteSection, StoreSection, Times,
 };
 use super::rules::ReportRules;
-use super::tally::{AlarmTally, Tally};
+use super::standing::Standing;
+use super::tally::Tally;
 use crate::domain::audit::{Digest, Head};
 use crate::domain::time::Timestamp;
 
@@ -34,9 +35,8 @@ pub(super) struct Material<'a> {
     pub(super) day: LocalDay,
     pub(super) tally: &'a Tally,
     pub(super) devices: BTreeMap<String, DeviceSpan>,
-    pub(super) open: Vec<OpenLine>,
-    pub(super) hazards: HazardSection,
-    pub(super) accidents_open: u64,
+    /// At the end of the day.
+    pub(super) standing: Standing,
     pub(super) store: Option<StoreSection>,
     pub(super) passages: Option<BTreeMap<String, u64>>,
     pub(super) audit: Option<Head>,
@@ -60,6 +60,7 @@ impl DailyReport {
     /// Makes the report of a day.
     pub(super) fn make(material: Material<'_>, making: Making, rules: &ReportRules) -> Self {
         let Material { day, tally, .. } = material;
+        let hazards = hazards(&material);
         let watched = tally.clock.synced_ms + tally.clock.holdover_ms + tally.clock.unsynced_ms;
         let late_by_ms = lateness(day.due_at, making.generated_at);
         let stepped = tally.clock.steps.iter().any(|(_, offset)| offset.abs() > CLOCK_STEP_MS);
@@ -82,7 +83,7 @@ impl DailyReport {
             omitted: watched == 0,
             why_not_nil: Vec::new(),
             coverage: coverage(&material, rules),
-            alarms: alarms(&tally.alarms, material.open),
+            alarms: alarms(tally, &material.standing),
             store: material.store,
             running: RunningSection {
                 boots: tally.boots,
@@ -102,12 +103,13 @@ impl DailyReport {
                 more: tally.more_site,
             },
             duty: DutySection::from(&tally.duty),
-            hazards: material.hazards,
+            hazards,
             accidents: AccidentSection {
                 opened: tally.accidents.opened,
                 reports: tally.accidents.reports,
                 late: tally.accidents.late,
-                open: material.accidents_open,
+                open: material.standing.accidents,
+                carried: tally.carried.accidents,
             },
             outputs_done: tally.outputs_done,
             outputs_failed: tally.outputs_failed,
@@ -181,10 +183,8 @@ fn coverage(material: &Material<'_>, rules: &ReportRules) -> CoverageSection {
     section
 }
 
-fn alarms(tally: &AlarmTally, mut open: Vec<OpenLine>) -> AlarmSection {
-    open.sort_by(|a, b| (a.since, &a.occ).cmp(&(b.since, &b.occ)));
-    let n_open = open.len() as u64;
-    open.truncate(MAX_NAMED);
+fn alarms(tally: &Tally, standing: &Standing) -> AlarmSection {
+    let (carried, tally) = (tally.carried.alarms, &tally.alarms);
     AlarmSection {
         raised: tally.raised,
         by: tally.by.clone(),
@@ -195,7 +195,13 @@ fn alarms(tally: &AlarmTally, mut open: Vec<OpenLine>) -> AlarmSection {
         floods: tally.floods,
         chattering: tally.chattering,
         not_real: tally.not_real,
-        n_open,
-        open,
+        n_open: standing.n_alarms,
+        open: standing.alarms.clone(),
+        carried,
     }
+}
+
+fn hazards(material: &Material<'_>) -> HazardSection {
+    let (steps, carried) = (material.tally.hazards, material.tally.carried.hazards);
+    HazardSection { steps, carried, ..material.standing.hazards.clone() }
 }

@@ -13,6 +13,7 @@ use super::effect::{Delivery, Due};
 use super::fact::{AlarmFact, AlarmStep, CoverageFact, Moment, ms};
 use super::hazards::{Hazards, in_use};
 use super::report::{DailyReport, StoreAccount};
+use super::standing::Standing;
 use super::tally::Tally;
 use crate::domain::audit::Digest;
 use crate::domain::record::Mode;
@@ -54,6 +55,9 @@ pub(super) struct Memory {
     pub(super) devices: BTreeMap<String, Device>,
     /// Open alarms by occurrence.
     pub(super) open: BTreeMap<String, OpenAlarm>,
+    /// What stood open when each of the last days ended. What was saved before this was kept has none.
+    #[serde(default)]
+    pub(super) ended: BTreeMap<Date, Standing>,
     /// A start that could not be dated yet.
     pub(super) boot: Option<PendingBoot>,
     /// The store's last account of each day.

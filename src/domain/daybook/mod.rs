@@ -24,7 +24,8 @@
 //! Lateness and omission are computed from times, never given.
 //!
 //! In reading order: [`calendar`], [`fact`], [`tally`], [`report`] with `making` and its `nil` conditions, `memory` (where
-//! facts go), `reports` (when reports are made), [`replay`] (what a restart brings back), [`duty`], [`hazard`] with `hazards`, [`accident`].
+//! facts go), `standing` (what stood open when a day ended), `reports` (when reports are made), [`replay`] (what a restart
+//! brings back), [`duty`], [`hazard`] with `hazards`, [`accident`].
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub mod replay;
 pub mod report;
 mod reports;
 pub mod rules;
+mod standing;
 pub mod tally;
 #[cfg(test)]
 mod tests;
@@ -210,6 +212,11 @@ impl Daybook {
     /// Takes a fact that happened at `at`, not after `now`.
     pub fn handle(&mut self, fact: Fact, at: Mono, now: Now) {
         let at = Moment::of(self.boot, at, now);
+        if at.trusted {
+            // What changes what stands open must not change what stood at the end of the day before.
+            let today = self.day_at(at.wall).date;
+            self.end_days(today);
+        }
         match fact {
             Fact::Coverage(fact) => self.coverage(&fact, at),
             Fact::Alarm(fact) => self.alarm(fact, at, now),
@@ -311,7 +318,8 @@ impl Daybook {
     /// Returns the report of a day as it would be made now, without making it: of the open day, so far.
     pub fn preview(&self, day: Date, now: Now) -> Option<DailyReport> {
         let known = self.memory.days.contains_key(&day) || self.memory.next == Some(day);
-        known.then(|| self.draw_of(self.day_up_to(day, now), self.memory.days.get(&day), None, now))
+        let account = || (self.memory.days.get(&day), self.standing_of(day));
+        known.then(|| self.draw_of(self.day_up_to(day, now), account(), None, now))
     }
 
     /// Returns the account of the open day up to now. While nobody knows what day it is, that of the time since this start: the
@@ -325,7 +333,7 @@ impl Daybook {
         let starts = now.wall.before(now.mono.since(self.started.mono()));
         let (ends, rules) = (just_after(now), &self.rules.report);
         let day = LocalDay { starts, ends, ..LocalDay::at(&*self.calendar, now.wall, rules.cut, rules.at) };
-        Some(self.draw_of(day, Some(&tally), None, now))
+        Some(self.draw_of(day, (Some(&tally), self.standing()), None, now))
     }
 
     /// Returns what the page and the command line show.

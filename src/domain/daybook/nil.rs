@@ -26,10 +26,11 @@ fn happened(report: &DailyReport, why: &mut Vec<WhyNot>) {
         + steps.closed
         + steps.overdue;
     let new_gaps = report.store.as_ref().and_then(|store| store.new_gaps).unwrap_or(0);
-    let counters: [(&str, u64, &str, &str); 19] = [
+    let counters: [(&str, u64, &str, &str); 22] = [
         ("alarms", alarms.raised, "条报警", "alarms"),
         ("alarms_worse", alarms.worse, "次报警升级", "alarms that became worse"),
         ("alarms_open", alarms.n_open, "条报警未消除", "alarms that are open"),
+        ("alarms_carried", alarms.carried, "条报警从前一日延续", "alarms that were open when the day began"),
         (
             "alarms_cleared",
             alarms.cleared.count + alarms.acknowledged.count,
@@ -46,6 +47,7 @@ fn happened(report: &DailyReport, why: &mut Vec<WhyNot>) {
         ("duty_not_taken", duty.not_taken, "个班次无人接班", "shifts that nobody took over"),
         ("hazards", hazard_steps, "项隐患办理", "steps of hidden hazards"),
         ("hazards_open", hazards.open.values().sum(), "项隐患未销号", "hidden hazards on the list"),
+        ("hazards_carried", hazards.carried, "项隐患从前一日挂账", "hidden hazards on the list when the day began"),
         (
             "accidents",
             accidents.opened + accidents.reports + accidents.late,
@@ -53,6 +55,7 @@ fn happened(report: &DailyReport, why: &mut Vec<WhyNot>) {
             "accidents or their reports",
         ),
         ("accidents_open", accidents.open, "起事故未终报", "accidents without a final report"),
+        ("accidents_carried", accidents.carried, "起事故从前一日未终报", "accidents open when the day began"),
         ("outputs_failed", report.outputs_failed, "次输出失败", "outputs that failed"),
         ("boots", report.running.boots, "次启动", "starts of the gateway"),
         ("gaps", new_gaps, "个存储缺口", "gaps in the store"),

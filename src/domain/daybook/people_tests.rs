@@ -282,29 +282,117 @@ fn rectifying_does_not_begin_before_all_five_commitments_are_made() {
     hazard(&mut rig, commit(whole), &li).unwrap();
 }
 
-#[test]
-fn an_overdue_hazard_escalates_by_the_channels_and_its_submission_needs_an_explanation() {
+/// Five in the afternoon of 2026-11-24; overdue hazards are told on the page, and a day later by text.
+fn told_by_channels() -> Rig {
     let rules = HazardRules { channels: vec!["page".into(), "sms".into()], ..HazardRules::default() };
     let rules = Rules { hazard: rules, ..Rules::default() };
-    let mut rig = Rig::with("2026-11-24T09:00:00.000Z", rules, Arc::new(FixedOffset::BEIJING));
+    Rig::with("2026-11-24T09:00:00.000Z", rules, Arc::new(FixedOffset::BEIJING))
+}
+
+/// The channels by which messages went, in order.
+fn messages(rig: &Rig) -> Vec<String> {
+    let channel = |output: &Output| {
+        let Output::Order(order) = output else { return None };
+        let OrderKind::Message { channel, .. } = &order.what else { return None };
+        Some(channel.clone())
+    };
+    rig.out.iter().filter_map(channel).collect()
+}
+
+#[test]
+fn an_overdue_hazard_escalates_by_the_channels_and_its_submission_needs_an_explanation() {
+    let mut rig = told_by_channels();
     let id = rectifying(&mut rig);
     rig.pass(HOUR * 31 - MINUTE);
     assert!(rig.flags().is_empty(), "until the end of the 25th");
     rig.pass(MINUTE * 2);
     assert_eq!(rig.flags(), [(FlagKind::HazardOverdue, true)]);
     rig.pass(DAY * 10);
-    let channel = |output: &Output| {
-        let Output::Order(order) = output else { return None };
-        let OrderKind::Message { channel, .. } = &order.what else { return None };
-        Some(channel.clone())
-    };
-    let channels: Vec<String> = rig.out.iter().filter_map(channel).collect();
-    assert_eq!(channels, ["page", "sms"]);
+    assert_eq!(messages(&rig), ["page", "sms"]);
     let overdue = rig.book.view(rig.now).hazards[0].overdue;
     assert_eq!(overdue, 3, "said often enough");
     assert!(hazard(&mut rig, submit(&id, " "), &operator("wang")).is_err());
     hazard(&mut rig, submit(&id, "备件未到货"), &operator("wang")).unwrap();
     assert_eq!(rig.flags().last(), Some(&(FlagKind::HazardOverdue, false)));
+}
+
+fn send_back(id: &str) -> HazardAction {
+    HazardAction::Return { id: id.into(), why: "未加固".into() }
+}
+
+#[test]
+fn an_overdue_hazard_that_is_returned_is_told_at_once_and_escalates_anew_however_often_it_was_told_before() {
+    for (days, told) in [(0, 1), (9, 3)] {
+        let mut rig = told_by_channels();
+        let id = rectifying(&mut rig);
+        rig.pass(HOUR * 31 + MINUTE + DAY * days);
+        assert_eq!(rig.book.view(rig.now).hazards[0].overdue, told);
+        hazard(&mut rig, submit(&id, "备件未到货"), &operator("wang")).unwrap();
+        rig.pass(HOUR * 12);
+        assert_eq!(rig.flags().last(), Some(&(FlagKind::HazardOverdue, false)));
+        rig.out.clear();
+
+        hazard(&mut rig, send_back(&id), &supervisor("li")).unwrap();
+        let raised = (FlagKind::HazardOverdue, true);
+        assert_eq!((rig.flags(), messages(&rig)), (vec![raised], vec!["page".to_owned()]), "at once, after {told}");
+        rig.pass(DAY - MINUTE);
+        assert_eq!(messages(&rig), ["page"]);
+        rig.pass(MINUTE);
+        assert_eq!(messages(&rig), ["page", "sms"], "a day after it was returned");
+        rig.pass(DAY * 9);
+        assert_eq!(rig.book.view(rig.now).hazards[0].overdue, told + 3);
+        assert!(rig.flags().iter().all(|flag| *flag == raised), "and the alarm stands");
+
+        assert!(hazard(&mut rig, submit(&id, " "), &operator("wang")).is_err(), "still overdue");
+        hazard(&mut rig, submit(&id, "二次整改"), &operator("wang")).unwrap();
+        assert_eq!(rig.flags().last(), Some(&(FlagKind::HazardOverdue, false)));
+        // A third time, and by a clock that nobody trusts any more.
+        rig.step(0, ClockTrust::Unsynced);
+        rig.out.clear();
+        hazard(&mut rig, send_back(&id), &supervisor("li")).unwrap();
+        assert_eq!((rig.flags(), messages(&rig)), (vec![raised], vec!["page".to_owned()]));
+        let back = rig.now.wall.after(HOUR);
+        rig.out.clear();
+        rig.restart(HOUR, back, ClockTrust::Synced);
+        assert_eq!(rig.flags(), [raised], "said again after a restart");
+        rig.pass(DAY);
+        assert_eq!(messages(&rig), ["sms"]);
+    }
+}
+
+#[test]
+fn a_hazard_returned_in_time_is_overdue_from_the_end_of_its_last_day_and_one_returned_after_it_at_once() {
+    let mut rig = told_by_channels();
+    let id = rectifying(&mut rig);
+    hazard(&mut rig, submit(&id, ""), &operator("wang")).unwrap();
+    hazard(&mut rig, send_back(&id), &supervisor("li")).unwrap();
+    rig.pass(HOUR * 31 - MINUTE);
+    assert!(rig.flags().is_empty());
+    rig.pass(MINUTE);
+    assert_eq!((rig.flags(), messages(&rig)), (vec![(FlagKind::HazardOverdue, true)], vec!["page".to_owned()]));
+
+    let mut rig = told_by_channels();
+    let id = rectifying(&mut rig);
+    hazard(&mut rig, submit(&id, ""), &operator("wang")).unwrap();
+    rig.pass(DAY * 5);
+    assert!(rig.flags().is_empty(), "submitted in time, and nobody has looked at it");
+    hazard(&mut rig, send_back(&id), &supervisor("li")).unwrap();
+    assert_eq!((rig.flags(), messages(&rig)), (vec![(FlagKind::HazardOverdue, true)], vec!["page".to_owned()]));
+}
+
+#[test]
+fn a_return_by_a_clock_that_was_ahead_does_not_put_off_what_comes_next() {
+    let mut rig = told_by_channels();
+    let id = rectifying(&mut rig);
+    rig.pass(HOUR * 32);
+    hazard(&mut rig, submit(&id, "备件未到货"), &operator("wang")).unwrap();
+    let ten_years = i64::try_from((DAY * 3650).as_millis()).unwrap();
+    rig.step(ten_years, ClockTrust::Unsynced);
+    hazard(&mut rig, send_back(&id), &supervisor("li")).unwrap();
+    rig.step(-ten_years, ClockTrust::Synced);
+    rig.out.clear();
+    rig.pass(DAY + MINUTE);
+    assert_eq!(messages(&rig), ["sms"]);
 }
 
 #[test]

@@ -222,10 +222,13 @@ pub struct AlarmSection {
     pub chattering: u64,
     /// Of drills, tests and commissioning; in none of the numbers above.
     pub not_real: u64,
-    /// How many were open when the report was made.
+    /// How many were open at the end of the day.
     pub n_open: u64,
     /// The oldest of them, at most [`MAX_NAMED`].
     pub open: Vec<OpenLine>,
+    /// How many were open when the day began.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub carried: u64,
 }
 
 /// An open alarm.
@@ -366,7 +369,7 @@ pub struct HazardSection {
     /// Steps of the day.
     #[serde(flatten)]
     pub steps: HazardTally,
-    /// On the list when the report was made (挂账), by state.
+    /// On the list at the end of the day (挂账), by state.
     pub open: BTreeMap<String, u64>,
     /// Of these, major ones.
     pub open_major: u64,
@@ -374,6 +377,9 @@ pub struct HazardSection {
     pub open_overdue: u64,
     /// Of these, listed by an authority (挂牌督办).
     pub open_listed: u64,
+    /// How many were on the list when the day began.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub carried: u64,
 }
 
 /// Accidents.
@@ -385,8 +391,11 @@ pub struct AccidentSection {
     pub reports: u64,
     /// First reports that were late.
     pub late: u64,
-    /// Without a final report when this one was made.
+    /// Without a final report at the end of the day.
     pub open: u64,
+    /// Without one when the day began.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub carried: u64,
 }
 
 /// Days of which no report was made one by one.
@@ -428,6 +437,11 @@ pub struct DeliveryReport {
     pub is_late: bool,
     /// By how much after its time, in milliseconds.
     pub late_by_ms: u64,
+}
+
+/// Reports of before this was told have no zero either: their hashes stay what they are.
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl DailyReport {

@@ -6,12 +6,10 @@ use std::time::Duration;
 use super::calendar::{Date, LocalDay};
 use super::effect::{Delivery, Done, Due, needs, person, text};
 use super::fact::Moment;
-use super::hazard::Grade;
 use super::making::{DeviceSpan, Making, Material, late_after, lateness};
 use super::memory::{Reported, UnderWay};
-use super::report::{
-    Correction, DailyReport, DeliveryReport, HazardSection, OmittedReport, OpenLine, ReportKind, StoreSection,
-};
+use super::report::{Correction, DailyReport, DeliveryReport, OmittedReport, ReportKind, StoreSection};
+use super::standing::Standing;
 use super::tally::Tally;
 use super::{Correct, Daybook, KEPT_DAYS, MAX_LEAP, MAX_MADE_UP, Output, TICK};
 use crate::domain::actor::{Actor, Refused, Role};
@@ -77,6 +75,8 @@ impl Daybook {
         if known {
             let today = self.day_at(now.wall).date;
             self.memory.next.get_or_insert(today);
+            self.days_come_again(today);
+            self.end_days(today);
         }
         known
     }
@@ -116,6 +116,7 @@ impl Daybook {
         self.memory.reported.range_mut(today..).for_each(|(_, reported)| reported.gone = true);
         let tally = self.memory.days.entry(today).or_default();
         ahead.iter().for_each(|ahead| tally.merge(ahead));
+        self.begin_anew(today);
         self.memory.accounts.retain(|date, _| *date <= today);
     }
 
@@ -232,14 +233,15 @@ impl Daybook {
 
     /// Draws up a report of what is known now.
     pub(super) fn draw(&self, date: Date, correction: Option<Correction>, now: Now) -> DailyReport {
-        self.draw_of(self.day(date), self.memory.days.get(&date), correction, now)
+        let standing = self.standing_of(date);
+        self.draw_of(self.day(date), (self.memory.days.get(&date), standing), correction, now)
     }
 
-    /// The same, of an account given.
+    /// The same, of an account given, and of what stood open at its end.
     pub(super) fn draw_of(
         &self,
         day: LocalDay,
-        tally: Option<&Tally>,
+        (tally, standing): (Option<&Tally>, Standing),
         correction: Option<Correction>,
         now: Now,
     ) -> DailyReport {
@@ -250,9 +252,7 @@ impl Daybook {
             day,
             tally,
             devices: self.device_spans(&day),
-            open: self.open_lines(),
-            hazards: self.hazard_section(tally),
-            accidents_open: self.memory.accidents.open() as u64,
+            standing,
             store: self.store_section(date),
             passages: self.passages.clone(),
             audit: self.audit,
@@ -354,30 +354,6 @@ impl Daybook {
         counted.or_else(|| ever.map(|moment| moment.wall).filter(|wall| *wall < day.ends))
     }
 
-    fn open_lines(&self) -> Vec<OpenLine> {
-        let line = |(occ, open): (&String, &super::memory::OpenAlarm)| OpenLine {
-            alarm: open.alarm.clone(),
-            occ: occ.clone(),
-            class: open.class.clone(),
-            level: open.level,
-            since: open.raised.wall,
-            acknowledged: open.unacked.is_none(),
-        };
-        self.memory.open.iter().map(line).collect()
-    }
-
-    fn hazard_section(&self, tally: &Tally) -> HazardSection {
-        let mut section = HazardSection { steps: tally.hazards, ..HazardSection::default() };
-        for hazard in self.memory.hazards.open() {
-            let state = format!("{:?}", hazard.state).to_lowercase();
-            *section.open.entry(state).or_default() += 1;
-            section.open_major += u64::from(hazard.grade == Some(Grade::Major));
-            section.open_overdue += u64::from(hazard.overdue > 0);
-            section.open_listed += u64::from(hazard.listed.is_some());
-        }
-        section
-    }
-
     fn store_section(&self, date: Date) -> Option<StoreSection> {
         let account = self.memory.accounts.get(&date)?.clone();
         let before = self.memory.accounts.range(..date).next_back().map(|(_, account)| account);
@@ -404,6 +380,7 @@ impl Daybook {
         let kept = i32::try_from(KEPT_DAYS).unwrap_or(i32::MAX);
         let oldest = next.plus(1 - kept);
         memory.reports.retain(|date, _| *date >= oldest);
+        memory.ended.retain(|date, _| *date >= oldest);
         while let Some(day) = memory.days.first_entry().filter(|day| *day.key() < oldest) {
             if let Some(reported) = memory.reported.get_mut(day.key()) {
                 reported.gone = true;

@@ -181,6 +181,17 @@ pub struct AccidentTally {
     pub late: u64,
 }
 
+/// What stood open when the span began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarriedTally {
+    /// Alarms.
+    pub alarms: u64,
+    /// Hidden hazards.
+    pub hazards: u64,
+    /// Accidents without a final report.
+    pub accidents: u64,
+}
+
 /// Everything that was counted over a span.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
@@ -212,6 +223,9 @@ pub struct Tally {
     pub hazards: HazardTally,
     /// Accidents.
     pub accidents: AccidentTally,
+    /// What stood open when it began.
+    #[serde(default)]
+    pub carried: CarriedTally,
     /// Writes to outputs that were done.
     pub outputs_done: u64,
     /// Writes to outputs that were not done, or not seen to be.
@@ -323,9 +337,19 @@ impl Tally {
         self.accidents.opened += other.accidents.opened;
         self.accidents.reports += other.accidents.reports;
         self.accidents.late += other.accidents.late;
+        self.carried.merge(&other.carried);
         self.outputs_done += other.outputs_done;
         self.outputs_failed += other.outputs_failed;
         self.undated |= other.undated;
+    }
+}
+
+impl CarriedTally {
+    /// The most of either: what stood in both is one thing.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.alarms = self.alarms.max(other.alarms);
+        self.hazards = self.hazards.max(other.hazards);
+        self.accidents = self.accidents.max(other.accidents);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The daybook's stories in virtual time: a park with three devices, polled once a second, told once a minute.
 
 mod clock;
+mod ends;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -125,6 +125,10 @@ impl<S: Source, R: Registries> Hub<S, R> {
                 self.give(reply("accepted", "ok", None));
                 self.give(Command::DutyCheck { id, issuer, limit_min });
             }
+            Action::Hazard(what) => {
+                self.give(reply("accepted", "ok", None));
+                self.give(Command::Hazard { id, issuer, what });
+            }
             Action::Site(what) => {
                 self.give(reply("accepted", "ok", None));
                 self.give(Command::Site(CityCommand { id, issuer, what }));
