@@ -306,7 +306,8 @@ fn an_alarm_for_which_half_of_what_it_looks_at_is_given_is_named() {
     fs::write(dir.path().join("points.csv"), format!("{head}{rows}")).unwrap();
     let found = |more: &str| {
         let points = format!("points = {{ pool_free = \"LT1\", rain_gate_open = \"ZV1\"{more} }}");
-        let unit = format!("[[unit]]\ntemplate = \"waste-water\"\nid = \"WW-1\"\n{points}\nlimits.pool_free.low = [70, 50]\n");
+        let unit =
+            format!("[[unit]]\ntemplate = \"waste-water\"\nid = \"WW-1\"\n{points}\nlimits.pool_free.low = [70, 50]\n");
         fs::write(dir.path().join("alarms.toml"), unit).unwrap();
         let alarms = loaded(dir.path()).alarms;
         let has = alarms.book.alarms.iter().any(|alarm| alarm.id.ends_with(".outflow"));

@@ -442,7 +442,7 @@ async fn an_evacuation_opens_the_ways_out_in_the_same_turn_and_everybody_inside_
 
 #[tokio::test]
 async fn the_report_of_a_drill_has_its_muster() {
-    told(async |mut park| {
+    told(async |park| {
         let act = async |park: &Park, action: Site| {
             let (action, actor) = (Box::new(Action::Site(action)), person("zhang", Role::Supervisor));
             park.ask(|answer| Request::Act(action, actor, answer)).await.unwrap()

@@ -502,3 +502,6 @@ impl Registrar {
 fn stopping() -> String {
     "网关正在停止 / the gateway is stopping".to_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,8 @@ use super::*;
 use crate::domain::actor::Via;
 use crate::domain::gate::register::Register;
 use crate::domain::gate::register::change::{ChangeSet, Origin};
-use crate::domain::gate::register::row::{Company, Row};
 use crate::domain::gate::register::permit::Approver;
+use crate::domain::gate::register::row::{Company, Row};
 use crate::domain::gate::word::{CompanyId, PermitId};
 use crate::domain::time::Timestamp;
 
@@ -31,8 +31,7 @@ fn message(version: u64, base: Option<u64>, name: &str) -> Box<Message> {
 /// A use of a permit, as far as the register cares: the gateway's own change of a row.
 fn counted(register: &Register, clock: &Clock) -> Prepared {
     let company = Company { id: CompanyId::new("C1"), name: "计次".into(), platform_code: None, carrier: None };
-    let changes =
-        vec![crate::domain::gate::register::change::Change::Put(Row::Company(std::sync::Arc::new(company)))];
+    let changes = vec![crate::domain::gate::register::change::Change::Put(Row::Company(std::sync::Arc::new(company)))];
     let (by, why) = (Actor::gateway(), "entry p1".into());
     let set = ChangeSet { by, origin: Origin::Gateway, why, changes, named: Vec::new(), version: None };
     register.prepare(set, &clock.now()).unwrap()
@@ -86,6 +85,7 @@ impl Engine {
                 | Request::LoopTest(_)
                 | Request::Registry(_)
                 | Request::Act(..)
+                | Request::Refuse(..)
                 | Request::Audited(_)
                 | Request::City(..)
                 | Request::Receipt(..)
@@ -94,7 +94,7 @@ impl Engine {
                 | Request::Account(..)
                 | Request::Report(..)
                 | Request::ActiveSet
-                | Request::EventsSaved(_) => {}
+                | Request::Saved(_) => {}
             }
         }
         self
