@@ -326,6 +326,32 @@ fn the_source_keeps_the_rules() {
     assert!(broken.is_empty(), "{} findings\n{}", broken.len(), lines.collect::<String>());
 }
 
+/// A file that no `mod` names is not compiled: its tests pass by never being run.
+#[test]
+fn every_file_is_named_by_another_one() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    ["src", "tests", "benches"].into_iter().for_each(|folder| rust_files(&root.join(folder), &mut files));
+    let read = |file: &Path| std::fs::read_to_string(file).unwrap_or_default();
+    let all: String = files.iter().map(|file| read(file)).collect();
+    let is_named = |file: &&PathBuf| {
+        let of_folder = file.file_name().is_some_and(|name| name == "mod.rs");
+        let module = if of_folder { file.parent().unwrap() } else { file.as_path() };
+        let (name, room) = (module.file_stem().unwrap().to_str().unwrap(), module.parent().unwrap());
+        // Of targets Cargo knows; a file of several crates of tests is named by each that has it.
+        let is_target = room == root.join("tests") || room == root.join("benches");
+        let here = ["mod.rs", "lib.rs", "main.rs"].map(|of| read(&room.join(of))).concat();
+        let here = here + &read(&room.with_extension("rs"));
+        let declaring = if room.starts_with(root.join("src")) { &here } else { &all };
+        (is_target && !of_folder)
+            || room == root.join("src") && ["lib", "main"].contains(&name)
+            || declaring.contains(&format!("mod {name};"))
+            || [format!("/{name}.rs\""), format!("\"{name}.rs\"")].iter().any(|path| all.contains(path))
+    };
+    let forgotten: Vec<_> = files.iter().filter(|file| !is_named(file)).collect();
+    assert!(forgotten.is_empty(), "{forgotten:?}");
+}
+
 #[test]
 fn no_exception_outlives_its_need() {
     let found = repository();

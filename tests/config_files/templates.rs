@@ -306,12 +306,12 @@ fn an_alarm_for_which_half_of_what_it_looks_at_is_given_is_named() {
     fs::write(dir.path().join("points.csv"), format!("{head}{rows}")).unwrap();
     let found = |more: &str| {
         let points = format!("points = {{ pool_free = \"LT1\", rain_gate_open = \"ZV1\"{more} }}");
-        let unit =
-            format!("[[unit]]\ntemplate = \"waste-water\"\nid = \"WW-1\"\n{points}\nlimits.pool_free.low = [70, 50]\n");
+        let limits = "limits.pool_free.low = [70, 50]";
+        let unit = format!("[[unit]]\ntemplate = \"waste-water\"\nid = \"WW-1\"\n{points}\n{limits}\n");
         fs::write(dir.path().join("alarms.toml"), unit).unwrap();
-        let alarms = loaded(dir.path()).alarms;
-        let has = alarms.book.alarms.iter().any(|alarm| alarm.id.ends_with(".outflow"));
-        let said = alarms.findings.iter().any(|finding| finding.what.en.contains("and not `quality_abnormal`"));
+        let loaded = load(dir.path()).unwrap();
+        let has = loaded.config.alarms.book.alarms.iter().any(|alarm| alarm.id.ends_with(".outflow"));
+        let said = loaded.warnings.iter().any(|warning| warning.to_string().contains("and not `quality_abnormal`"));
         (has, said)
     };
     assert_eq!(found(""), (false, true));
