@@ -20,6 +20,8 @@ use parkgate::policy;
 use parkgate::policy::settings::{Parameters, PolicyFile, Sources};
 use proptest::prelude::*;
 
+#[path = "config_files/park.rs"]
+mod park;
 #[path = "config_files/templates.rs"]
 mod templates;
 
