@@ -13,8 +13,9 @@
 //!  fault       5‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾30          AT7005
 //! ```
 //!
-//! Beside it each hour has one [`Trouble`] for each unit that nothing happens to in that minute: coolant runs short, a river
-//! rises. They come one after the other, the first after two minutes, and last long enough for the delays of their alarms.
+//! Beside it each hour has one [`Trouble`] for each unit that nothing happens to in that minute: coolant runs short, a
+//! river rises. They come one after the other, the first after two minutes, and last long enough for the delays of their
+//! alarms.
 //!
 //! A release by command (`parkgate fault DEVICE leak`) is [`Moment::release`].
 //!
@@ -47,8 +48,8 @@ const WARM_UP: (f64, f64) = (TRANSFER.0 + 1.0, 30.0);
 pub const TROUBLES_EVERY: f64 = 3_600.0;
 /// A trouble builds up, and goes, within so many seconds.
 const ONSET: f64 = 5.0;
-/// How long a trouble lasts whose alarm waits for 15 s at most (flow, pressure), for 60 s (temperature, level), for 5 min
-/// (ponds); the poll of a slow class comes on top.
+/// How long a trouble lasts whose alarm waits for 15 s at most (flow, pressure), for 60 s (temperature, level), for
+/// 5 min (ponds); the poll of a slow class comes on top.
 const SHORT: f64 = 45.0;
 const LONG: f64 = 110.0;
 const SLOW: f64 = 420.0;

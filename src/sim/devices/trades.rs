@@ -1,6 +1,6 @@
-//! The controller of the park's other trades, which the templates of `config/templates` know: four reactors, a dust collector,
-//! deep-well casting, coal gas, a drainage station. It has the points that a template needs and hardly more; each unit has its
-//! trouble once in an hour ([`Trouble`]).
+//! The controller of the park's other trades, which the templates of `config/templates` know: four reactors, a dust
+//! collector, deep-well casting, coal gas, a drainage station. It has the points that a template needs and hardly more;
+//! each unit has its trouble once in an hour ([`Trouble`]).
 
 use super::{always, device, healthy, living, troubled};
 use crate::field::settings::Encoding::{Bool, F32};
