@@ -122,10 +122,10 @@ fn an_hour() -> (Config, Vec<Told>, String) {
                 let up = LinkChange { slot: class.slot, at: now.mono, state: LinkState::Up };
                 engine.handle_event(FieldEvent::Link(up), now);
             }
-            let mut reading = |(ordinal, simulated, decoder): &(u16, usize, Decoder)| {
+            let reading = |(ordinal, simulated, decoder): &(u16, usize, Decoder)| {
                 (*ordinal, read(class.device.points.get(*simulated).unwrap(), decoder, moment, &mut scratch))
             };
-            let readings = class.points.iter().map(&mut reading).collect();
+            let readings = class.points.iter().map(reading).collect();
             let sample = Sample { slot: class.slot, at: now.mono, origin: Origin::Polled, readings };
             engine.handle_event(FieldEvent::Sample(sample), now);
         }
