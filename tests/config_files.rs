@@ -26,6 +26,8 @@ mod alarm_rules;
 mod fire;
 #[path = "config_files/horns.rs"]
 mod horns;
+#[path = "config_files/park.rs"]
+mod park;
 #[path = "config_files/templates.rs"]
 mod templates;
 

@@ -29,7 +29,7 @@ use super::folder::{self, GATEWAY, PARK, Wiring};
 use super::gates::story::{GateNews, Story};
 use super::gates::trips::Trips;
 use super::gates::{Gatehouse, LANES, desk, papers};
-use super::life::{Moment, News};
+use super::life::{Moment, News, Trouble};
 use super::orders::Order;
 use super::platform::{Platform, Verdict};
 use super::report::{self, Progress, Summary};
@@ -310,6 +310,9 @@ impl<R: Running> Show<R> {
         let now = self.stage.elapsed();
         for news in News::between(self.told, now) {
             println!("{} ● {}", report::at(now), news.words());
+        }
+        for trouble in Trouble::between(self.told, now) {
+            println!("{} ● {}", report::at(now), trouble.words());
         }
         if let Some((begin, end)) = self.outage {
             let passed = |at: Duration| self.told < at && at <= now;

@@ -10,6 +10,7 @@ use super::fault::Nature;
 use super::gates;
 use super::orders;
 use super::park::{Device, Point, Profile};
+use super::units::UNITS;
 use crate::field::settings::{Encoding, Table, WordOrder};
 
 /// Park id of the demo.
@@ -116,7 +117,8 @@ pub struct Wiring {
     pub page: SocketAddr,
 }
 
-/// Writes `gateway.toml`, `devices.toml`, `uplink.toml`, `site.toml` and `points.csv` into `dir`. State goes below `dir` as well.
+/// Writes `gateway.toml`, `devices.toml`, `uplink.toml`, `site.toml`, `alarms.toml` and `points.csv` into `dir`. State goes
+/// below `dir` as well.
 ///
 /// # Errors
 /// When a file cannot be written.
@@ -125,6 +127,7 @@ pub fn write(dir: &Path, devices: &[Device], wiring: &Wiring) -> std::io::Result
     std::fs::write(dir.join("devices.toml"), devices_toml(devices, wiring))?;
     std::fs::write(dir.join("uplink.toml"), uplink_toml(wiring))?;
     std::fs::write(dir.join("site.toml"), SITE.to_owned() + &gates::site_lanes())?;
+    std::fs::write(dir.join("alarms.toml"), UNITS)?;
     write_secret(&dir.join("city-1.key"), orders::SECRET)?;
     std::fs::write(dir.join("points.csv"), points_csv(devices)?)
 }
@@ -374,11 +377,11 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_holds_five_files_that_parse_and_name_every_device() {
+    fn the_folder_holds_six_files_that_parse_and_name_every_device() {
         let (devices, dir) = (park(), tempfile::tempdir().unwrap());
         let loaded = loaded(&devices, dir.path());
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
-        for file in ["gateway.toml", "devices.toml", "uplink.toml", "site.toml"] {
+        for file in ["gateway.toml", "devices.toml", "uplink.toml", "site.toml", "alarms.toml"] {
             let text = std::fs::read_to_string(dir.path().join(file)).unwrap();
             assert!(text.parse::<toml::Table>().is_ok(), "{file}");
         }

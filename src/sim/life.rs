@@ -13,6 +13,10 @@
 //!  fault       5‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾‾30          AT7005
 //! ```
 //!
+//! Beside it each hour has one [`Trouble`] for each unit that nothing happens to in that minute: coolant runs short, a
+//! river rises. They come one after the other, the first after two minutes, and last long enough for the delays of their
+//! alarms.
+//!
 //! A release by command (`parkgate fault DEVICE leak`) is [`Moment::release`].
 //!
 //! Nothing here remembers: the same moment gives the same park, so a test needs no clock.
@@ -39,6 +43,16 @@ const BUMP_TEST: (f64, f64) = (8.0, 12.0);
 const FAULT: (f64, f64) = (5.0, 30.0);
 /// One that hangs on the first source without a battery warms up after the transfer.
 const WARM_UP: (f64, f64) = (TRANSFER.0 + 1.0, 30.0);
+
+/// Each trouble comes once in so many seconds.
+pub const TROUBLES_EVERY: f64 = 3_600.0;
+/// A trouble builds up, and goes, within so many seconds.
+const ONSET: f64 = 5.0;
+/// How long a trouble lasts whose alarm waits for 15 s at most (flow, pressure), for 60 s (temperature, level), for
+/// 5 min (ponds); the poll of a slow class comes on top.
+const SHORT: f64 = 45.0;
+const LONG: f64 = 110.0;
+const SLOW: f64 = 420.0;
 
 /// One instant of the park.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -137,6 +151,117 @@ impl News {
     }
 }
 
+/// What goes wrong once in an hour, each at a unit of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trouble {
+    /// The chlorination reactor has too little coolant.
+    Chlorination,
+    /// The stirrer of the fluorination stops.
+    Fluorination,
+    /// The diazotisation becomes warm.
+    Diazotisation,
+    /// The peroxidation has too little coolant.
+    Peroxidation,
+    /// The bags of the dust collector are blocked.
+    DustCollector,
+    /// The cooling water of the casting loses its pressure.
+    Casting,
+    /// The coal gas loses its pressure.
+    CoalGas,
+    /// The river rises.
+    Drainage,
+    /// Nitration reactor 1 has too little coolant.
+    Nitration,
+    /// A tank is filled too far.
+    TankFarm,
+    /// The cooling water main loses its pressure.
+    Water,
+    /// The steam header loses its pressure.
+    Steam,
+    /// The accident pool fills.
+    WasteWater,
+    /// The phreatic line of the tailings pond rises.
+    TailingsWet,
+    /// That of the dry tailings heap rises.
+    TailingsDry,
+}
+
+impl Trouble {
+    /// All troubles in the order of the hour.
+    pub const ALL: [Trouble; 15] = [
+        Self::Chlorination,
+        Self::Fluorination,
+        Self::Diazotisation,
+        Self::Peroxidation,
+        Self::DustCollector,
+        Self::Casting,
+        Self::CoalGas,
+        Self::Drainage,
+        Self::Nitration,
+        Self::TankFarm,
+        Self::Water,
+        Self::Steam,
+        Self::WasteWater,
+        Self::TailingsWet,
+        Self::TailingsDry,
+    ];
+
+    /// Returns the second of the hour in which it begins, and how long it lasts.
+    fn when(self) -> (f64, f64) {
+        match self {
+            Self::Chlorination => (120.0, SHORT),
+            Self::Fluorination => (300.0, SHORT),
+            Self::Diazotisation => (480.0, LONG),
+            Self::Peroxidation => (660.0, SHORT),
+            Self::DustCollector => (840.0, SHORT),
+            Self::Casting => (1_020.0, SHORT),
+            Self::CoalGas => (1_200.0, SHORT),
+            Self::Drainage => (1_380.0, LONG),
+            Self::Nitration => (1_560.0, SHORT),
+            Self::TankFarm => (1_740.0, LONG),
+            Self::Water => (1_920.0, SHORT),
+            Self::Steam => (2_100.0, SHORT),
+            Self::WasteWater => (2_280.0, LONG),
+            Self::TailingsWet => (2_460.0, SLOW),
+            Self::TailingsDry => (2_640.0, SLOW),
+        }
+    }
+
+    /// Returns what begins after `from` and not after `to`, in order.
+    pub fn between(from: Duration, to: Duration) -> Vec<Trouble> {
+        let (from, to) = (from.as_secs_f64(), to.as_secs_f64());
+        let mut hour = (from / TROUBLES_EVERY).floor() * TROUBLES_EVERY;
+        let mut begun = Vec::new();
+        while hour <= to {
+            let begins = |trouble: &Trouble| hour + trouble.when().0;
+            begun.extend(Self::ALL.into_iter().filter(|trouble| begins(trouble) > from && begins(trouble) <= to));
+            hour += TROUBLES_EVERY;
+        }
+        begun
+    }
+
+    /// Returns the trouble in words, Chinese first.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Chlorination => "氯化釜冷却水不足 ｜ The chlorination has too little coolant",
+            Self::Fluorination => "氟化釜搅拌停 ｜ The stirrer of the fluorination stops",
+            Self::Diazotisation => "重氮化釜升温 ｜ The diazotisation becomes warm",
+            Self::Peroxidation => "过氧化釜冷却水不足 ｜ The peroxidation has too little coolant",
+            Self::DustCollector => "除尘器滤袋堵 ｜ The bags of the dust collector are blocked",
+            Self::Casting => "深井铸造冷却水失压 ｜ The cooling water of the casting loses its pressure",
+            Self::CoalGas => "煤气管道失压 ｜ The coal gas loses its pressure",
+            Self::Drainage => "河道水位上涨 ｜ The river rises",
+            Self::Nitration => "硝化釜 R-101 冷却水不足 ｜ Nitration reactor R-101 has too little coolant",
+            Self::TankFarm => "一号罐区 1 号罐液位过高 ｜ Tank 1 of the first tank farm is filled too far",
+            Self::Water => "循环水失压 ｜ The cooling water main loses its pressure",
+            Self::Steam => "蒸汽总管失压 ｜ The steam header loses its pressure",
+            Self::WasteWater => "事故应急池积水 ｜ The accident pool fills",
+            Self::TailingsWet => "尾矿库浸润线升高 ｜ The phreatic line of the tailings pond rises",
+            Self::TailingsDry => "干堆场浸润线升高 ｜ The phreatic line of the dry heap rises",
+        }
+    }
+}
+
 impl Moment {
     /// Returns the moment `since` the park began.
     pub fn new(since: Duration, seed: u64) -> Self {
@@ -153,6 +278,13 @@ impl Moment {
         let [begins, full, clears, gone] = LEAK;
         let s = self.second();
         ((s - begins) / (full - begins)).min((gone - s) / (gone - clears)).clamp(0.0, 1.0)
+    }
+
+    /// Returns how far a trouble is, 0 to 1.
+    pub fn trouble(self, trouble: Trouble) -> f64 {
+        let (begins, lasts) = trouble.when();
+        let since = self.t % TROUBLES_EVERY - begins;
+        (since / ONSET).min((lasts - since) / ONSET).clamp(0.0, 1.0)
     }
 
     fn within(self, (begin, end): (f64, f64)) -> bool {
@@ -262,6 +394,22 @@ mod tests {
         assert_eq!(whole, cut);
         assert_eq!(whole.len(), 3 * News::STORY.len());
         assert!(News::STORY.is_sorted_by(|a, b| a.0 < b.0));
+    }
+
+    #[test]
+    fn troubles_come_one_after_the_other_each_once_in_an_hour_and_none_in_the_first_two_minutes() {
+        let secs = Duration::from_secs;
+        assert_eq!(Trouble::between(Duration::ZERO, secs(119)), []);
+        assert_eq!(Trouble::between(Duration::ZERO, secs(3_599)), Trouble::ALL);
+        let cut: Vec<Trouble> = (0..7_200).flat_map(|s| Trouble::between(secs(s), secs(s + 1))).collect();
+        assert_eq!(cut, [Trouble::ALL, Trouble::ALL].concat());
+        for trouble in Trouble::ALL {
+            let (begins, lasts) = trouble.when();
+            for hour in [0.0, TROUBLES_EVERY] {
+                let far = [-1.0, lasts / 2.0, lasts + 1.0].map(|s| at(hour + begins + s).trouble(trouble));
+                assert_eq!(far, [0.0, 1.0, 0.0], "{trouble:?}");
+            }
+        }
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! - The park: [`life`] is its story as a function of time, [`park`] and [`devices`] its points, [`image`] its registers,
 //!   [`server`] the Modbus TCP sockets, [`serial`] the RS-485 lines, [`dcs`] an OPC UA server; all can also misbehave.
 //! - The far end: [`broker`], [`platform`], and [`account`]: what a receiver keeps of the feed (with [`ages`]).
-//! - [`demo`] joins both around a gateway, `sockets` puts the park on its sockets, [`folder`] writes its configuration, [`report`] prints its account.
+//! - [`demo`] joins both around a gateway, `sockets` puts the park on its sockets, [`folder`] writes its configuration
+//!   (`units` its alarms), [`report`] prints its account.
 //! - [`gatehouse`] is the hardware of lanes: cameras, barriers, modules, terminals; [`gates`] those of the demo's park with who is
 //!   registered and what drives and walks through, [`orders`] the platform's signed commands.
 //! - [`modem`] is a GSM modem that takes text messages.
@@ -36,3 +37,4 @@ pub mod report;
 pub mod serial;
 pub mod server;
 mod sockets;
+mod units;

@@ -193,7 +193,8 @@ fn rest(book: &AlarmBook, at: PointRef) -> f64 {
     value
 }
 
-fn names() -> Vec<String> {
+/// Names of the shipped templates.
+pub(super) fn names() -> Vec<String> {
     let files = fs::read_dir(repo("config/templates")).unwrap().map(|entry| entry.unwrap().path());
     let mut names: Vec<_> = files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     names.sort();

@@ -1,11 +1,11 @@
 //! Instruments of the utilities and the surroundings, each declared by a shipped profile.
 
-use super::{always, living, on, profiled};
+use super::{always, living, on, profiled, towards};
 use crate::field::settings::Encoding::{Bit, Bool, F32, I16, I32, U16, U32};
 use crate::field::settings::Table::{Discrete, Holding, Input};
 use crate::field::settings::WordOrder;
 use crate::sim::fault::Nature;
-use crate::sim::life::{Moment, key_of};
+use crate::sim::life::{Moment, Trouble, key_of};
 use crate::sim::park::{Device, Point, Profile};
 
 /// A discrete input: its id in the profile, the end of its tag, whether it is on.
@@ -38,7 +38,10 @@ fn tank(n: u16, t: u16, order: WordOrder) -> Vec<Point> {
     let tag = |letters: &str| format!("T{n}-{letters}{t:02}");
     let key = u64::from(n * 10 + t);
     let period = 60.0 + 14.0 * f64::from(n + 4 * t);
-    let level = move |m: Moment| m.fill(key, period, 1.6, 10.8);
+    let level = move |m: Moment| {
+        let overfilled = if (n, t) == (1, 1) { m.trouble(Trouble::TankFarm) } else { 0.0 };
+        towards(11.4, m.fill(key, period, 1.6, 10.8), overfilled)
+    };
     let points = vec![
         Point::of(format!("level{t}"), tag("LT"), float(0), move |m, k| level(m) + m.noise(k, 0.5, 0.002)),
         Point::of(format!("temperature{t}"), tag("TT"), float(1), living(260.0, 17.0, 23.0)),
@@ -123,9 +126,19 @@ pub(super) fn tailings() -> Device {
     points.extend((1..=4_u16).flat_map(|n| {
         let address = 20 + (n - 1) * 4;
         let shift = |m: Moment, key: u64| 4.0 + m.t * 1e-4 % 1.0 + m.noise(key, 5.0, 0.05);
+        let calm = living(310.0, 11.2, 11.9);
+        // The first two gauges are the pond's, the others the dry heap's beside it.
+        let phreatic = move |m: Moment, key: u64| {
+            let part = match n {
+                1 => m.trouble(Trouble::TailingsWet),
+                3 => m.trouble(Trouble::TailingsDry),
+                _ => 0.0,
+            };
+            towards(13.4, calm(m, key), part)
+        };
         [
             Point::of(format!("displacement{n}"), format!("TSF.GT{n:02}"), (Input, address, F32), shift),
-            of(&format!("phreatic{n}"), &format!("ZT{n:02}"), address + 2, (310.0, 11.2, 11.9)),
+            Point::of(format!("phreatic{n}"), format!("TSF.ZT{n:02}"), (Input, address + 2, F32), phreatic),
         ]
     }));
     profiled(("tailings-1", "尾矿库监测仪"), 12, "tailings-logger", ("TSF.", "TSF-1"), points)

@@ -1,14 +1,15 @@
 //! The devices of the simulated park: what a mid-sized chemical park has behind its gateway.
 //!
-//! [`plants`] are the plants' controllers, their points in the point table. [`gas`] and [`instruments`] are declared by the
+//! [`plants`] and [`trades`] are the plants' controllers, their points in the point table. [`gas`] and [`instruments`] are declared by the
 //! shipped profiles; their registers are written here once more, from the same sources and not from the profiles.
 
 mod gas;
 mod instruments;
 mod plants;
+mod trades;
 
 use super::fault::Nature;
-use super::life::Moment;
+use super::life::{Moment, Trouble};
 use super::park::{Device, Point, Profile};
 use crate::field::settings::WordOrder;
 
@@ -28,6 +29,7 @@ pub fn park() -> Vec<Device> {
     devices.extend([gas::toxic_controller(), gas::oxygen_controller(), instruments::transfer_switch()]);
     devices.extend([instruments::weather_station(), instruments::tailings(), instruments::fire_panel()]);
     devices.extend([gas::chlorine_detector(), instruments::water_quality(), instruments::weighbridge()]);
+    devices.push(trades::trades());
     devices
 }
 
@@ -57,6 +59,21 @@ fn living(period: f64, low: f64, high: f64) -> impl Fn(Moment, u64) -> f64 {
 /// A bit that is on for the upper part of a slow swing.
 fn switching(period: f64, part_on: f64) -> impl Fn(Moment, u64) -> f64 {
     move |m, key| on(m.swing(key, period, 0.0, 1.0) < part_on)
+}
+
+/// A quantity of which a part is lost to trouble: calm at 0, bad at 1.
+fn towards(bad: f64, calm: f64, part: f64) -> f64 {
+    calm + (bad - calm) * part
+}
+
+/// What lives calmly but while a trouble lasts.
+fn troubled(trouble: Trouble, bad: f64, calm: impl Fn(Moment, u64) -> f64) -> impl Fn(Moment, u64) -> f64 {
+    move |m, key| towards(bad, calm(m, key), m.trouble(trouble))
+}
+
+/// A contact that is on but while a trouble lasts.
+fn healthy(trouble: Trouble) -> impl Fn(Moment, u64) -> f64 {
+    move |m, _| on(m.trouble(trouble) < 0.5)
 }
 
 /// What stands still.

@@ -1,11 +1,11 @@
 //! The plants' own controllers: blocks of floats, bits in coils or packed into a word, as PLC programmers in such parks lay
 //! them out. Their points stand in the point table.
 
-use super::{device, living, switching};
+use super::{device, living, switching, towards, troubled};
 use crate::field::settings::Encoding::{Bit, Bool, F32, U16, U32};
 use crate::field::settings::Table::{Coil, Discrete, Holding, Input};
 use crate::field::settings::WordOrder;
-use crate::sim::life::Moment;
+use crate::sim::life::{Moment, Trouble};
 use crate::sim::park::{Device, Point};
 
 /// The nitration PLC (硝化): three reactors of 20 registers and 8 coils each.
@@ -19,6 +19,8 @@ fn reactor(n: u16) -> Vec<Point> {
     let float = |i: u16| (Holding, base + 2 * i, F32);
     let tag = |letters: &str, last: u16| format!("{letters}1{n}0{last}");
     let name = |what: &str| format!("硝化釜R-10{n}{what}");
+    let (enough, short) = (living(23.0, 26.0, 34.0), troubled(Trouble::Nitration, 12.0, living(23.0, 26.0, 34.0)));
+    let coolant = move |m: Moment, key: u64| if n == 1 { short(m, key) } else { enough(m, key) };
     let points = vec![
         Point::new(tag("TT", 1), name("釜内温度"), float(0), living(37.0, 42.0, 58.0))
             .measured("℃", (0.0, 150.0), "temperature")
@@ -36,7 +38,7 @@ fn reactor(n: u16) -> Vec<Point> {
         Point::new(tag("IT", 1), name("搅拌电流"), float(3), living(11.0, 18.0, 24.0))
             .measured("A", (0.0, 60.0), "current")
             .class("fast"),
-        Point::new(tag("FT", 1), name("冷却水流量"), float(4), living(23.0, 26.0, 34.0))
+        Point::new(tag("FT", 1), name("冷却水流量"), float(4), coolant)
             .measured("m³/h", (0.0, 60.0), "flow")
             .class("fast"),
         Point::new(tag("FT", 2), name("硝酸滴加流量"), float(5), living(61.0, 0.4, 1.2)).measured(
@@ -67,11 +69,13 @@ pub(super) fn utilities() -> Device {
         Point::new(tag, name, float(i), living(life.0, life.1, life.2)).measured(unit, range, kind)
     };
     let mut points = vec![
-        measured("PT2001", "蒸汽总管压力", 0, (53.0, 0.72, 0.86), "MPa", (0.0, 1.6), "pressure"),
+        Point::new("PT2001", "蒸汽总管压力", float(0), troubled(Trouble::Steam, 0.4, living(53.0, 0.72, 0.86)))
+            .measured("MPa", (0.0, 1.6), "pressure"),
         measured("TT2001", "蒸汽总管温度", 1, (71.0, 172.0, 181.0), "℃", (0.0, 300.0), "temperature"),
         measured("FT2001", "蒸汽流量", 2, (41.0, 18.0, 26.0), "t/h", (0.0, 60.0), "flow"),
         measured("FT2002", "凝结水流量", 3, (43.0, 11.0, 17.0), "t/h", (0.0, 60.0), "flow"),
-        measured("PT2002", "循环水供水压力", 4, (31.0, 0.38, 0.46), "MPa", (0.0, 1.0), "pressure"),
+        Point::new("PT2002", "循环水供水压力", float(4), troubled(Trouble::Water, 0.18, living(31.0, 0.38, 0.46)))
+            .measured("MPa", (0.0, 1.0), "pressure"),
         measured("TT2002", "循环水供水温度", 5, (97.0, 24.0, 28.0), "℃", (0.0, 60.0), "temperature"),
         measured("TT2003", "循环水回水温度", 6, (89.0, 31.0, 36.0), "℃", (0.0, 60.0), "temperature"),
         measured("FT2003", "循环水流量", 7, (47.0, 1_180.0, 1_340.0), "m³/h", (0.0, 2_000.0), "flow"),
@@ -96,7 +100,7 @@ pub(super) fn utilities() -> Device {
 
 /// Waste water with the accident pool (事故应急池); the outlet itself is the analyser's.
 pub(super) fn waste_water() -> Device {
-    let pool = |m: Moment| m.fill(31, 240.0, 0.4, 1.9);
+    let pool = |m: Moment| towards(2.9, m.fill(31, 240.0, 0.4, 1.9), m.trouble(Trouble::WasteWater));
     let points = vec![
         Point::new("AT3006", "曝气池溶解氧", (Input, 6, U16), living(33.0, 2.1, 3.6)).scaled(0.01).measured(
             "mg/L",
