@@ -39,7 +39,8 @@ impl Park {
         Self { machine, now: Duration::ZERO }
     }
 
-    /// Lets time pass and all points be read, in the order of the table; returns what was recorded: alarm, state, level.
+    /// Lets time pass and all points be read, in the order of the table; returns what was recorded of a change: alarm, state,
+    /// level. That people were told is a note within a state.
     fn read(&mut self, after: Duration, values: &[f64]) -> Vec<(String, State, u8)> {
         self.now += after;
         let now = now(self.now);
@@ -49,7 +50,9 @@ impl Park {
         self.machine.handle_timeout(now);
         let mut told = Vec::new();
         while let Some(output) = self.machine.poll_output() {
-            if let Output::Alarm { record, .. } = output {
+            if let Output::Alarm { record, .. } = output
+                && !record.cause.is_note()
+            {
                 told.push((record.alarm.to_string(), record.to, record.level));
             }
         }

@@ -1,5 +1,4 @@
 //! A horn or lamp that does not do as it is told is an alarm, without anybody asking for it, and is told by the other ones.
-#![expect(clippy::indexing_slicing, reason = "a test may")]
 
 use std::fs;
 use std::sync::Arc;

@@ -259,6 +259,13 @@ impl Danger {
         self.settle(now);
     }
 
+    /// Takes what belongs into the day's account of a document that another machine made.
+    pub fn note_document(&mut self, document: &Document, now: Now) {
+        if let Some(fact) = told::passage_fact(document.kind, &document.json) {
+            self.handle_fact(fact, document.at, now);
+        }
+    }
+
     /// Takes the store's account of itself.
     pub fn handle_account(&mut self, account: StoreAccount, now: Now) {
         self.daybook.handle_account(account, now);

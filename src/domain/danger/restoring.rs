@@ -194,6 +194,9 @@ fn book_word(kind: DocumentKind, mode: Mode, json: &str, trouble: &mut Vec<Strin
         let record: SiteRecord = read(kind, json, trouble)?;
         return told::site_fact(record, mode).map(book::Word::Fact);
     }
+    if kind == DocumentKind::Inside {
+        return told::passage_fact(kind, json).map(book::Word::Fact);
+    }
     if kind == DocumentKind::Duty {
         return read(kind, json, trouble).map(book::Word::Duty);
     }

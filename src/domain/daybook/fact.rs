@@ -99,6 +99,11 @@ pub enum Fact {
         /// Whether it was done and seen to be done.
         done: bool,
     },
+    /// Somebody or something crossed at a gate of this gateway.
+    Passage {
+        /// Direction and class, such as `in.hazmat` or `out.person`.
+        counter: String,
+    },
 }
 
 /// What was due and what came of one device.

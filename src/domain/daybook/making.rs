@@ -38,7 +38,6 @@ pub(super) struct Material<'a> {
     /// At the end of the day.
     pub(super) standing: Standing,
     pub(super) store: Option<StoreSection>,
-    pub(super) passages: Option<BTreeMap<String, u64>>,
     pub(super) audit: Option<Head>,
     /// Facts that wait for a clock: nobody knows of which day they are.
     pub(super) undated: bool,
@@ -113,7 +112,7 @@ impl DailyReport {
             },
             outputs_done: tally.outputs_done,
             outputs_failed: tally.outputs_failed,
-            passages: material.passages,
+            passages: Some(tally.passages.clone()).filter(|passages| !passages.is_empty()),
             audit: material.audit,
             hash: Digest::default(),
         };

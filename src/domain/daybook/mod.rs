@@ -27,7 +27,7 @@
 //! facts go), `standing` (what stood open when a day ended), `reports` (when reports are made), [`replay`] (what a restart
 //! brings back), [`duty`], [`hazard`] with `hazards`, [`accident`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -167,7 +167,6 @@ pub struct Daybook {
     /// When devices were last looked through, and what is old was forgotten.
     swept: Option<Mono>,
     account: Option<StoreAccount>,
-    passages: Option<BTreeMap<String, u64>>,
     audit: Option<Head>,
     /// While records of before the restart are followed: nothing is proposed or made then.
     follows: bool,
@@ -188,7 +187,6 @@ impl Daybook {
             memory: Memory::default(),
             swept: None,
             account: None,
-            passages: None,
             audit: None,
             follows: false,
             outputs: VecDeque::new(),
@@ -228,6 +226,7 @@ impl Daybook {
                 self.tally_at(at).site(line);
             }
             Fact::Output { output, done } => self.output(&output, done, at, now),
+            Fact::Passage { counter } => *self.tally_at(at).passages.entry(counter).or_default() += 1,
         }
     }
 
@@ -240,11 +239,6 @@ impl Daybook {
             }
         }
         self.account = Some(account);
-    }
-
-    /// Takes the gates' counters of the day, as the report shows them.
-    pub fn handle_passages(&mut self, counters: BTreeMap<String, u64>) {
-        self.passages = Some(counters);
     }
 
     /// Takes the head of the audit chain.

@@ -94,7 +94,7 @@ pub struct DailyReport {
     pub outputs_done: u64,
     /// Writes to outputs that were not.
     pub outputs_failed: u64,
-    /// Passages, by the counters that the gates keep; absent where there are none.
+    /// Passages by direction and class, such as `in.hazmat`; absent where nobody passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passages: Option<BTreeMap<String, u64>>,
     /// Head of the audit chain when the report was made (`domain.md` rule 142).

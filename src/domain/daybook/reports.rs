@@ -254,7 +254,6 @@ impl Daybook {
             devices: self.device_spans(&day),
             standing,
             store: self.store_section(date),
-            passages: self.passages.clone(),
             audit: self.audit,
             undated: tally.undated || !self.memory.held.is_empty(),
         };

@@ -226,6 +226,9 @@ pub struct Tally {
     /// What stood open when it began.
     #[serde(default)]
     pub carried: CarriedTally,
+    /// Passages by direction and class: some dozens of words at most.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub passages: BTreeMap<String, u64>,
     /// Writes to outputs that were done.
     pub outputs_done: u64,
     /// Writes to outputs that were not done, or not seen to be.
@@ -338,6 +341,7 @@ impl Tally {
         self.accidents.reports += other.accidents.reports;
         self.accidents.late += other.accidents.late;
         self.carried.merge(&other.carried);
+        other.passages.iter().for_each(|(counter, n)| *self.passages.entry(counter.clone()).or_default() += n);
         self.outputs_done += other.outputs_done;
         self.outputs_failed += other.outputs_failed;
         self.undated |= other.undated;

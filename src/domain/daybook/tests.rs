@@ -506,12 +506,15 @@ fn actions_are_one_object_on_the_way_from_the_command_line() {
 #[test]
 fn the_gates_counters_and_the_head_of_the_audit_have_their_place() {
     let mut rig = Rig::quiet();
-    rig.book.handle_passages(BTreeMap::from([("hazmat_in".to_owned(), 17)]));
+    for counter in ["in.hazmat", "in.person", "in.hazmat"] {
+        rig.tell(Fact::Passage { counter: counter.into() });
+    }
     let head = Head { seq: 9, hash: Digest::of(b"x") };
     rig.book.handle_audit(head);
     rig.pass(DAY);
     let report = rig.reports().pop().unwrap();
-    assert_eq!(report.passages.unwrap()["hazmat_in"], 17);
+    let passages = [("in.hazmat", 2), ("in.person", 1)].map(|(counter, n)| (counter.to_owned(), n));
+    assert_eq!(report.passages, Some(BTreeMap::from(passages)));
     assert_eq!(report.audit, Some(head));
 }
 

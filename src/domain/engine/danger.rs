@@ -73,6 +73,7 @@ impl Engine {
     /// Records a document that another machine made.
     pub fn handle_document(&mut self, document: Document, now: Now) {
         self.look_at_clock(now);
+        self.danger.note_document(&document, now);
         let Document { kind, mode, at, json } = document;
         self.push_at(kind.stream(), at, self.last_look, Body::Document { kind, mode, json });
     }
