@@ -150,22 +150,30 @@ fn waybills(from: Option<u64>, to: u64) -> Value {
     json!({"list": {"from": from, "to": to, "put": [waybill]}})
 }
 
-#[test]
-fn lists_of_the_platform_take_force_and_never_go_back_and_what_takes_a_person_takes_two() {
-    let Some(broker) = Mosquitto::start() else { return };
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let beside = dir.path().join("beside");
+/// A gateway with a clock that it trusts, and the city that it hears. `None` after a skip.
+fn started(dir: &Path, broker: &Mosquitto) -> Option<(Clock, Gateway, City)> {
+    let beside = dir.join("beside");
     fs::create_dir(&beside).unwrap();
-    let Some(clock) = Clock::make(&beside) else { return };
-    let (dir, web) = (dir.path(), free_port());
+    let (clock, web) = (Clock::make(&beside)?, free_port());
     folder(dir, web, broker.port());
     let mut gateway = Gateway::start_with(dir, web, clock.env());
     gateway.wait_ready();
     let mut city = City::listens(broker.port());
     city.is_heard();
-    let answers = |words: (String, String, String), state: &str, code: &str, detail: &str| {
-        assert!(words.0 == state && words.1 == code && words.2.contains(detail), "{words:?}");
-    };
+    Some((clock, gateway, city))
+}
+
+/// The city was answered so.
+fn answers(words: (String, String, String), state: &str, code: &str, detail: &str) {
+    assert!(words.0 == state && words.1 == code && words.2.contains(detail), "{words:?}");
+}
+
+#[test]
+fn lists_of_the_platform_take_force_and_never_go_back_and_what_takes_a_person_takes_two() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let dir = folder.path();
+    let Some((clock, mut gateway, mut city)) = started(dir, &broker) else { return };
 
     // A whole list, a delta over it, the same again, one that does not fit, one that goes back.
     let (one, two) = (("91440300755691882F", "一"), ("913702007702909412", "二"));
@@ -231,19 +239,9 @@ fn lists_of_the_platform_take_force_and_never_go_back_and_what_takes_a_person_ta
 #[test]
 fn the_city_lists_a_hazard_takes_it_off_and_asks_whether_somebody_is_on_duty() {
     let Some(broker) = Mosquitto::start() else { return };
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let beside = dir.path().join("beside");
-    fs::create_dir(&beside).unwrap();
-    let Some(clock) = Clock::make(&beside) else { return };
-    let (dir, web) = (dir.path(), free_port());
-    folder(dir, web, broker.port());
-    let mut gateway = Gateway::start_with(dir, web, clock.env());
-    gateway.wait_ready();
-    let mut city = City::listens(broker.port());
-    city.is_heard();
-    let answers = |words: (String, String, String), state: &str, code: &str, detail: &str| {
-        assert!(words.0 == state && words.1 == code && words.2.contains(detail), "{words:?}");
-    };
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let dir = folder.path();
+    let Some((clock, mut gateway, mut city)) = started(dir, &broker) else { return };
     let run = |args: &[&str]| parkgate(dir, &clock, args);
     answers(city.orders("duty_check", &json!({"limit_min": 5})), "done", "ok", "dc-");
 

@@ -142,6 +142,7 @@ async fn answered(asked: Asked, desk: Desk) {
         Ask::WireLog { device, for_ms } => desk.wire_log(&device, Duration::from_millis(for_ms), &lines).await,
         Ask::Write { .. } => desk.write(ask, &lines).await,
         Ask::LoopTest { tag, issuer, expected, tolerance, really } => {
+            let issuer = signed(&issuer, &caller);
             desk.loop_test(Wanted { tag, issuer, expected, tolerance, really }, &lines).await
         }
         Ask::Alarms => desk.alarms(&lines).await,
@@ -209,6 +210,11 @@ pub(super) fn may_ask(ask: &Ask, caller: &Actor) -> Result<(), Refused> {
         Ask::WireLog { .. } | Ask::Write { .. } | Ask::LoopTest { .. } | Ask::Import { .. } => caller.has(Role::Admin),
     };
     if open { Ok(()) } else { Err(Refused::role(Role::Admin)) }
+}
+
+/// Who says that he tested, and as whom the machine knows the caller: a name alone anybody can write.
+fn signed(issuer: &str, caller: &Actor) -> String {
+    if issuer == caller.name { issuer.to_owned() } else { format!("{issuer}（{}）", caller.name) }
 }
 
 /// Looks at a device as long as it lives: whoever ends, however it ends, nothing is copied any more.

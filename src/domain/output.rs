@@ -78,7 +78,7 @@ pub struct LoopTest {
     pub tag: String,
     /// The device it is read from.
     pub device: String,
-    /// Who tested.
+    /// Who says that he tested, and as whom the gateway's machine knew him.
     pub issuer: String,
     /// What the instrument was made to show, as the engineer wrote it.
     pub expected: String,

@@ -227,20 +227,9 @@ fn check_names(draft: &Draft, roles: &[Role], spot: Spot, out: &mut Findings) {
     let known = |name: &str| roles.iter().any(|role| role.id == name);
     let mut names: Vec<&str> = draft.point.iter().map(|got| got.value.as_str()).collect();
     names.extend(draft.suppressed_when.iter().map(|asked| asked.point.value.as_str()));
-    match &draft.what {
-        What::All(asked) => names.extend(asked.iter().map(|asked| asked.point.value.as_str())),
-        What::DeviationFromPoint(point) => names.push(&point.value),
-        What::RollUp { members, .. } => {
-            names.extend(members.iter().map(|member| member.split_once('.').map_or(member.as_str(), |(role, _)| role)));
-        }
-        What::High
-        | What::Low
-        | What::Rate { .. }
-        | What::DeviationFrom(_)
-        | What::Digital(_)
-        | What::Quality(_)
-        | What::Flatline
-        | What::External => {}
+    names.extend(beside(&draft.what));
+    if let What::RollUp { members, .. } = &draft.what {
+        names.extend(members.iter().map(|member| member.split_once('.').map_or(member.as_str(), |(role, _)| role)));
     }
     for name in names.into_iter().filter(|name| !known(name)) {
         let name = clip(name);
@@ -325,25 +314,27 @@ fn word(draft: &Draft) -> &str {
     draft.id.as_ref().map_or(draft.what.word(), |id| id.value.as_str())
 }
 
+/// The roles at which an alarm looks beside its own.
+fn beside(what: &What) -> Vec<&str> {
+    if let What::All(all) = what {
+        all.iter().map(|asked| asked.point.value.as_str()).collect()
+    } else if let What::DeviationFromPoint(other) = what {
+        vec![&other.value]
+    } else {
+        Vec::new()
+    }
+}
+
 /// Says which alarms there will not be although some of what they look at is given: whoever gave it expects them.
 fn check_halves(unit: &Unit, template: &Template, out: &mut Findings) {
     let given = |role: &str| unit.points.iter().find(|(id, _)| id == role).map(|(_, tags)| &tags.spot);
     for (draft, _) in &template.alarms {
-        let together: Vec<&str> = match &draft.what {
-            What::All(all) => all.iter().map(|asked| asked.point.value.as_str()).collect(),
-            What::DeviationFromPoint(other) => {
-                draft.point.iter().chain([other]).map(|role| role.value.as_str()).collect()
-            }
-            What::High
-            | What::Low
-            | What::Rate { .. }
-            | What::DeviationFrom(_)
-            | What::Digital(_)
-            | What::Quality(_)
-            | What::Flatline
-            | What::RollUp { .. }
-            | What::External => continue,
-        };
+        let others = beside(&draft.what);
+        if others.is_empty() {
+            continue;
+        }
+        let own = draft.point.iter().map(|role| role.value.as_str());
+        let together: Vec<&str> = own.chain(others).collect();
         let Some((is, spot)) = together.iter().find_map(|role| Some((*role, given(role)?))) else { continue };
         let Some(missing) = together.iter().find(|role| given(role).is_none()) else { continue };
         let (id, word) = (&unit.id, word(draft));

@@ -167,10 +167,14 @@ fn gas(scene: &Scene<'_>, detector: &Detector, watch: &Watch, side: Side, compar
     }
     let (told, all_told) = bits(detector, side, scene.points);
     let told = told.unwrap_or(0).min(top(&scene.spec.levels));
+    let reading = scene.points.reading(detector.at);
     if !compare {
-        return Verdict { level: told, certain: all_told, lasting: None };
+        // Wherever the controller's set points lie, what is over the range is beyond them (rule 88).
+        let is_over = side == Side::High && reading.is_some_and(|reading| reading.quality == Quality::OverRange);
+        let level = if is_over { top(&scene.spec.levels) } else { told };
+        return Verdict { level, certain: all_told && !is_over, lasting: None };
     }
-    let measured = by_value(scene.spec, detector, side, scene.points.reading(detector.at), scene.on);
+    let measured = by_value(scene.spec, detector, side, reading, scene.on);
     Verdict { level: told.max(measured.level), certain: all_told && measured.certain, lasting: None }
 }
 

@@ -334,6 +334,19 @@ fn over_range_holds_the_highest_level_and_a_wrap_does_not_clear_it() {
 }
 
 #[test]
+fn over_range_is_the_highest_level_also_where_only_the_controller_knows_its_set_points() {
+    let mut park = park_of(controller(), false);
+    park.read_all(&poll(60.0, [false; 4]));
+    assert!(park.records.is_empty(), "what it means only the bits tell");
+    let over = good(100.0).with_quality(Quality::OverRange);
+    let quiet = || (1..5).map(|ordinal| (ordinal, bit(false), None));
+    park.read_all(&[(0, over, None)].into_iter().chain(quiet()).collect::<Vec<_>>());
+    assert_eq!((park.state(GAS), park.last().level), (State::Unacked, 2));
+    park.read_all(&poll(60.0, [false; 4]));
+    assert_eq!(park.last().cause, Cause::Clear);
+}
+
+#[test]
 fn inhibition_is_listed_silent_and_limited() {
     let mut park = with_controller();
     park.read_all(&poll(60.0, [true, true, false, true]));
