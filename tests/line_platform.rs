@@ -173,7 +173,7 @@ fn lists_of_the_platform_take_force_and_never_go_back_and_what_takes_a_person_ta
     let Some(broker) = Mosquitto::start() else { return };
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let dir = folder.path();
-    let Some((clock, mut gateway, mut city)) = started(dir, &broker) else { return };
+    let Some((clock, gateway, mut city)) = started(dir, &broker) else { return };
 
     // A whole list, a delta over it, the same again, one that does not fit, one that goes back.
     let (one, two) = (("91440300755691882F", "一"), ("913702007702909412", "二"));
@@ -241,7 +241,7 @@ fn the_city_lists_a_hazard_takes_it_off_and_asks_whether_somebody_is_on_duty() {
     let Some(broker) = Mosquitto::start() else { return };
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let dir = folder.path();
-    let Some((clock, mut gateway, mut city)) = started(dir, &broker) else { return };
+    let Some((clock, gateway, mut city)) = started(dir, &broker) else { return };
     let run = |args: &[&str]| parkgate(dir, &clock, args);
     answers(city.orders("duty_check", &json!({"limit_min": 5})), "done", "ok", "dc-");
 

@@ -1,6 +1,7 @@
 //! A day of the simulated park in virtual time through the whole engine: every point at its poll class, every value as the
-//! park's physics has it (its story comes every minute: a leak, a silent gauge, a transfer of the power), people who
-//! acknowledge, an hour in which a controller is silent, a drill, the store's account, the day's report.
+//! park's physics has it (its story comes every minute: a leak, a silent gauge; every ten a transfer of the power, every hour a
+//! trouble of each unit), people who acknowledge, an hour in which a controller is silent, a drill, the store's account, the
+//! day's report.
 //!
 //! What is measured is the engine's own time on the processor, so that what else runs on the machine does not count; records are
 //! not encoded or stored, and making the inputs is the park's. They are made for two seconds at a time, hardly more than a line

@@ -1,6 +1,6 @@
 //! The life of the simulated park as a pure function of time and seed: swings, fills, noise, and a story that repeats
-//! each minute: a leak builds up and clears, a tank gauge falls silent, the power is transferred to the second source and a
-//! detector warms up after it, others are calibrated, tested, broken.
+//! each minute: a leak builds up and clears, a tank gauge falls silent, others are calibrated, tested, broken. In the first of
+//! ten minutes the power is transferred to the second source, and a detector warms up after it.
 //!
 //! ```text
 //!  s   0    4      10   14      20   25        60
@@ -26,6 +26,9 @@ use std::time::Duration;
 
 /// The story begins anew after this many seconds.
 pub const CYCLE: f64 = 60.0;
+/// The power is transferred in the first of so many seconds' minutes: each transfer is an alarm, and what alarms each minute
+/// teaches people not to look.
+const TRANSFER_CYCLE: f64 = 600.0;
 /// The leak: begins, is full, begins to clear, is gone.
 const LEAK: [f64; 4] = [4.0, 10.0, 14.0, 20.0];
 /// The leak passes the low alarm limit (25 %LEL of 60 at its height) here.
@@ -94,6 +97,8 @@ pub enum News {
     WarmUp,
     /// It measures again, and the broken one as well.
     AllMeasure,
+    /// The broken one measures again.
+    Repaired,
 }
 
 impl News {
@@ -121,10 +126,23 @@ impl News {
         let mut news = Vec::new();
         while begin <= to {
             let due = |(second, _): &&(f64, News)| begin + second > from && begin + second <= to;
-            news.extend(Self::STORY.iter().filter(due).map(|(_, news)| *news));
+            let transfers = begin.rem_euclid(TRANSFER_CYCLE) < CYCLE;
+            news.extend(Self::STORY.iter().filter(due).filter_map(|(_, news)| news.of_minute(transfers)));
             begin += CYCLE;
         }
         news
+    }
+
+    /// What it is in a minute in which the power is transferred, or is not.
+    fn of_minute(self, transfers: bool) -> Option<News> {
+        let is_of_transfer = matches!(self, Self::SecondSource | Self::FirstSource | Self::WarmUp);
+        if transfers {
+            Some(self)
+        } else if matches!(self, Self::AllMeasure) {
+            Some(Self::Repaired)
+        } else {
+            (!is_of_transfer).then_some(self)
+        }
     }
 
     /// Returns the news in words, Chinese first.
@@ -146,6 +164,7 @@ impl News {
             Self::Tested => "AT7104 测试结束 ｜ AT7104 measures again",
             Self::Fault => "AT7005 探测器故障 ｜ AT7005 is broken",
             Self::WarmUp => "AT7301 掉电后预热 ｜ AT7301 warms up after the loss of power",
+            Self::Repaired => "AT7005 已修复 ｜ AT7005 measures again",
             Self::AllMeasure => "AT7301 预热结束，AT7005 已修复 ｜ AT7301 and AT7005 measure again",
         }
     }
@@ -291,6 +310,10 @@ impl Moment {
         (begin..end).contains(&self.second())
     }
 
+    fn within_ten_minutes(self, (begin, end): (f64, f64)) -> bool {
+        (begin..end).contains(&self.t.rem_euclid(TRANSFER_CYCLE))
+    }
+
     /// Returns whether the tank gauge of the story is silent.
     pub fn silent(self) -> bool {
         self.within(SILENT)
@@ -298,7 +321,7 @@ impl Moment {
 
     /// Returns whether the power comes from the second source.
     pub fn second_source(self) -> bool {
-        self.within(TRANSFER)
+        self.within_ten_minutes(TRANSFER)
     }
 
     /// Returns whether the detector of the story is calibrated.
@@ -318,12 +341,12 @@ impl Moment {
 
     /// Returns whether the detector of the story warms up.
     pub fn warming_up(self) -> bool {
-        self.within(WARM_UP)
+        self.within_ten_minutes(WARM_UP)
     }
 
     /// Returns how many transfers (there and back) have been made.
     pub fn transfers(self) -> f64 {
-        let made = |at: f64| ((self.t - at) / CYCLE).floor() + 1.0;
+        let made = |at: f64| ((self.t - at) / TRANSFER_CYCLE).floor() + 1.0;
         made(TRANSFER.0) + made(TRANSFER.1)
     }
 
@@ -392,7 +415,7 @@ mod tests {
             .flat_map(|i| News::between(Duration::from_millis(i * 100), Duration::from_millis(i * 100 + 100)))
             .collect();
         assert_eq!(whole, cut);
-        assert_eq!(whole.len(), 3 * News::STORY.len());
+        assert_eq!(whole.len(), 3 * News::STORY.len() - 2 * 3, "the power is transferred in the first minute");
         assert!(News::STORY.is_sorted_by(|a, b| a.0 < b.0));
     }
 
@@ -414,7 +437,8 @@ mod tests {
 
     #[test]
     fn transfers_are_counted() {
-        assert_eq!([0.0, 15.9, 16.0, 25.0, 76.0, 85.0].map(|t| at(t).transfers()), [0.0, 0.0, 1.0, 2.0, 3.0, 4.0]);
+        let made = [0.0, 15.9, 16.0, 25.0, 76.0, 616.0, 625.0].map(|t| at(t).transfers());
+        assert_eq!(made, [0.0, 0.0, 1.0, 2.0, 2.0, 3.0, 4.0]);
     }
 
     proptest! {

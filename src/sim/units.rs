@@ -1,6 +1,6 @@
 //! The units of the simulated park as `alarms.toml` has them: one for each shipped template, with limits that the quiet life
-//! of the points touches nowhere. Only the story does: [`super::life::Trouble`], and each minute the second source of the
-//! power, when the fire panel is without mains as well.
+//! of the points touches nowhere. Only the story does: [`super::life::Trouble`], and in the first of ten minutes the second
+//! source of the power, when the fire panel is without mains as well.
 //!
 //! The level switches of the tanks and the rain gate have no role: they change all the time.
 
