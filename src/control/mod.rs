@@ -8,8 +8,10 @@
 //! A Unix stream socket, `control.sock` in the state folder unless `[control] socket` says else. The caller is who the
 //! kernel says (`SO_PEERCRED`); what he may do is the business of his roles ([`settings`]). Without `[roles]` the socket
 //! has mode 0600. With it, mode 0666: groups of several roles cannot share one mode, and the check by the kernel's word
-//! stands behind it in any case; who has no role is told so and closed, and what he wanted done is in the audit. One request for each connection: one line of JSON ([`Ask`]); then lines of JSON ([`Line`]) until
-//! the last one, `{"end":…}`. A connection that closes without it was cut.
+//! stands behind it in any case; who has no role is told so and closed, and what he wanted done is in the audit.
+//!
+//! One request for each connection: one line of JSON ([`Ask`]); then lines of JSON ([`Line`]) until the last one,
+//! `{"end":…}`. A connection that closes without it was cut.
 //!
 //! ```text
 //!  client ──connect──▶ session ──Asked──▶ app: engine, outputs, taps
